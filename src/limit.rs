@@ -1,0 +1,98 @@
+//! Every bound of the library: its name, its value and the reason for it.
+//!
+//! A value outside a bound is refused at the door with an error that names the
+//! bound; nothing is written. The names below are the ones that errors print.
+
+/// Longest name of a workspace or an agent, in characters (Unicode scalar values).
+///
+/// The bound the documents give to labels, used for every short text of a person's.
+pub const NAME_CHARS: usize = 255;
+
+/// Longest session key, in characters. A key has at least one.
+pub const KEY_CHARS: usize = 255;
+
+/// Longest label of a session, in characters.
+pub const LABEL_CHARS: usize = 255;
+
+/// Longest `chat_type` and `last_channel` of a session, in characters.
+pub const CHANNEL_CHARS: usize = 255;
+
+/// Longest `name` and `tool_call_id` of a message, and `id` and name of a tool call, in bytes.
+///
+/// Model providers make ids of some 30 bytes; the bound leaves room without letting
+/// an id carry a document.
+pub const TOOL_NAME_BYTES: usize = 4096;
+
+/// Largest message with everything in it (content, tool calls, images, metadata), in bytes.
+///
+/// What model APIs accept in one request is of this order; a larger blob belongs in a file.
+pub const MESSAGE_BYTES: usize = 16 << 20;
+
+/// Largest free JSON field of a session (`origin`, `metadata`, `profile`), in bytes.
+pub const SESSION_JSON_BYTES: usize = 1 << 20;
+
+/// Largest `user_params` or `profile` of one turn, in bytes.
+pub const TURN_JSON_BYTES: usize = 1 << 20;
+
+/// Longest URL, token or secret of a webhook, in bytes.
+pub const WEBHOOK_BYTES: usize = 8192;
+
+/// Most messages in one `append` or one `emit`: together with [`GROUP_BYTES`] it bounds a commit.
+pub const BATCH_MESSAGES: usize = 1000;
+
+/// Most messages that one turn may write, the ones of its end not counted.
+///
+/// A loop without an exit is stopped here, long after any conversation that a model can follow.
+pub const TURN_MESSAGES: u32 = 10_000;
+
+/// Page size of a listing: least, default and most.
+pub const PAGE_LIMIT_MIN: u32 = 1;
+/// The page size where none is given.
+pub const PAGE_LIMIT_DEFAULT: u32 = 50;
+/// The largest page.
+pub const PAGE_LIMIT_MAX: u32 = 100;
+
+/// Most messages that one history call returns, and its default.
+pub const HISTORY_LIMIT_MAX: u32 = 1000;
+
+/// Most events that one read of the change feed returns.
+pub const CHANGES_LIMIT_MAX: u32 = 1000;
+
+/// A `ts` supplied by a caller is below this many microseconds (2^52 − 2^40).
+///
+/// Up to 2^52 µs a double of seconds still tells neighbouring microseconds apart; the
+/// 2^40 below are room for the `+ 1 µs` of every later message.
+pub const CALLER_TS_MICROS: u64 = (1 << 52) - (1 << 40);
+
+/// The largest `ts` that can exist, in microseconds (2^52 − 1): the bound of `gts`.
+pub const TS_MICROS_MAX: u64 = (1 << 52) - 1;
+
+/// Longest text of an error or a panic that is kept with a failed turn, in bytes.
+pub const REASON_BYTES: usize = 4096;
+
+/// Worker threads of an engine where none are asked for; they start on demand.
+pub const WORKERS_DEFAULT: usize = 64;
+/// Most worker threads of an engine.
+pub const WORKERS_MAX: usize = 4096;
+
+/// Bytes of redb's page cache where none are asked for: little, the system's cache does the rest.
+pub const CACHE_BYTES_DEFAULT: usize = 32 << 20;
+
+/// Most operations in one commit of the writer.
+pub const GROUP_OPERATIONS: usize = 1024;
+/// Bytes of input after which the writer closes a group, so that one commit stays short.
+pub const GROUP_BYTES: usize = 8 << 20;
+/// Operations that may wait for the writer before a caller does.
+pub const WRITER_QUEUE: usize = 4096;
+
+/// Most messages, turns or threads in one session (their numbers are 32 bits wide).
+pub const SESSION_ROWS: u32 = u32::MAX - 1;
+
+const _: () = {
+    assert!(PAGE_LIMIT_MIN <= PAGE_LIMIT_DEFAULT && PAGE_LIMIT_DEFAULT <= PAGE_LIMIT_MAX);
+    assert!(PAGE_LIMIT_MAX <= HISTORY_LIMIT_MAX);
+    assert!(CALLER_TS_MICROS < TS_MICROS_MAX);
+    assert!((SESSION_ROWS as u64) < TS_MICROS_MAX - CALLER_TS_MICROS);
+    assert!(MESSAGE_BYTES <= 2 * GROUP_BYTES);
+    assert!(WORKERS_DEFAULT <= WORKERS_MAX);
+};

@@ -1,0 +1,28 @@
+//! The change feed: one dense number per event of a session.
+
+use crate::id::{MessageId, TurnId};
+use crate::record::TurnState;
+
+/// One event of a session. The events of one operation are consecutive and appear together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Change {
+    /// Its place in the session's feed, from 1 without gaps.
+    pub number: u64,
+    /// What happened.
+    pub kind: ChangeKind,
+}
+
+/// What an event of the change feed tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ChangeKind {
+    /// The session was made.
+    Created,
+    /// A message was written.
+    Message(MessageId),
+    /// A message was soft-deleted.
+    Deleted(MessageId),
+    /// A turn came into this state.
+    Turn(TurnId, TurnState),
+}

@@ -1,0 +1,15 @@
+//! What is stored and what is given: records with public fields, and their `New*` inputs.
+
+mod change;
+mod json;
+mod message;
+mod session;
+mod ts;
+mod turn;
+
+pub use change::{Change, ChangeKind};
+pub use json::Json;
+pub use message::{Content, Image, Message, MessageType, NewMessage, Role, ToolCall};
+pub use session::{AgentRecord, NewSession, SessionRecord, SessionStatus, ThreadRecord, WorkspaceRecord};
+pub use ts::Ts;
+pub use turn::{NewTurn, Reason, Turn, TurnState, Webhook, WebhookRow};

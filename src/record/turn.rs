@@ -1,0 +1,264 @@
+//! Turns: one run of the agent each, and the input that starts one.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::session::check_json;
+use super::{Content, Json, NewMessage};
+use crate::error::{Error, Result};
+use crate::id::{MessageId, SessionId, ThreadId, TurnId};
+use crate::limit;
+use crate::time::Timestamp;
+
+/// Where a turn is in its life. The last three are terminal and never change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum TurnState {
+    /// Its session is its own, and its agent runs or is about to.
+    Running,
+    /// Its agent returned, with a final message or without.
+    Completed,
+    /// Something ended it before its agent did.
+    Interrupted,
+    /// Its agent failed, or was lost.
+    Failed,
+}
+
+impl TurnState {
+    /// Whether it can change no more.
+    pub const fn is_terminal(self) -> bool {
+        !matches!(self, TurnState::Running)
+    }
+
+    /// As the documents write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            TurnState::Running => "running",
+            TurnState::Completed => "completed",
+            TurnState::Interrupted => "interrupted",
+            TurnState::Failed => "failed",
+        }
+    }
+}
+
+/// Why a turn was interrupted or failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Reason {
+    /// A follow-up took its place.
+    FollowUp,
+    /// The engine closed.
+    Closed,
+    /// Its agent returned an error.
+    Error,
+    /// Its agent panicked.
+    Panic,
+    /// The process that ran it died.
+    Crash,
+}
+
+impl Reason {
+    /// One word, as it stands in the result of an unanswered tool call.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Reason::FollowUp => "follow_up",
+            Reason::Closed => "closed",
+            Reason::Error => "error",
+            Reason::Panic => "panic",
+            Reason::Crash => "crash",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One run of the agent (a *task* in document A).
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Turn {
+    /// Its id.
+    pub id: TurnId,
+    /// The session it runs in.
+    pub session_id: SessionId,
+    /// The thread it answers in.
+    pub thread_id: ThreadId,
+    /// The message that started it.
+    pub message_id: MessageId,
+    /// Its place among the session's turns, from 1 without gaps.
+    pub number: u32,
+    /// Where it is in its life.
+    pub state: TurnState,
+    /// Why it was interrupted or failed.
+    pub reason: Option<Reason>,
+    /// More about the reason: the error's or the panic's text, cut to [`limit::REASON_BYTES`].
+    pub detail: Option<String>,
+    /// The message that ended it, if it completed with one.
+    pub final_message: Option<MessageId>,
+    /// How many messages it has written, the ones of its end included, the one that started it not.
+    pub messages: u32,
+    /// What the caller handed to the agent for this turn.
+    pub user_params: Option<Json>,
+    /// The profile it runs with: the send's, else the session's.
+    pub profile: Option<Json>,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// When its agent started, known from the turn's first write on.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// Where to announce the end of a turn.
+///
+/// From document C.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Webhook {
+    /// Where to. At most [`limit::WEBHOOK_BYTES`] bytes.
+    pub url: String,
+    /// A bearer token to send along. Never printed.
+    pub token: Option<String>,
+    /// A secret to sign with. Never printed.
+    pub secret: Option<String>,
+    /// Whether the turn's messages go along.
+    pub include_messages: bool,
+}
+
+impl fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hidden = |secret: &Option<String>| secret.as_ref().map(|_| "…");
+        f.debug_struct("Webhook")
+            .field("url", &self.url)
+            .field("token", &hidden(&self.token))
+            .field("secret", &hidden(&self.secret))
+            .field("include_messages", &self.include_messages)
+            .finish()
+    }
+}
+
+/// A row of the outbox: the end of a turn that is to be announced, written in the commit that ended it.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct WebhookRow {
+    /// The session.
+    pub session_id: SessionId,
+    /// The turn that ended.
+    pub turn_id: TurnId,
+    /// How it ended.
+    pub status: TurnState,
+    /// Where to announce it.
+    pub webhook: Webhook,
+}
+
+/// The input that starts a turn: a message, and what the turn is to run with.
+///
+/// Made from whatever makes a [`NewMessage`]:
+///
+/// ```
+/// use parlor::{Json, NewTurn};
+///
+/// let turn = NewTurn::from("book it").user_params(Json::parse(r#"{"user": "ada"}"#)?);
+/// # Ok::<(), parlor::Error>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct NewTurn {
+    /// The message; its role is `user` where it names none.
+    pub message: NewMessage,
+    /// A thread of the session to go on in; by default a new one is opened.
+    pub thread: Option<ThreadId>,
+    /// Handed to the agent. At most 1 MiB of JSON.
+    pub user_params: Option<Json>,
+    /// Overrides the session's profile for this turn. At most 1 MiB of JSON.
+    pub profile: Option<Json>,
+    /// Where to announce the turn's end.
+    pub webhook: Option<Webhook>,
+}
+
+impl NewTurn {
+    /// A thread of the session to go on in.
+    #[must_use]
+    pub fn thread(mut self, thread: ThreadId) -> Self {
+        self.thread = Some(thread);
+        self
+    }
+
+    /// Handed to the agent.
+    #[must_use]
+    pub fn user_params(mut self, params: impl Into<Json>) -> Self {
+        self.user_params = Some(params.into());
+        self
+    }
+
+    /// Overrides the session's profile for this turn.
+    #[must_use]
+    pub fn profile(mut self, profile: impl Into<Json>) -> Self {
+        self.profile = Some(profile.into());
+        self
+    }
+
+    /// Where to announce the turn's end. The row is kept in the outbox with the ending commit.
+    #[must_use]
+    pub fn webhook(mut self, webhook: Webhook) -> Self {
+        self.webhook = Some(webhook);
+        self
+    }
+
+    /// Checks every bound.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) or [`TooLarge`](crate::ErrorKind::TooLarge), naming
+    /// the field, its value and the bound.
+    pub fn check(&self) -> Result<()> {
+        self.message.check()?;
+        check_json("user_params", self.user_params.as_ref(), limit::TURN_JSON_BYTES)?;
+        check_json("profile", self.profile.as_ref(), limit::TURN_JSON_BYTES)?;
+        let Some(webhook) = &self.webhook else { return Ok(()) };
+        let texts =
+            [("url", Some(&webhook.url)), ("token", webhook.token.as_ref()), ("secret", webhook.secret.as_ref())];
+        for (what, text) in texts {
+            let bytes = text.map_or(0, String::len);
+            if bytes > limit::WEBHOOK_BYTES {
+                return Err(Error::invalid(format!(
+                    "webhook {what} has {bytes} bytes; it may have at most {}",
+                    limit::WEBHOOK_BYTES
+                )));
+            }
+        }
+        if !webhook.url.starts_with("https://") && !webhook.url.starts_with("http://") {
+            return Err(Error::invalid("webhook url is neither http nor https"));
+        }
+        Ok(())
+    }
+}
+
+impl From<NewMessage> for NewTurn {
+    fn from(message: NewMessage) -> Self {
+        NewTurn { message, ..Self::default() }
+    }
+}
+
+impl From<&str> for NewTurn {
+    fn from(text: &str) -> Self {
+        NewMessage::from(text).into()
+    }
+}
+
+impl From<String> for NewTurn {
+    fn from(text: String) -> Self {
+        NewMessage::from(text).into()
+    }
+}
+
+impl From<Content> for NewTurn {
+    fn from(content: Content) -> Self {
+        NewMessage { content: Some(content), ..NewMessage::default() }.into()
+    }
+}
