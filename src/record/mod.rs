@@ -10,6 +10,7 @@ mod turn;
 pub use change::{Change, ChangeKind};
 pub use json::Json;
 pub use message::{Content, Image, Message, MessageType, NewMessage, Role, ToolCall};
+pub(crate) use session::check_name;
 pub use session::{AgentRecord, NewSession, SessionRecord, SessionStatus, ThreadRecord, WorkspaceRecord};
 pub use ts::Ts;
 pub use turn::{NewTurn, Reason, Turn, TurnState, Webhook, WebhookRow};
