@@ -7,6 +7,7 @@ pub mod id;
 pub mod limit;
 pub mod page;
 pub mod record;
+mod redb;
 pub mod store;
 mod sync;
 pub mod time;
