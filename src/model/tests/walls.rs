@@ -20,9 +20,11 @@ fn another_workspace_reads_as_not_found() {
     on.refused(ErrorKind::NotFound, || on.store.changes(away, 0, 9));
     on.refused(ErrorKind::NotFound, || on.store.messages(away, Matching::history(1).unwrap()));
     on.refused(ErrorKind::NotFound, || on.sessions(other, Some(on.agent), PageAt::default()));
+    on.refused(ErrorKind::NotFound, || on.sessions(Uuid::nil().into(), None, PageAt::default()));
     on.refused(ErrorKind::NotFound, || on.store.session_by_key(other, on.agent, &on.record().key));
     on.refused(ErrorKind::NotFound, || on.store.find_agent(Uuid::nil().into(), "greeter"));
     assert_eq!(on.store.find_agent(other, "greeter").unwrap(), None);
+    assert_eq!(on.sessions(other, None, PageAt::default()).unwrap().total, 0);
     let new = NewSession::default();
     let op = CreateSession { stamp: on.stamp(), workspace: other, agent: on.agent, new, first: None };
     on.refused(ErrorKind::NotFound, || on.store.create_session(op));
