@@ -1,0 +1,75 @@
+//! Links to listings of messages, and the cursor they carry.
+
+use super::{Direction, MessageQuery, Meta, PageAt};
+use crate::id::{SessionId, ThreadId};
+use crate::record::{Message, Ts};
+
+/// Whose listing it is: of a session, or of one of its threads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// All messages of the session.
+    Session(SessionId),
+    /// The messages of this thread of the session.
+    Thread(SessionId, ThreadId),
+}
+
+/// A link to a listing of messages, relative until [`href`](Link::href) is given a base.
+///
+/// From document A (`_links`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Link {
+    /// Whose listing.
+    pub form: Form,
+    /// Its parameters, as given.
+    pub query: MessageQuery,
+}
+
+impl Link {
+    /// The link's text behind `base`, such as `https://example.org`; with an empty base it is relative.
+    pub fn href(&self, base: &str) -> String {
+        let path = match self.form {
+            Form::Session(session) => format!("/rest/v1/sessions/{session}/messages"),
+            Form::Thread(session, thread) => format!("/rest/v1/sessions/{session}/threads/{thread}/messages"),
+        };
+        let query = self.query.to_query_string();
+        let mark = if query.is_empty() { "" } else { "?" };
+        format!("{}{path}{mark}{query}", base.trim_end_matches('/'))
+    }
+
+    /// The link that a client follows to read every later matching message exactly once.
+    ///
+    /// It keeps the form, the filters and the limit, drops the page, asks for oldest first, and
+    /// carries the cursor: `newest` (the greatest `ts` of all that match) when this page is newest
+    /// first, the last item's `ts` when it is oldest first; where there is none, the `gts` of this page.
+    pub fn new_messages(&self, newest: Option<Ts>, items: &[Message]) -> Link {
+        let reached = match self.query.direction_or_default() {
+            Direction::Desc => newest,
+            Direction::Asc => items.last().map(|message| message.ts),
+        };
+        let gts = reached.or(self.query.gts).unwrap_or(Ts::ZERO);
+        let query = MessageQuery { page: None, gts: Some(gts), direction: Some(Direction::Asc), ..self.query };
+        Link { form: self.form, query }
+    }
+}
+
+/// A page of messages, with the links of document A.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct MessagePage {
+    /// The messages.
+    pub items: Vec<Message>,
+    /// How many there are in all.
+    pub meta: Meta,
+    /// This page again: exactly what was asked for.
+    pub this: Link,
+    /// Every later matching message: follow it again and again.
+    pub new_messages: Link,
+}
+
+impl MessagePage {
+    /// Puts together what a store found for a link.
+    pub(crate) fn new(this: Link, at: PageAt, total: u64, newest: Option<Ts>, items: Vec<Message>) -> Self {
+        let new_messages = this.new_messages(newest, &items);
+        MessagePage { items, meta: Meta::new(total, at), this, new_messages }
+    }
+}
