@@ -163,12 +163,22 @@ impl MessageQuery {
             match &*name {
                 "type" => read.types = Some(read.types.unwrap_or(Types::NONE).with(value.parse()?)),
                 "role" => read.roles = Some(read.roles.unwrap_or(Roles::NONE).with(value.parse()?)),
-                "thread_id" => once("thread_id", &mut read.thread, value.parse().map_err(|_| Error::unreadable("thread_id", &value, "a UUID"))?)?,
+                "thread_id" => once(
+                    "thread_id",
+                    &mut read.thread,
+                    value.parse().map_err(|_| Error::unreadable("thread_id", &value, "a UUID"))?,
+                )?,
                 "gts" => once("gts", &mut read.gts, value.parse().map_err(|_| Ts::unreadable("gts", &value))?)?,
                 "page" => once("page", &mut read.page, whole("page", &value, 1, u64::MAX)?)?,
                 "limit" => once("limit", &mut read.limit, whole("limit", &value, PAGE_LIMIT_MIN, PAGE_LIMIT_MAX)?)?,
                 "direction" => once("direction", &mut read.direction, value.parse()?)?,
-                _ => return Err(Error::unreadable("parameter", &name, format_args!("one of {}", Self::PARAMETERS.join(", ")))),
+                _ => {
+                    return Err(Error::unreadable(
+                        "parameter",
+                        &name,
+                        format_args!("one of {}", Self::PARAMETERS.join(", ")),
+                    ));
+                }
             }
         }
         Ok(read)
@@ -264,9 +274,10 @@ impl FromStr for Direction {
 
     /// Reads `asc` or `desc`.
     fn from_str(text: &str) -> Result<Self> {
-        Direction::ALL.into_iter().find(|direction| direction.as_str() == text).ok_or_else(|| {
-            Error::unreadable("direction", text, "one of asc, desc")
-        })
+        Direction::ALL
+            .into_iter()
+            .find(|direction| direction.as_str() == text)
+            .ok_or_else(|| Error::unreadable("direction", text, "one of asc, desc"))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::{Json, Ts};
@@ -108,8 +109,10 @@ impl Content {
         match self {
             Content::Text(text) => text.clone(),
             Content::Blocks(json) => {
-                let blocks: Vec<serde_json::Value> = json.to().unwrap_or_default();
-                let texts = blocks.into_iter().filter_map(|block| serde_json::from_value::<Block>(block).ok()?.text);
+                // Block by block, so that one that cannot be read does not hide the text of the others.
+                let blocks: Vec<&RawValue> = serde_json::from_str(json.as_str()).unwrap_or_default();
+                let texts =
+                    blocks.into_iter().filter_map(|block| serde_json::from_str::<Block>(block.get()).ok()?.text);
                 texts.collect::<Vec<_>>().join("\n")
             }
         }
@@ -359,15 +362,20 @@ impl NewMessage {
         })
     }
 
-    /// Bytes of all it carries.
+    /// Bytes of all it carries; each tool call and each image counts 16 beside what is in it,
+    /// so that a great many empty ones have a size too.
     pub fn size(&self) -> usize {
+        const ITEM_BYTES: usize = 16;
+        let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         let calls = self.tool_calls.iter().map(|c| c.id.len() + c.kind.len() + c.name.len() + c.arguments.len());
-        let images = self.images.iter().map(|i| i.data.len() + i.media_type.as_ref().map_or(0, String::len));
+        let images = self.images.iter().map(|i| i.data.len() + length(&i.media_type));
         self.content.as_ref().map_or(0, Content::len)
-            + calls.sum::<usize>()
-            + images.sum::<usize>()
+            + calls.map(|bytes| bytes + ITEM_BYTES).sum::<usize>()
+            + images.map(|bytes| bytes + ITEM_BYTES).sum::<usize>()
             + self.artifact_ids.len() * size_of::<Uuid>()
             + self.metadata.as_ref().map_or(0, |json| json.as_str().len())
+            + length(&self.tool_call_id)
+            + length(&self.name)
     }
 
     /// Checks every bound of a message.
