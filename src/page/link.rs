@@ -27,13 +27,13 @@ pub struct Link {
 impl Link {
     /// The link's text behind `base`, such as `https://example.org`; with an empty base it is relative.
     pub fn href(&self, base: &str) -> String {
-        let path = match self.form {
-            Form::Session(session) => format!("/rest/v1/sessions/{session}/messages"),
-            Form::Thread(session, thread) => format!("/rest/v1/sessions/{session}/threads/{thread}/messages"),
+        let (session, thread) = match self.form {
+            Form::Session(session) => (session, String::new()),
+            Form::Thread(session, thread) => (session, format!("/threads/{thread}")),
         };
         let query = self.query.to_query_string();
         let mark = if query.is_empty() { "" } else { "?" };
-        format!("{}{path}{mark}{query}", base.trim_end_matches('/'))
+        format!("{}{thread}/messages{mark}{query}", session_href(session, base))
     }
 
     /// The link that a client follows to read every later matching message exactly once.
@@ -52,6 +52,11 @@ impl Link {
     }
 }
 
+/// The link to a session itself.
+pub(crate) fn session_href(session: SessionId, base: &str) -> String {
+    format!("{}/rest/v1/sessions/{session}", base.trim_end_matches('/'))
+}
+
 /// A page of messages, with the links of document A.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -67,8 +72,9 @@ pub struct MessagePage {
 }
 
 impl MessagePage {
-    /// Puts together what a store found for a link.
-    pub(crate) fn new(this: Link, at: PageAt, total: u64, newest: Option<Ts>, items: Vec<Message>) -> Self {
+    /// Puts together what a store found for a link: `at` is the page that its query asks for,
+    /// `newest` the greatest `ts` of all that match.
+    pub fn new(this: Link, at: PageAt, total: u64, newest: Option<Ts>, items: Vec<Message>) -> Self {
         let new_messages = this.new_messages(newest, &items);
         MessagePage { items, meta: Meta::new(total, at), this, new_messages }
     }

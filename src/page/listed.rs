@@ -1,9 +1,20 @@
 //! A page of anything listed: which one, and how many there are.
 
+use serde::Serialize;
+
 use crate::error::{Error, Result};
 use crate::limit::{PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, PAGE_LIMIT_MIN};
 
 /// A page and its size, checked.
+///
+/// ```
+/// use parlor::page::PageAt;
+///
+/// assert_eq!(PageAt::new(Some(3), None)?.offset(), 100); // the default size is 50
+/// let error = PageAt::new(None, Some(101)).unwrap_err();
+/// assert_eq!(error.to_string(), "limit is 101; it must be 1 to 100");
+/// # Ok::<(), parlor::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageAt {
     /// The page, from 1.
@@ -42,7 +53,17 @@ impl Default for PageAt {
 }
 
 /// How many items there are, and which of them a page shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+///
+/// ```
+/// use parlor::page::{Meta, PageAt};
+///
+/// let meta = Meta::new(101, PageAt::new(Some(3), Some(50))?);
+/// assert_eq!((meta.total, meta.page, meta.limit, meta.total_pages), (101, 3, 50, 3));
+/// # Ok::<(), parlor::Error>(())
+/// ```
+///
+/// From document A (`meta`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Meta {
     /// Exactly how many items match the filters.

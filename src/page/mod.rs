@@ -29,6 +29,7 @@ mod listed;
 mod query;
 mod set;
 
+pub(crate) use link::session_href;
 pub use link::{Form, Link, MessagePage};
 pub use listed::{Meta, Page, PageAt};
 pub use query::{Direction, Matching, MessageQuery};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -124,6 +124,16 @@ impl Content {
     }
 }
 
+impl Serialize for Content {
+    /// A JSON string, or the array of blocks as it was given.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Content::Text(text) => serializer.serialize_str(text),
+            Content::Blocks(json) => json.serialize(serializer),
+        }
+    }
+}
+
 impl From<&str> for Content {
     fn from(text: &str) -> Self {
         Content::Text(text.to_owned())
@@ -212,6 +222,37 @@ pub struct Message {
 }
 
 impl Message {
+    /// A message without content, thread or turn, for a store of your own to fill in.
+    pub fn new(
+        id: MessageId,
+        session_id: SessionId,
+        number: u32,
+        role: Role,
+        kind: MessageType,
+        ts: Ts,
+        created_at: Timestamp,
+    ) -> Self {
+        Message {
+            id,
+            session_id,
+            thread_id: None,
+            turn_id: None,
+            number,
+            role,
+            kind,
+            content: None,
+            tool_calls: Vec::new(),
+            tool_call_id: None,
+            name: None,
+            images: Vec::new(),
+            artifact_ids: Vec::new(),
+            metadata: None,
+            synthetic: false,
+            ts,
+            created_at,
+        }
+    }
+
     /// The text of the content, or nothing: see [`Content::text`].
     pub fn text(&self) -> String {
         self.content.as_ref().map(Content::text).unwrap_or_default()
