@@ -10,6 +10,7 @@ pub mod record;
 pub mod store;
 mod sync;
 pub mod time;
+pub mod wire;
 
 pub use error::{Error, ErrorKind, Result};
 pub use record::{
