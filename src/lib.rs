@@ -15,6 +15,7 @@ mod sync;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 pub mod time;
+pub mod wire;
 
 pub use error::{Error, ErrorKind, Result};
 pub use record::{
