@@ -208,7 +208,8 @@ impl TurnContext {
     ///
     /// # Errors
     ///
-    /// [`InvalidArgument`](ErrorKind::InvalidArgument) unless `limit` is 1 to 1,000.
+    /// [`InvalidArgument`](ErrorKind::InvalidArgument) unless `limit` is 1 to 1,000, [`Corrupt`](ErrorKind::Corrupt)
+    /// when one of the messages is damaged.
     pub fn history(&self, limit: u32) -> Result<Vec<Message>> {
         history(self.shared.store(), self.at, limit)
     }
@@ -304,9 +305,13 @@ impl fmt::Debug for TurnContext {
 
 /// The newest `limit` messages of a session, oldest first.
 pub(crate) fn history(store: &dyn Store, at: SessionRef, limit: u32) -> Result<Vec<Message>> {
-    let mut items = store.messages(at, Matching::history(limit)?)?.items;
-    items.reverse();
-    Ok(items)
+    let mut found = store.messages(at, Matching::history(limit)?)?;
+    if let Some(damaged) = found.damaged.pop() {
+        // A history with a hole would not tell of it.
+        return Err(Error::corrupt(damaged.error));
+    }
+    found.items.reverse();
+    Ok(found.items)
 }
 
 /// The messages of one commit, each within its bounds, and not too many of them.

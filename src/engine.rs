@@ -10,6 +10,7 @@ use crate::executor::Executor;
 use crate::limit;
 use crate::record::check_name;
 use crate::record::{Turn, WebhookRow};
+use crate::redb::{Options, RedbStore, Trust};
 use crate::scope::{Core, Workspace};
 use crate::shared::{Phase, Shared};
 use crate::store::{EndOrphans, EnsureWorkspace, Store};
@@ -29,16 +30,8 @@ pub struct Builder {
     agents: Vec<(String, Arc<dyn Agent>)>,
     workers: usize,
     grace: Duration,
-    cache_bytes: usize,
+    file: Options,
     clock: Arc<dyn Clock>,
-    verify: Verify,
-}
-
-/// How much of the file is checked before it is used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verify {
-    AsRead,
-    Fully,
 }
 
 impl Builder {
@@ -74,7 +67,7 @@ impl Builder {
     /// The page cache of the file, in bytes; by default [`limit::CACHE_BYTES_DEFAULT`]. Give it
     /// the working set, or little: the system's cache does the rest.
     pub fn cache_bytes(mut self, bytes: usize) -> Self {
-        self.cache_bytes = bytes;
+        self.file.cache_bytes = bytes;
         self
     }
 
@@ -87,7 +80,7 @@ impl Builder {
     /// Checks the whole file before it is used: for one that may have been damaged. By default a
     /// record is checked when it is read.
     pub fn verify_on_open(mut self) -> Self {
-        self.verify = Verify::Fully;
+        self.file.trust = Trust::Verify;
         self
     }
 
@@ -102,8 +95,8 @@ impl Builder {
     /// [`NewerFormat`](crate::ErrorKind::NewerFormat) when a newer version wrote it.
     pub fn open(self) -> Result<Engine> {
         self.check()?;
-        let store = open_file(&self.path, self.cache_bytes, self.verify)?;
-        self.open_store(store)
+        let store = RedbStore::open(&self.path, self.file)?;
+        self.open_store(Arc::new(store))
     }
 
     /// Opens an engine over any store, such as one of your own. The path, the cache and
@@ -144,11 +137,6 @@ impl fmt::Debug for Builder {
         let agents: Vec<_> = self.agents.iter().map(|(name, _)| name).collect();
         f.debug_struct("Builder").field("path", &self.path).field("agents", &agents).finish_non_exhaustive()
     }
-}
-
-/// The store in a file.
-fn open_file(path: &Path, _cache_bytes: usize, _verify: Verify) -> Result<Arc<dyn Store>> {
-    Err(Error::new(crate::ErrorKind::Storage, format!("{} cannot be opened: no storage is built in", path.display())))
 }
 
 /// Ends the turns that processes that died left running.
@@ -198,9 +186,8 @@ impl Engine {
             agents: Vec::new(),
             workers: limit::WORKERS_DEFAULT,
             grace: GRACE,
-            cache_bytes: limit::CACHE_BYTES_DEFAULT,
+            file: Options { cache_bytes: limit::CACHE_BYTES_DEFAULT, trust: Trust::Clean },
             clock: Arc::new(SystemClock::new()),
-            verify: Verify::AsRead,
         }
     }
 

@@ -9,14 +9,20 @@ pub mod error;
 mod executor;
 pub mod id;
 pub mod limit;
+#[cfg(feature = "testkit")]
+mod model;
 pub mod page;
 pub mod record;
+mod redb;
 mod scope;
 mod shared;
 pub mod store;
 mod sync;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 pub mod time;
 mod wait;
+pub mod wire;
 
 pub use agent::{Agent, AgentResult, Reply, TurnContext, agent_fn};
 pub use engine::{Builder, Engine};

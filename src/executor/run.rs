@@ -7,7 +7,6 @@ use super::schedule::{Job, Live};
 use crate::agent::{Agent, TurnContext};
 use crate::bell::Event;
 use crate::error::{Error, ErrorKind, Result};
-use crate::limit;
 use crate::record::{NewMessage, Reason, Turn};
 use crate::shared::{Shared, Verdict};
 use crate::store::{Finish, Outcome};
@@ -140,24 +139,9 @@ pub(super) fn close(shared: &Shared, live: &Live) -> Result<()> {
 
 /// The one commit that ends a turn.
 fn finish(shared: &Shared, live: &Live, outcome: Outcome) -> Result<Turn> {
-    let outcome = match outcome {
-        Outcome::Completed(Some(reply)) => {
-            reply.check()?;
-            Outcome::Completed(Some(reply))
-        }
-        Outcome::Failed(reason, text) => Outcome::Failed(reason, text.map(cut)),
-        outcome => outcome,
-    };
+    if let Outcome::Completed(Some(reply)) = &outcome {
+        reply.check()?;
+    }
     let started_at = live.token.started_at();
     shared.store().finish(Finish { stamp: shared.stamp(), at: live.at, claim: live.claim, started_at, outcome })
-}
-
-/// The text, cut to its bound at the end of a character.
-fn cut(mut text: String) -> String {
-    let mut end = limit::REASON_BYTES.min(text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.truncate(end);
-    text
 }

@@ -1,11 +1,10 @@
 //! Listings: a page, or all pages one after the other.
 
-use std::collections::VecDeque;
 use std::fmt;
 
 use super::Core;
-use crate::error::{ErrorKind, Result};
-use crate::page::{Form, Link, Matching, MessagePage, MessageQuery, PageAt};
+use crate::error::{Error, Result};
+use crate::page::{Direction, Form, Link, Matching, MessagePage, MessageQuery, PageAt};
 use crate::record::Message;
 use crate::store::SessionRef;
 use crate::sync::Arc;
@@ -87,34 +86,30 @@ impl Listing {
     }
 
     /// The page that was asked for, with the exact total and the links, from one snapshot. A
-    /// page past the end is empty.
+    /// page past the end is empty; a damaged message is named beside the items.
     ///
     /// # Errors
     ///
-    /// [`InvalidArgument`](ErrorKind::InvalidArgument) for a parameter out of bounds,
-    /// [`NotFound`](ErrorKind::NotFound) for a thread that is not the session's, [`Corrupt`](ErrorKind::Corrupt) when a
-    /// message of the page is damaged.
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a parameter out of bounds,
+    /// [`NotFound`](crate::ErrorKind::NotFound) for a thread that is not the session's.
     pub fn page(&self) -> Result<MessagePage> {
         let store = self.core.store()?;
-        let at = PageAt::new(self.link.query.page, self.link.query.limit)?;
-        let matched = store.messages(self.at, self.matching()?)?;
-        Ok(MessagePage::new(self.link, at, matched.total, matched.newest, matched.items))
+        let at = self.link.query.page_at()?;
+        let found = store.messages(self.at, self.matching()?)?;
+        Ok(MessagePage::new(self.link, at, found.total, found.newest, found.items, found.damaged))
     }
 
     /// All messages from the page that was asked for on, in the listing's direction. Each page
     /// is a read of its own, so messages written meanwhile may come along.
     ///
-    /// The iterator yields the [errors of `page`](Self::page). After a damaged message it goes on with
-    /// the next one; any other error is its last item.
+    /// A damaged message is an item that is [`Corrupt`](crate::ErrorKind::Corrupt), and the walk goes on past it;
+    /// an error of [`page`](Self::page) is the last item.
     pub fn iter(&self) -> MessageIter {
-        let matching = self.matching();
         MessageIter {
             core: Arc::clone(&self.core),
             at: self.at,
-            page: matching.as_ref().map_or(0, |matching| matching.limit),
-            next: Some(matching),
-            careful: 0,
-            items: VecDeque::new(),
+            next: Some(self.matching()),
+            items: Vec::new().into_iter(),
         }
     }
 
@@ -146,49 +141,28 @@ impl fmt::Debug for Listing {
 pub struct MessageIter {
     core: Arc<Core>,
     at: SessionRef,
-    /// The size of a read.
-    page: u32,
     /// The next read; none when there is nothing more to read.
     next: Option<Result<Matching>>,
-    /// How many messages to read one by one, because one of them is damaged.
-    careful: u32,
-    items: VecDeque<Message>,
+    items: std::vec::IntoIter<Result<Message>>,
 }
 
 impl MessageIter {
-    /// Reads on. Answers with an error that is to be yielded before the rest.
-    fn fill(&mut self, mut matching: Matching) -> Result<()> {
-        matching.limit = if self.careful > 0 { 1 } else { self.page };
-        match self.core.store().and_then(|store| store.messages(self.at, matching)) {
-            Ok(matched) => {
-                let read = u32::try_from(matched.items.len()).unwrap_or(matching.limit);
-                self.careful = self.careful.saturating_sub(read);
-                if let Some(last) = matched.items.last()
-                    && read == matching.limit
-                {
-                    self.next = Some(Ok(Matching { past: Some(last.number), offset: 0, ..matching }));
-                }
-                self.items.extend(matched.items);
-                Ok(())
-            }
-            Err(error) if error.kind() == ErrorKind::Corrupt && matching.limit > 1 => {
-                self.careful = matching.limit;
-                self.fill(matching)
-            }
-            Err(error) if error.kind() == ErrorKind::Corrupt => {
-                self.careful = self.careful.saturating_sub(1);
-                let offset = matching.offset.saturating_add(1);
-                // Past the end no record is read. Where that fails too it is not one record that
-                // is damaged, and where there are no more of them the walk is over.
-                let end = Matching { offset: u64::MAX, ..matching };
-                let total = self.core.store().and_then(|store| store.messages(self.at, end)).map(|end| end.total);
-                if total.is_ok_and(|total| offset < total) {
-                    self.next = Some(Ok(Matching { offset, ..matching }));
-                }
-                Err(error)
-            }
-            Err(error) => Err(error),
+    /// Reads the next page, and where the one after it begins.
+    fn read(&mut self, matching: Matching) -> Result<()> {
+        let found = self.core.store()?.messages(self.at, matching)?;
+        let readable = found.items.into_iter().map(|message| (Some(message.number), Ok(message)));
+        let damaged = found.damaged.into_iter().map(|damaged| (damaged.number, Err(Error::corrupt(damaged.error))));
+        let mut page: Vec<_> = readable.chain(damaged).collect();
+        page.sort_by(|(one, _), (other, _)| match matching.direction {
+            Direction::Asc => one.cmp(other),
+            Direction::Desc => other.cmp(one),
+        });
+        if page.len() >= matching.limit as usize {
+            let past = page.last().and_then(|(number, _)| *number);
+            self.next = past.map(|past| Ok(Matching { past: Some(past), offset: 0, ..matching }));
         }
+        self.items = page.into_iter().map(|(_, item)| item).collect::<Vec<_>>().into_iter();
+        Ok(())
     }
 }
 
@@ -196,16 +170,15 @@ impl Iterator for MessageIter {
     type Item = Result<Message>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        while self.items.is_empty() {
-            let matching = match self.next.take()? {
-                Ok(matching) => matching,
-                Err(error) => return Some(Err(error)),
-            };
-            if let Err(error) = self.fill(matching) {
+        loop {
+            if let Some(item) = self.items.next() {
+                return Some(item);
+            }
+            let matching = self.next.take()?;
+            if let Err(error) = matching.and_then(|matching| self.read(matching)) {
                 return Some(Err(error));
             }
         }
-        self.items.pop_front().map(Ok)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::bell::Event;
 use crate::error::{Error, Result};
 use crate::id::{AgentId, MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
 use crate::limit;
-use crate::page::{Form, MessageQuery, Meta, Page};
+use crate::page::{Form, MessageQuery, Page};
 use crate::record::{Change, Message, NewMessage, NewTurn, SessionRecord, ThreadRecord, Turn};
 use crate::store::{Append, DeleteMessage, Policy, SessionRef, Submit};
 use crate::sync::Arc;
@@ -184,7 +184,9 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a limit out of bounds.
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a limit out of bounds,
+    /// [`Corrupt`](crate::ErrorKind::Corrupt) when one of the messages is damaged: [`messages`](Self::messages) shows
+    /// the others.
     ///
     /// From document B.
     pub fn history(&self, limit: u32) -> Result<Vec<Message>> {
@@ -241,7 +243,7 @@ impl Session {
         let store = self.core.store()?;
         let page = query.into().at()?;
         let listed = store.turns(self.at, page)?;
-        Ok(Page { items: listed.items, meta: Meta::new(listed.total, page) })
+        Ok(Page::new(page, listed.total, listed.items, listed.damaged))
     }
 
     /// The events of the session after this number, oldest first, at most `limit`, 1 to 1,000.

@@ -5,7 +5,7 @@ use std::fmt;
 use super::{AgentHandle, Core, PageQuery, Session};
 use crate::error::Result;
 use crate::id::{AgentId, SessionId, WorkspaceId};
-use crate::page::{Meta, Page};
+use crate::page::Page;
 use crate::record::check_name;
 use crate::record::{SessionRecord, WorkspaceRecord};
 use crate::store::{EnsureAgent, SessionRef, SessionsQuery};
@@ -93,7 +93,7 @@ pub(super) fn list(
     let store = core.store()?;
     let page = query.at()?;
     let listed = store.sessions(SessionsQuery { workspace, agent, page })?;
-    Ok(Page { items: listed.items, meta: Meta::new(listed.total, page) })
+    Ok(Page::new(page, listed.total, listed.items, listed.damaged))
 }
 
 impl fmt::Debug for Workspace {
