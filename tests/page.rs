@@ -309,7 +309,7 @@ fn page_of(all: &[Message], this: Link) -> MessagePage {
         found.reverse();
     }
     let items = found.into_iter().skip(matching.offset as usize).take(matching.limit as usize).collect();
-    MessagePage::new(this, this.query.page_at().expect("a valid page"), total, newest, items)
+    MessagePage::new(this, this.query.page_at().expect("a valid page"), total, newest, items, vec![])
 }
 
 #[test]
