@@ -37,6 +37,7 @@
 
 use crate::error::Result;
 use crate::id::{AgentId, MessageId, OwnerId, SessionId, Stamp, ThreadId, TurnId, WorkspaceId};
+pub use crate::page::Damaged;
 use crate::page::{Matching, PageAt};
 use crate::record::{
     AgentRecord, Change, Message, NewMessage, NewSession, NewTurn, Reason, SessionRecord, ThreadRecord, Ts, Turn,
@@ -230,6 +231,8 @@ pub struct Listed<T> {
     pub items: Vec<T>,
     /// How many there are.
     pub total: u64,
+    /// What stands on the page and cannot be read.
+    pub damaged: Vec<Damaged>,
 }
 
 /// Input of [`Store::append`]. Without a caller's, the `n`-th message's id is the stamp's id `n`.
@@ -359,6 +362,8 @@ pub struct Matched {
     pub total: u64,
     /// The greatest `ts` of all that match.
     pub newest: Option<Ts>,
+    /// What stands on the page and cannot be read.
+    pub damaged: Vec<Damaged>,
 }
 
 /// Input of [`Store::end_orphans`]. The ids of synthetic results run on from one turn to the next.
