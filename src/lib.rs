@@ -5,10 +5,14 @@
 pub mod error;
 pub mod id;
 pub mod limit;
+#[cfg(feature = "testkit")]
+mod model;
 pub mod page;
 pub mod record;
 pub mod store;
 mod sync;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 pub mod time;
 
 pub use error::{Error, ErrorKind, Result};
