@@ -208,6 +208,7 @@ fn history(session: &Session, conversation: &Conversation, stored: &[Message]) -
     let feed = Feed::read(session).map_err(|why| format!("session {:?}: {why}", conversation.session))?;
     let numbers: Vec<_> = stored.iter().map(|message| (message.number, message.id)).collect();
     place.same("numbers", &feed.visible().collect(), &numbers)?;
+    place.same("messages of dead turns, all deleted", &feed.dead, &feed.deleted)?;
     place.same("key", &conversation.session, &record.key)?;
     place.same("status", &SessionStatus::Idle, &record.status)?;
     place.same("running_turn", &None, &record.running_turn)?;

@@ -269,8 +269,8 @@ impl Reader {
 
 fn parse(line: &[u8]) -> Result<Recorded, Failure> {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
-    let recorded: Recorded = serde_json::from_slice(line)
-        .map_err(|error| error.to_string().replace(" at line 1 column ", " at column "))?;
+    let recorded: Recorded =
+        serde_json::from_slice(line).map_err(|error| error.to_string().replace(" at line 1 column ", " at column "))?;
     if recorded.tool_calls.as_ref().is_some_and(Vec::is_empty) {
         return Err("tool_calls is an empty list; it must be null or have calls".into());
     }

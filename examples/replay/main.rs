@@ -50,8 +50,7 @@ struct Options {
 
 impl Options {
     fn read(mut args: impl Iterator<Item = String>) -> Result<Self, Failure> {
-        let mut options =
-            Options { file: None, acks: None, workers: limit::WORKERS_DEFAULT, recorded: Vec::new() };
+        let mut options = Options { file: None, acks: None, workers: limit::WORKERS_DEFAULT, recorded: Vec::new() };
         while let Some(arg) = args.next() {
             let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value\n{USAGE}"));
             match arg.as_str() {

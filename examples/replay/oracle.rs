@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use parlor::id::{MessageId, OwnerId, Stamp, ThreadId};
 use parlor::page::{Direction, Form, Matching, MessageQuery};
 use parlor::store::{
-    Append, CreateSession, Emit, EnsureAgent, EnsureWorkspace, Finish, Matched, Outcome, Policy, Runner, SessionRef, Store,
-    Submit,
+    Append, CreateSession, Emit, EnsureAgent, EnsureWorkspace, Finish, Matched, Outcome, Policy, Runner, SessionRef,
+    Store, Submit,
 };
 use parlor::testkit::ModelStore;
 use parlor::{Message, NewMessage, NewSession, NewTurn, Timestamp, Ts, limit};
@@ -51,7 +51,8 @@ impl<'a> Oracle<'a> {
             }
         }
         let Filling { store, at, threads, .. } = fill;
-        let oracle = Oracle { store, at, threads, stored: stored.iter().map(|message| (message.id, message)).collect() };
+        let oracle =
+            Oracle { store, at, threads, stored: stored.iter().map(|message| (message.id, message)).collect() };
         let place = Place { session: &conversation.session, seq: None };
         let all = MessageQuery::all().direction(Direction::Asc).matching()?;
         let filled = oracle.rest(Matching { limit: limit::HISTORY_LIMIT_MAX, ..all })?;

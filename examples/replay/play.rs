@@ -102,13 +102,7 @@ pub fn builder(file: &Path, workers: usize, script: &Arc<Script>, acks: &Arc<Ack
 ///
 /// An error of the library, a turn that did not complete, or the first [`Difference`] between
 /// what a session already has and its file.
-pub fn play(
-    engine: &Engine,
-    script: &Script,
-    at_once: usize,
-    acks: &Acks,
-    bar: &ProgressBar,
-) -> Result<u64, Failure> {
+pub fn play(engine: &Engine, script: &Script, at_once: usize, acks: &Acks, bar: &ProgressBar) -> Result<u64, Failure> {
     let agent = engine.workspace(WORKSPACE)?.agent(AGENT)?;
     let turns = AtomicU64::new(0);
     in_parallel(at_once, script.conversations(), |conversation| {
@@ -124,16 +118,9 @@ pub fn named(conversation: &Conversation, why: Failure) -> Failure {
     if why.is::<Difference>() { why } else { format!("session {:?}: {why}", conversation.session).into() }
 }
 
-fn play_one(
-    agent: &AgentHandle,
-    conversation: &Conversation,
-    acks: &Acks,
-    bar: &ProgressBar,
-) -> Result<u64, Failure> {
+fn play_one(agent: &AgentHandle, conversation: &Conversation, acks: &Acks, bar: &ProgressBar) -> Result<u64, Failure> {
     let session = match agent.session_by_key(&conversation.session) {
-        Err(error) if error.is_not_found() => {
-            agent.create_session(NewSession::default().key(&conversation.session))?
-        }
+        Err(error) if error.is_not_found() => agent.create_session(NewSession::default().key(&conversation.session))?,
         found => found?,
     };
     let done = resume(&session, conversation)?;
