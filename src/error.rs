@@ -21,6 +21,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// # engine.close()
 /// # }
 /// ```
+#[derive(thiserror::Error)]
+#[error(transparent)]
 pub struct Error(Box<Inner>);
 
 #[derive(Debug, thiserror::Error)]
@@ -127,6 +129,16 @@ impl Error {
         Error::new(ErrorKind::InvalidArgument, message)
     }
 
+    /// A text that cannot be read as what it names; the start of it is shown.
+    pub(crate) fn unreadable(name: &str, text: &str, bound: impl fmt::Display) -> Self {
+        const SHOWN_CHARS: usize = 64;
+        let (shown, cut) = match text.char_indices().nth(SHOWN_CHARS) {
+            Some((end, _)) => (text.get(..end).unwrap_or_default(), "…"),
+            None => (text, ""),
+        };
+        Error::invalid(format!("{name} is {shown:?}{cut}; it must be {bound}"))
+    }
+
     pub(crate) fn not_found(what: impl fmt::Display) -> Self {
         Error::new(ErrorKind::NotFound, format!("{what} not found"))
     }
@@ -144,12 +156,6 @@ impl Error {
     }
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.message)
-    }
-}
-
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Error")
@@ -157,12 +163,6 @@ impl fmt::Debug for Error {
             .field("message", &self.0.message)
             .field("source", &self.0.source)
             .finish()
-    }
-}
-
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.0.source.as_deref().map(|source| source as _)
     }
 }
 

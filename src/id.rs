@@ -45,8 +45,7 @@ macro_rules! id {
 
             fn from_str(text: &str) -> Result<Self> {
                 Uuid::try_parse(text).map($name).map_err(|source| {
-                    let shown: String = text.chars().take(64).collect();
-                    Error::invalid(format!("{} {shown:?} is not a UUID", $what)).with_source(source)
+                    Error::unreadable($what, text, "a UUID").with_source(source)
                 })
             }
         }
@@ -100,7 +99,7 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// A stamp from a time and 62 random bits.
+    /// A stamp from a time and 61 random bits; the rest of the seed is not used.
     pub const fn new(at: Timestamp, seed: u64) -> Self {
         Stamp { at, seed }
     }
@@ -110,7 +109,9 @@ impl Stamp {
         Stamp { at, seed: Uuid::new_v4().as_u64_pair().1 }
     }
 
-    /// The `n`-th id of this operation: a UUIDv7 of its time, rising with `n`.
+    /// The `n`-th id of this operation: a UUIDv7 of its time, rising with every `n`.
+    ///
+    /// Ids of one operation differ always; those of two within a millisecond as their seeds do.
     ///
     /// ```
     /// use parlor::{Timestamp, id::Stamp};
@@ -120,10 +121,13 @@ impl Stamp {
     /// assert!(stamp.uuid(0) < stamp.uuid(1));
     /// ```
     pub fn uuid(&self, n: u32) -> Uuid {
-        let [_, _, high, low] = (n & 0x0fff).to_be_bytes();
-        let mut random = [high, low, 0, 0, 0, 0, 0, 0, 0, 0];
-        let seed = self.seed.wrapping_add(u64::from(n >> 12));
-        random[2..].copy_from_slice(&seed.to_be_bytes());
+        // A UUIDv7 has 74 bits beside its time, in pieces of 12 and 62. The seed is the upper
+        // 62 of them, its first bit 0 so that the count below, running over, has room to carry.
+        let bits = (u128::from(self.seed & (u64::MAX >> 3)) << 12) + u128::from(n);
+        let (high, low) = ((bits >> 62) as u16, bits as u64 & (u64::MAX >> 2));
+        let mut random = [0; 10];
+        random[..2].copy_from_slice(&high.to_be_bytes());
+        random[2..].copy_from_slice(&low.to_be_bytes());
         uuid::Builder::from_unix_timestamp_millis(self.at.as_millis(), &random).into_uuid()
     }
 }

@@ -9,11 +9,13 @@ pub mod limit;
 mod model;
 pub mod page;
 pub mod record;
+mod redb;
 pub mod store;
 mod sync;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 pub mod time;
+pub mod wire;
 
 pub use error::{Error, ErrorKind, Result};
 pub use record::{

@@ -10,6 +10,8 @@
 //! names is not found; it is a bad request; the session is busy or the key taken; a bound is passed.
 
 mod session;
+#[cfg(test)]
+mod tests;
 mod turn;
 mod verify;
 

@@ -13,6 +13,13 @@ pub struct Change {
     pub kind: ChangeKind,
 }
 
+impl Change {
+    /// For a store of your own.
+    pub const fn new(number: u64, kind: ChangeKind) -> Self {
+        Change { number, kind }
+    }
+}
+
 /// What an event of the change feed tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

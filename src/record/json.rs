@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use crate::error::{Error, Result};
 
 /// A JSON value, kept byte for byte as it was given: key order, spaces and digits included.
+/// Only the blanks around it are dropped. Two are equal when their texts are.
 ///
 /// ```
 /// use parlor::Json;
@@ -69,8 +70,8 @@ impl Json {
     ///
     /// # Errors
     ///
-    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) when it is nested too deep, or a number is too large,
-    /// for `serde_json`.
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) when `serde_json` cannot hold it: nested deeper than
+    /// 127, a number beyond a double, or half a surrogate pair in a string.
     pub fn to_value(&self) -> Result<serde_json::Value> {
         self.to()
     }

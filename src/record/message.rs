@@ -1,14 +1,13 @@
-//! Messages: what they are made of, and the input that makes one.
+//! Messages as they stand in their session, and what they are made of.
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::{Json, Ts};
-use crate::error::{Error, ErrorKind, Result};
 use crate::id::{MessageId, SessionId, ThreadId, TurnId};
-use crate::limit;
 use crate::time::Timestamp;
 
 /// Who speaks.
@@ -108,17 +107,29 @@ impl Content {
         match self {
             Content::Text(text) => text.clone(),
             Content::Blocks(json) => {
-                let blocks: Vec<serde_json::Value> = json.to().unwrap_or_default();
-                let texts = blocks.into_iter().filter_map(|block| serde_json::from_value::<Block>(block).ok()?.text);
+                // Block by block, so that one that cannot be read does not hide the text of the others.
+                let blocks: Vec<&RawValue> = serde_json::from_str(json.as_str()).unwrap_or_default();
+                let texts =
+                    blocks.into_iter().filter_map(|block| serde_json::from_str::<Block>(block.get()).ok()?.text);
                 texts.collect::<Vec<_>>().join("\n")
             }
         }
     }
 
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         match self {
             Content::Text(text) => text.len(),
             Content::Blocks(json) => json.as_str().len(),
+        }
+    }
+}
+
+impl Serialize for Content {
+    /// A JSON string, or the array of blocks as it was given.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Content::Text(text) => serializer.serialize_str(text),
+            Content::Blocks(json) => json.serialize(serializer),
         }
     }
 }
@@ -211,222 +222,39 @@ pub struct Message {
 }
 
 impl Message {
+    /// A message without content, thread or turn, for a store of your own to fill in.
+    pub fn new(
+        id: MessageId,
+        session_id: SessionId,
+        number: u32,
+        role: Role,
+        kind: MessageType,
+        ts: Ts,
+        created_at: Timestamp,
+    ) -> Self {
+        Message {
+            id,
+            session_id,
+            thread_id: None,
+            turn_id: None,
+            number,
+            role,
+            kind,
+            content: None,
+            tool_calls: Vec::new(),
+            tool_call_id: None,
+            name: None,
+            images: Vec::new(),
+            artifact_ids: Vec::new(),
+            metadata: None,
+            synthetic: false,
+            ts,
+            created_at,
+        }
+    }
+
     /// The text of the content, or nothing: see [`Content::text`].
     pub fn text(&self) -> String {
         self.content.as_ref().map(Content::text).unwrap_or_default()
-    }
-}
-
-/// The input that makes a message. Made from a string, or step by step:
-///
-/// ```
-/// use parlor::{NewMessage, Role};
-///
-/// let short: NewMessage = "hello".into();
-/// let long = NewMessage::text("hello").role(Role::System).name("setup");
-/// assert_eq!(short.role, None); // the operation's own: `user` in a send, `assistant` from an agent
-/// assert_eq!(long.role, Some(Role::System));
-/// ```
-#[derive(Debug, Clone, Default, PartialEq)]
-#[non_exhaustive]
-pub struct NewMessage {
-    /// Who speaks; by default `user` in `send` and `append`, `assistant` from an agent.
-    pub role: Option<Role>,
-    /// What it is; by default `tool_call` for tool results and messages with tool calls,
-    /// `final_message` for an agent's answer, else `message`.
-    pub kind: Option<MessageType>,
-    /// What it says.
-    pub content: Option<Content>,
-    /// The tool calls it asks for.
-    pub tool_calls: Vec<ToolCall>,
-    /// On a tool's result: the call it answers. At most [`limit::TOOL_NAME_BYTES`] bytes.
-    pub tool_call_id: Option<String>,
-    /// The tool's or the speaker's name. At most [`limit::TOOL_NAME_BYTES`] bytes.
-    pub name: Option<String>,
-    /// Images that come with it.
-    pub images: Vec<Image>,
-    /// Artifacts it refers to.
-    pub artifact_ids: Vec<Uuid>,
-    /// Free JSON.
-    pub metadata: Option<Json>,
-    /// An id of the caller's, where a retry must be safe.
-    pub id: Option<MessageId>,
-    /// A lower bound for the message's `ts`; below 2^52 − 2^40 µs.
-    pub ts: Option<Ts>,
-}
-
-impl NewMessage {
-    /// A message that says this text.
-    pub fn text(text: impl Into<String>) -> Self {
-        NewMessage { content: Some(Content::Text(text.into())), ..Self::default() }
-    }
-
-    /// A message of content blocks: a JSON array, kept exactly as given.
-    pub fn blocks(blocks: impl Into<Json>) -> Self {
-        NewMessage { content: Some(Content::Blocks(blocks.into())), ..Self::default() }
-    }
-
-    /// An assistant's message that calls tools and says nothing.
-    pub fn calls(calls: impl IntoIterator<Item = ToolCall>) -> Self {
-        NewMessage { role: Some(Role::Assistant), tool_calls: calls.into_iter().collect(), ..Self::default() }
-    }
-
-    /// The result of a tool call.
-    pub fn result(call: &ToolCall, content: impl Into<Content>) -> Self {
-        NewMessage {
-            role: Some(Role::Tool),
-            content: Some(content.into()),
-            tool_call_id: Some(call.id.clone()),
-            name: Some(call.name.clone()),
-            ..Self::default()
-        }
-    }
-
-    /// Who speaks.
-    #[must_use]
-    pub fn role(mut self, role: Role) -> Self {
-        self.role = Some(role);
-        self
-    }
-
-    /// What it is (`type` in the documents).
-    #[must_use]
-    pub fn kind(mut self, kind: MessageType) -> Self {
-        self.kind = Some(kind);
-        self
-    }
-
-    /// The tool's or the speaker's name.
-    #[must_use]
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
-        self
-    }
-
-    /// The tool calls it asks for.
-    #[must_use]
-    pub fn tool_calls(mut self, calls: impl IntoIterator<Item = ToolCall>) -> Self {
-        self.tool_calls = calls.into_iter().collect();
-        self
-    }
-
-    /// One more image.
-    #[must_use]
-    pub fn image(mut self, image: Image) -> Self {
-        self.images.push(image);
-        self
-    }
-
-    /// The artifacts it refers to.
-    #[must_use]
-    pub fn artifacts(mut self, ids: impl IntoIterator<Item = Uuid>) -> Self {
-        self.artifact_ids = ids.into_iter().collect();
-        self
-    }
-
-    /// Free JSON.
-    #[must_use]
-    pub fn metadata(mut self, metadata: impl Into<Json>) -> Self {
-        self.metadata = Some(metadata.into());
-        self
-    }
-
-    /// An id of the caller's, where a retry must be safe.
-    #[must_use]
-    pub fn id(mut self, id: impl Into<MessageId>) -> Self {
-        self.id = Some(id.into());
-        self
-    }
-
-    /// A lower bound for its `ts`.
-    #[must_use]
-    pub fn ts(mut self, ts: Ts) -> Self {
-        self.ts = Some(ts);
-        self
-    }
-
-    /// The role, where the operation's own is `default`.
-    pub fn role_or(&self, default: Role) -> Role {
-        self.role.unwrap_or(default)
-    }
-
-    /// The type: as given, else by what the message carries.
-    pub fn kind_or_default(&self, role: Role) -> MessageType {
-        self.kind.unwrap_or(if role == Role::Tool || !self.tool_calls.is_empty() {
-            MessageType::ToolCall
-        } else {
-            MessageType::Message
-        })
-    }
-
-    /// Bytes of all it carries.
-    pub fn size(&self) -> usize {
-        let calls = self.tool_calls.iter().map(|c| c.id.len() + c.kind.len() + c.name.len() + c.arguments.len());
-        let images = self.images.iter().map(|i| i.data.len() + i.media_type.as_ref().map_or(0, String::len));
-        self.content.as_ref().map_or(0, Content::len)
-            + calls.sum::<usize>()
-            + images.sum::<usize>()
-            + self.artifact_ids.len() * size_of::<Uuid>()
-            + self.metadata.as_ref().map_or(0, |json| json.as_str().len())
-    }
-
-    /// Checks every bound of a message.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidArgument`](ErrorKind::InvalidArgument) or [`TooLarge`](ErrorKind::TooLarge), naming the field,
-    /// its value and the bound.
-    pub fn check(&self) -> Result<()> {
-        let size = self.size();
-        if size > limit::MESSAGE_BYTES {
-            return Err(Error::new(
-                ErrorKind::TooLarge,
-                format!("message has {size} bytes; it may have at most {} (MESSAGE_BYTES)", limit::MESSAGE_BYTES),
-            ));
-        }
-        if let Some(Content::Blocks(json)) = &self.content
-            && !json.as_str().starts_with('[')
-        {
-            return Err(Error::invalid("content blocks are not a JSON array"));
-        }
-        let calls = self
-            .tool_calls
-            .iter()
-            .flat_map(|c| [("tool call id", &c.id), ("tool call type", &c.kind), ("tool call name", &c.name)]);
-        let names = [("tool_call_id", &self.tool_call_id), ("name", &self.name)];
-        for (what, text) in calls.chain(names.into_iter().filter_map(|(what, text)| Some((what, text.as_ref()?)))) {
-            if text.len() > limit::TOOL_NAME_BYTES {
-                return Err(Error::invalid(format!(
-                    "{what} has {} bytes; it may have at most {}",
-                    text.len(),
-                    limit::TOOL_NAME_BYTES
-                )));
-            }
-        }
-        if let Some(ts) = self.ts
-            && ts.as_micros() >= limit::CALLER_TS_MICROS
-        {
-            return Err(Error::invalid(format!(
-                "ts is {} microseconds; it must be below {} (2^52 - 2^40)",
-                ts.as_micros(),
-                limit::CALLER_TS_MICROS
-            )));
-        }
-        if self.id.is_some_and(|id| id.as_uuid().is_nil()) {
-            return Err(Error::invalid("message id is the nil UUID"));
-        }
-        Ok(())
-    }
-}
-
-impl From<&str> for NewMessage {
-    fn from(text: &str) -> Self {
-        NewMessage::text(text)
-    }
-}
-
-impl From<String> for NewMessage {
-    fn from(text: String) -> Self {
-        NewMessage::text(text)
     }
 }

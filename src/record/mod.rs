@@ -3,13 +3,15 @@
 mod change;
 mod json;
 mod message;
+mod new_message;
 mod session;
 mod ts;
 mod turn;
 
 pub use change::{Change, ChangeKind};
 pub use json::Json;
-pub use message::{Content, Image, Message, MessageType, NewMessage, Role, ToolCall};
+pub use message::{Content, Image, Message, MessageType, Role, ToolCall};
+pub use new_message::NewMessage;
 pub use session::{AgentRecord, NewSession, SessionRecord, SessionStatus, ThreadRecord, WorkspaceRecord};
 pub use ts::Ts;
 pub use turn::{NewTurn, Reason, Turn, TurnState, Webhook, WebhookRow};

@@ -20,6 +20,13 @@ pub struct WorkspaceRecord {
     pub created_at: Timestamp,
 }
 
+impl WorkspaceRecord {
+    /// For a store of your own.
+    pub fn new(id: WorkspaceId, name: impl Into<String>, created_at: Timestamp) -> Self {
+        WorkspaceRecord { id, name: name.into(), created_at }
+    }
+}
+
 /// An agent of a workspace: an id and the name its behaviour is registered under.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -32,6 +39,13 @@ pub struct AgentRecord {
     pub name: String,
     /// When it was made.
     pub created_at: Timestamp,
+}
+
+impl AgentRecord {
+    /// For a store of your own.
+    pub fn new(id: AgentId, workspace_id: WorkspaceId, name: impl Into<String>, created_at: Timestamp) -> Self {
+        AgentRecord { id, workspace_id, name: name.into(), created_at }
+    }
 }
 
 /// What a session is doing.
@@ -89,6 +103,37 @@ pub struct SessionRecord {
     pub updated_at: Timestamp,
 }
 
+impl SessionRecord {
+    /// An idle session without messages or changes, keyed by its id, for a store of your own to fill in.
+    pub fn new(
+        id: SessionId,
+        workspace_id: WorkspaceId,
+        agent_id: AgentId,
+        agent_name: impl Into<String>,
+        created_at: Timestamp,
+    ) -> Self {
+        SessionRecord {
+            id,
+            workspace_id,
+            agent_id,
+            agent_name: agent_name.into(),
+            key: id.to_string(),
+            label: None,
+            chat_type: None,
+            last_channel: None,
+            origin: None,
+            metadata: None,
+            profile: None,
+            status: SessionStatus::Idle,
+            running_turn: None,
+            last_message: 0,
+            last_change: 0,
+            created_at,
+            updated_at: created_at,
+        }
+    }
+}
+
 /// One exchange of a session: a message and all that the agent answered.
 ///
 /// From document A (`chat_thread_id`).
@@ -103,6 +148,13 @@ pub struct ThreadRecord {
     pub number: u32,
     /// When it was opened.
     pub created_at: Timestamp,
+}
+
+impl ThreadRecord {
+    /// For a store of your own.
+    pub fn new(id: ThreadId, session_id: SessionId, number: u32, created_at: Timestamp) -> Self {
+        ThreadRecord { id, session_id, number, created_at }
+    }
 }
 
 /// The input that makes a session. Everything has a default.

@@ -5,9 +5,13 @@ use std::str::FromStr;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
 
 use crate::error::{Error, Result};
 use crate::limit::TS_MICROS_MAX;
+
+/// Microseconds in a second.
+const MICROS: u64 = 1_000_000;
 
 /// A value of a session's cursor clock: microseconds since the Unix epoch, strictly
 /// increasing in commit order within the session.
@@ -34,6 +38,9 @@ impl Ts {
     /// Before every message: the cursor of one who has read nothing.
     pub const ZERO: Ts = Ts(0);
 
+    /// The greatest there can be: 2^52 − 1 µs, in the year 2112.
+    pub const MAX: Ts = Ts(TS_MICROS_MAX);
+
     /// From microseconds since the epoch, at most 2^52 − 1.
     ///
     /// # Errors
@@ -56,7 +63,7 @@ impl Ts {
     /// Epoch seconds as a double: the nearest to this `ts`, whose shortest form is this `ts` again.
     pub fn as_seconds(self) -> f64 {
         // Below 2^53, so the cast is exact, and one correctly rounded division follows.
-        self.0 as f64 / 1e6
+        self.0 as f64 / MICROS as f64
     }
 
     /// From epoch seconds, read in the shortest decimal form of the double.
@@ -65,13 +72,14 @@ impl Ts {
     ///
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) when negative, not finite or past the bound.
     pub fn from_seconds(seconds: f64) -> Result<Self> {
-        if seconds.is_finite() { format!("{seconds}").parse() } else { Err(unreadable(&seconds.to_string())) }
+        // Prints no exponent, and `NaN` and `inf`, which are refused, where it is no number.
+        seconds.to_string().parse()
     }
-}
 
-fn unreadable(text: &str) -> Error {
-    let shown: String = text.chars().take(64).collect();
-    Error::invalid(format!("ts {shown:?} is not a number of epoch seconds from 0 to {}", Ts(TS_MICROS_MAX)))
+    /// A text that is no `ts`, given under this name.
+    pub(crate) fn unreadable(name: &str, text: &str) -> Error {
+        Error::unreadable(name, text, format_args!("epoch seconds from 0 to {}", Ts::MAX))
+    }
 }
 
 impl FromStr for Ts {
@@ -79,7 +87,7 @@ impl FromStr for Ts {
 
     /// Reads decimal text, with a fraction or an exponent where there is one.
     fn from_str(text: &str) -> Result<Self> {
-        decimal_micros(text).filter(|micros| *micros <= TS_MICROS_MAX).map(Ts).ok_or_else(|| unreadable(text))
+        decimal_micros(text).filter(|micros| *micros <= TS_MICROS_MAX).map(Ts).ok_or_else(|| Ts::unreadable("ts", text))
     }
 }
 
@@ -118,7 +126,7 @@ fn decimal_micros(text: &str) -> Option<u64> {
 
 impl fmt::Display for Ts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (seconds, micros) = (self.0 / 1_000_000, self.0 % 1_000_000);
+        let (seconds, micros) = (self.0 / MICROS, self.0 % MICROS);
         if micros == 0 {
             return write!(f, "{seconds}");
         }
@@ -129,12 +137,18 @@ impl fmt::Display for Ts {
 
 impl Serialize for Ts {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.0.is_multiple_of(MICROS) {
+            return serializer.serialize_u64(self.0 / MICROS);
+        }
         serializer.serialize_f64(self.as_seconds())
     }
 }
 
 impl<'de> Deserialize<'de> for Ts {
+    /// From a JSON number, through `serde_json` only: its digits are read as they stand there.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ts::from_seconds(f64::deserialize(deserializer)?).map_err(D::Error::custom)
+        // As text: a double would round digits that are only to be dropped.
+        let number = Box::<RawValue>::deserialize(deserializer)?;
+        number.get().parse().map_err(D::Error::custom)
     }
 }

@@ -115,6 +115,36 @@ pub struct Turn {
     pub ended_at: Option<Timestamp>,
 }
 
+impl Turn {
+    /// A running turn that has written nothing yet, for a store of your own to fill in.
+    pub fn new(
+        id: TurnId,
+        session_id: SessionId,
+        thread_id: ThreadId,
+        message_id: MessageId,
+        number: u32,
+        created_at: Timestamp,
+    ) -> Self {
+        Turn {
+            id,
+            session_id,
+            thread_id,
+            message_id,
+            number,
+            state: TurnState::Running,
+            reason: None,
+            detail: None,
+            final_message: None,
+            messages: 0,
+            user_params: None,
+            profile: None,
+            created_at,
+            started_at: None,
+            ended_at: None,
+        }
+    }
+}
+
 /// Where to announce the end of a turn.
 ///
 /// From document C.
@@ -154,6 +184,13 @@ pub struct WebhookRow {
     pub status: TurnState,
     /// Where to announce it.
     pub webhook: Webhook,
+}
+
+impl WebhookRow {
+    /// For a store of your own.
+    pub fn new(session_id: SessionId, turn_id: TurnId, status: TurnState, webhook: Webhook) -> Self {
+        WebhookRow { session_id, turn_id, status, webhook }
+    }
 }
 
 /// The input that starts a turn: a message, and what the turn is to run with.

@@ -1,0 +1,94 @@
+//! A page of anything listed: which one, and how many there are.
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::limit::{PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, PAGE_LIMIT_MIN};
+
+/// A page and its size, checked.
+///
+/// ```
+/// use parlor::page::PageAt;
+///
+/// assert_eq!(PageAt::new(Some(3), None)?.offset(), 100); // the default size is 50
+/// let error = PageAt::new(None, Some(101)).unwrap_err();
+/// assert_eq!(error.to_string(), "limit is 101; it must be 1 to 100");
+/// # Ok::<(), parlor::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageAt {
+    /// The page, from 1.
+    pub page: u64,
+    /// Items a page, 1 to 100.
+    pub limit: u32,
+}
+
+impl PageAt {
+    /// Checks a page number (default 1) and a page size (default 50).
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument), naming the parameter, its value and the bound.
+    pub fn new(page: Option<u64>, limit: Option<u32>) -> Result<Self> {
+        let (page, limit) = (page.unwrap_or(1), limit.unwrap_or(PAGE_LIMIT_DEFAULT));
+        if page == 0 {
+            return Err(Error::invalid("page is 0; it must be at least 1"));
+        }
+        if !(PAGE_LIMIT_MIN..=PAGE_LIMIT_MAX).contains(&limit) {
+            return Err(Error::invalid(format!("limit is {limit}; it must be {PAGE_LIMIT_MIN} to {PAGE_LIMIT_MAX}")));
+        }
+        Ok(PageAt { page, limit })
+    }
+
+    /// How many items stand before the page.
+    pub const fn offset(&self) -> u64 {
+        self.page.saturating_sub(1).saturating_mul(self.limit as u64)
+    }
+}
+
+impl Default for PageAt {
+    fn default() -> Self {
+        PageAt { page: 1, limit: PAGE_LIMIT_DEFAULT }
+    }
+}
+
+/// How many items there are, and which of them a page shows.
+///
+/// ```
+/// use parlor::page::{Meta, PageAt};
+///
+/// let meta = Meta::new(101, PageAt::new(Some(3), Some(50))?);
+/// assert_eq!((meta.total, meta.page, meta.limit, meta.total_pages), (101, 3, 50, 3));
+/// # Ok::<(), parlor::Error>(())
+/// ```
+///
+/// From document A (`meta`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Meta {
+    /// Exactly how many items match the filters.
+    pub total: u64,
+    /// This page, from 1.
+    pub page: u64,
+    /// Items a page.
+    pub limit: u32,
+    /// How many pages there are; 0 when nothing matches.
+    pub total_pages: u64,
+}
+
+impl Meta {
+    /// The arithmetic of a page.
+    pub fn new(total: u64, at: PageAt) -> Self {
+        Meta { total, page: at.page, limit: at.limit, total_pages: total.div_ceil(u64::from(at.limit.max(1))) }
+    }
+}
+
+/// A page of anything listed, with its exact total, from one snapshot.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// How many there are in all.
+    pub meta: Meta,
+}

@@ -1,0 +1,108 @@
+//! How rows become bytes, and the only place that names bincode.
+//!
+//! A value is an envelope around a payload:
+//!
+//! ```text
+//! version (1 byte) | payload (bincode) | checksum (4 bytes, little-endian)
+//! ```
+//!
+//! The checksum covers table, key, version and payload, because redb checks its page checksums
+//! only in repair: without it a flipped bit reads as other data, and a row that stands under
+//! another's key reads as that other's. A decoder checks the length, the checksum and the
+//! version first, decodes within a limit (a hostile length would otherwise abort the process),
+//! and refuses bytes left over.
+
+mod convert;
+mod fingerprint;
+mod rows;
+#[cfg(test)]
+mod tests;
+
+pub(super) use convert::{
+    json_text, kind_byte, kind_of, message_id, reason_byte, role_byte, role_of, state_byte, state_of, turn_id,
+};
+pub(super) use fingerprint::{of_append, of_create, of_send};
+pub(super) use rows::*;
+
+use std::fmt::Write as _;
+
+use bincode::config::{Configuration, Limit, LittleEndian, Varint};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+use super::tables::Table;
+use crate::error::{Error, Result};
+use crate::limit::MESSAGE_BYTES;
+
+/// Most bytes that one value may have and that decoding one may take: a largest message and
+/// what stands around it.
+const VALUE_BYTES: usize = MESSAGE_BYTES + (8 << 20);
+
+const CONFIG: Configuration<LittleEndian, Varint, Limit<VALUE_BYTES>> =
+    bincode::config::standard().with_limit::<VALUE_BYTES>();
+
+const CHECKSUM_BYTES: usize = size_of::<u32>();
+
+/// A kind of row: its current version, and its bincode form.
+///
+/// A version is for good: a row written once is read by every later library, golden bytes in
+/// the tests hold that.
+pub(super) trait Row<'a>: bincode::Encode + bincode::BorrowDecode<'a, ()> {
+    /// The version that is written.
+    const VERSION: u8;
+    /// What an error calls it.
+    const WHAT: &'static str;
+}
+
+fn checksum(table: Table, key: &[u8], body: &[u8]) -> u32 {
+    let place = xxh3_64(key) ^ u64::from(table.tag()) << 56;
+    // The low half: enough to tell damage (1 in 4 billion slips by), half the bytes.
+    xxh3_64_with_seed(body, place) as u32
+}
+
+/// The value of a row that is to stand under this key.
+pub(super) fn encode<'a, R: Row<'a>>(table: Table, key: &[u8], row: &R) -> Result<Vec<u8>> {
+    let mut value = vec![R::VERSION];
+    bincode::encode_into_std_write(row, &mut value, CONFIG)
+        .map_err(|source| Error::invalid(format!("{} cannot be encoded", R::WHAT)).with_source(source))?;
+    if value.len() + CHECKSUM_BYTES > VALUE_BYTES {
+        return Err(Error::invalid(format!(
+            "{} has {} bytes encoded; it may have at most {VALUE_BYTES}",
+            R::WHAT,
+            value.len()
+        )));
+    }
+    let sum = checksum(table, key, &value);
+    value.extend_from_slice(&sum.to_le_bytes());
+    Ok(value)
+}
+
+/// The row that stands under this key, borrowed from its value.
+pub(super) fn decode<'a, R: Row<'a>>(table: Table, key: &[u8], value: &'a [u8]) -> Result<R> {
+    let damaged = |what: &str| Error::corrupt(format!("{} at {} {}", R::WHAT, hex(key), what));
+    if value.len() > VALUE_BYTES {
+        return Err(damaged("is longer than any row"));
+    }
+    let (body, sum) = value.split_last_chunk::<CHECKSUM_BYTES>().ok_or_else(|| damaged("is cut short"))?;
+    if checksum(table, key, body) != u32::from_le_bytes(*sum) {
+        return Err(damaged("fails its checksum"));
+    }
+    let (version, payload) = body.split_first().ok_or_else(|| damaged("is cut short"))?;
+    if *version != R::VERSION {
+        return Err(damaged(&format!("has version {version}; {} is known", R::VERSION)));
+    }
+    let (row, consumed) = bincode::borrow_decode_from_slice(payload, CONFIG)
+        .map_err(|source| damaged("cannot be decoded").with_source(source))?;
+    if consumed != payload.len() {
+        return Err(damaged("has bytes left over"));
+    }
+    Ok(row)
+}
+
+pub(super) fn hex(key: &[u8]) -> String {
+    let mut out = String::with_capacity(2 * key.len().min(64));
+    for byte in key.iter().take(64) {
+        // Writing to a String cannot fail.
+        let _ = write!(out, "{byte:02x}");
+    }
+    out
+}

@@ -1,0 +1,262 @@
+//! The rows as they are stored: structs of their own, so that a record can grow without
+//! touching old files.
+//!
+//! No recursion, no maps, no `usize`, nothing of a dependency's. Enums are bytes with values
+//! given in `convert`. Ids are 16 bytes, times and `ts` microseconds, JSON its text.
+
+use bincode::{BorrowDecode, Encode};
+
+use super::Row;
+
+/// An id's bytes.
+pub(in crate::redb) type Id = [u8; 16];
+
+macro_rules! row {
+    ($name:ident, $version:literal, $what:literal) => {
+        impl<'a> Row<'a> for $name {
+            const VERSION: u8 = $version;
+            const WHAT: &'static str = $what;
+        }
+    };
+    ($name:ident<'a>, $version:literal, $what:literal) => {
+        impl<'a> Row<'a> for $name<'a> {
+            const VERSION: u8 = $version;
+            const WHAT: &'static str = $what;
+        }
+    };
+}
+
+/// The next dense numbers of the file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, BorrowDecode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite))]
+pub(in crate::redb) struct CounterRow {
+    /// Workspaces and agents made so far: they share their numbers, so either can own sessions.
+    pub scopes: u32,
+    /// Sessions made so far.
+    pub sessions: u32,
+}
+row!(CounterRow, 1, "counters");
+
+/// A dense number that a name or an id stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, BorrowDecode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite))]
+pub(in crate::redb) struct NumberRow {
+    pub number: u32,
+}
+row!(NumberRow, 1, "index row");
+
+/// How many live sessions a workspace or an agent has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, BorrowDecode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite))]
+pub(in crate::redb) struct CountRow {
+    pub sessions: u64,
+}
+row!(CountRow, 1, "session count");
+
+/// A workspace or an agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, BorrowDecode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite))]
+pub(in crate::redb) struct ScopeRow<'a> {
+    pub id: Id,
+    pub name: &'a str,
+    pub created_at: u64,
+}
+row!(ScopeRow<'a>, 1, "workspace or agent");
+
+/// What a session is: rarely rewritten.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, BorrowDecode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite))]
+pub(in crate::redb) struct SessionRow<'a> {
+    pub id: Id,
+    pub workspace: u32,
+    pub agent: u32,
+    pub agent_id: Id,
+    pub agent_name: &'a str,
+    pub key: &'a str,
+    pub label: Option<&'a str>,
+    pub chat_type: Option<&'a str>,
+    pub last_channel: Option<&'a str>,
+    pub origin: Option<&'a str>,
+    pub metadata: Option<&'a str>,
+    pub profile: Option<&'a str>,
+    pub created_at: u64,
+    /// Of all inputs, where the id was the caller's.
+    pub fingerprint: Option<Id>,
+}
+row!(SessionRow<'a>, 1, "session");
+
+/// Where a session stands: rewritten by every operation on it, so small.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, BorrowDecode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite))]
+pub(in crate::redb) struct HeadRow {
+    /// The last message, thread, turn and event: the counts of all there ever were.
+    pub messages: u32,
+    pub threads: u32,
+    pub turns: u32,
+    pub changes: u64,
+    /// Of the last message.
+    pub last_ts: u64,
+    pub last_created_at: u64,
+    pub updated_at: u64,
+    /// The last claim's epoch.
+    pub epoch: u64,
+    /// The running turn's number; 0 when idle.
+    pub running: u32,
+    pub running_id: Option<Id>,
+    /// Whether the turn that ended last failed.
+    pub failed: bool,
+}
+row!(HeadRow, 1, "session head");
+
+/// A tool call of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, BorrowDecode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite))]
+pub(in crate::redb) struct CallRow<'a> {
+    pub id: &'a str,
+    pub kind: &'a str,
+    pub name: &'a str,
+    pub arguments: &'a str,
+}
+
+/// An image of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, BorrowDecode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite))]
+pub(in crate::redb) struct ImageRow<'a> {
+    pub media_type: Option<&'a str>,
+    pub data: &'a [u8],
+}
+
+/// What a message says and carries.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, BorrowDecode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite))]
+pub(in crate::redb) struct BodyRow<'a> {
+    /// Content: 0 none, 1 text, 2 blocks.
+    pub form: u8,
+    pub content: &'a str,
+    pub calls: Vec<CallRow<'a>>,
+    pub tool_call_id: Option<&'a str>,
+    pub name: Option<&'a str>,
+    pub images: Vec<ImageRow<'a>>,
+    pub artifacts: Vec<Id>,
+    pub metadata: Option<&'a str>,
+}
+
+/// A message. Never rewritten: what can change of it stands in its slot.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, BorrowDecode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite))]
+pub(in crate::redb) struct MessageRow<'a> {
+    pub id: Id,
+    pub thread: Option<Id>,
+    pub turn: Option<Id>,
+    pub role: u8,
+    pub kind: u8,
+    pub synthetic: bool,
+    pub ts: u64,
+    pub created_at: u64,
+    /// Of all inputs, where the id was the caller's.
+    pub fingerprint: Option<Id>,
+    pub body: BodyRow<'a>,
+}
+row!(MessageRow<'a>, 1, "message");
+
+/// What a listing filters by, beside the message so that filtering needs no message record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, BorrowDecode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite))]
+pub(in crate::redb) struct SlotRow {
+    pub role: u8,
+    pub kind: u8,
+    pub deleted: bool,
+    /// Numbers of its thread and turn; 0 where there is none.
+    pub thread: u32,
+    pub turn: u32,
+    pub ts: u64,
+}
+row!(SlotRow, 1, "message slot");
+
+/// A thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, BorrowDecode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite))]
+pub(in crate::redb) struct ThreadRow {
+    pub id: Id,
+    pub created_at: u64,
+}
+row!(ThreadRow, 1, "thread");
+
+/// Where to announce a turn's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, BorrowDecode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite))]
+pub(in crate::redb) struct HookRow<'a> {
+    pub url: &'a str,
+    pub token: Option<&'a str>,
+    pub secret: Option<&'a str>,
+    pub include_messages: bool,
+}
+
+/// A turn.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, BorrowDecode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite))]
+pub(in crate::redb) struct TurnRow<'a> {
+    pub id: Id,
+    pub thread: Id,
+    pub thread_number: u32,
+    pub message: Id,
+    pub message_number: u32,
+    pub state: u8,
+    /// 0 where there is none.
+    pub reason: u8,
+    pub detail: Option<&'a str>,
+    pub final_message: Option<Id>,
+    pub messages: u32,
+    pub user_params: Option<&'a str>,
+    pub profile: Option<&'a str>,
+    /// Kept until the turn ends, then moved to the outbox.
+    pub webhook: Option<HookRow<'a>>,
+    pub created_at: u64,
+    pub started_at: Option<u64>,
+    pub ended_at: Option<u64>,
+}
+row!(TurnRow<'a>, 1, "turn");
+
+/// An event of the change feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, BorrowDecode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite))]
+pub(in crate::redb) struct ChangeRow {
+    /// One of the `CHANGE_…` below.
+    pub kind: u8,
+    /// The message's or the turn's number and id: the feed is read without reading them.
+    pub number: u32,
+    pub id: Option<Id>,
+    /// The turn's state.
+    pub state: u8,
+}
+
+pub(in crate::redb) const CHANGE_CREATED: u8 = 1;
+pub(in crate::redb) const CHANGE_MESSAGE: u8 = 2;
+pub(in crate::redb) const CHANGE_DELETED: u8 = 3;
+pub(in crate::redb) const CHANGE_TURN: u8 = 4;
+
+row!(ChangeRow, 1, "change");
+
+/// Who may write in the name of the running turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, BorrowDecode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite))]
+pub(in crate::redb) struct ClaimRow {
+    pub turn: Id,
+    pub number: u32,
+    pub owner: Id,
+    pub epoch: u64,
+    /// Until when it holds without renewal, in microseconds since the epoch; none on an exclusive file.
+    pub lease: Option<u64>,
+}
+row!(ClaimRow, 1, "claim");
+
+/// The end of a turn that is to be announced.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, BorrowDecode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite))]
+pub(in crate::redb) struct OutboxRow<'a> {
+    pub session: Id,
+    pub turn: Id,
+    pub state: u8,
+    pub hook: HookRow<'a>,
+}
+row!(OutboxRow<'a>, 1, "outbox row");

@@ -1,0 +1,171 @@
+//! A session under change: what every verb that writes to a session goes through.
+//!
+//! A draft holds the session's head as it will be, and the writes so far. It numbers messages,
+//! threads, turns and events, keeps the two clocks, and at the end writes the head and moves the
+//! session to the front of the listings.
+
+use super::codec::{
+    self, BodyRow, ChangeRow, HeadRow, Id, MessageRow, NumberRow, SlotRow, ThreadRow, kind_byte, role_byte,
+};
+use super::place::{self, Place};
+use super::tables::{Table, activity, rows, sessions};
+use super::view::Read;
+use super::write_set::WriteSet;
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::Stamp;
+use crate::limit::SESSION_ROWS;
+use crate::record::{Message, MessageType, NewMessage, Role, Ts};
+use crate::store::SessionRef;
+use crate::time::ts_micros;
+
+/// See the [module](self).
+pub(super) struct Draft<'v> {
+    pub(super) view: &'v dyn Read,
+    pub(super) stamp: Stamp,
+    pub(super) place: Place,
+    pub(super) head: HeadRow,
+    pub(super) writes: WriteSet,
+    /// Where the listings have it now; none for a new session.
+    listed_at: Option<u64>,
+}
+
+/// A thread or a turn that a message stands in: its number and its id.
+pub(super) type Within = Option<(u32, Id)>;
+
+/// A message on its way into the session, all but what the session gives it.
+pub(super) struct Incoming<'a> {
+    pub(super) new: &'a NewMessage,
+    pub(super) id: Id,
+    pub(super) role: Role,
+    pub(super) kind: MessageType,
+    pub(super) thread: Within,
+    pub(super) turn: Within,
+    pub(super) synthetic: bool,
+    pub(super) fingerprint: Option<Id>,
+}
+
+impl<'v> Draft<'v> {
+    /// Opens a live session for change.
+    pub(super) fn open(view: &'v dyn Read, at: SessionRef, stamp: Stamp) -> Result<Self> {
+        Self::open_place(view, place::find(view, at)?, stamp)
+    }
+
+    /// Opens a session whose place is known.
+    pub(super) fn open_place(view: &'v dyn Read, place: Place, stamp: Stamp) -> Result<Self> {
+        let head: HeadRow = view.expected(Table::Sessions, &sessions::head(place.number))?;
+        Ok(Draft { view, stamp, place, listed_at: Some(head.updated_at), head, writes: WriteSet::default() })
+    }
+
+    /// A session that is being made.
+    pub(super) fn new(view: &'v dyn Read, place: Place, stamp: Stamp, writes: WriteSet) -> Self {
+        let head = HeadRow {
+            messages: 0,
+            threads: 0,
+            turns: 0,
+            changes: 0,
+            last_ts: 0,
+            last_created_at: 0,
+            updated_at: 0,
+            epoch: 0,
+            running: 0,
+            running_id: None,
+            failed: false,
+        };
+        Draft { view, stamp, place, head, writes, listed_at: None }
+    }
+
+    /// The session's time: never before its last change.
+    pub(super) fn now(&self) -> u64 {
+        self.stamp.at.as_micros().max(self.head.updated_at)
+    }
+
+    /// The next event.
+    pub(super) fn change(&mut self, row: ChangeRow) -> Result<()> {
+        self.head.changes += 1;
+        self.writes.put(Table::Rows, rows::change(self.place.number, self.head.changes), &row)
+    }
+
+    /// Numbers and writes a message.
+    pub(super) fn message(&mut self, incoming: &Incoming<'_>) -> Result<Message> {
+        let session = self.place.number;
+        let number = next(&mut self.head.messages, "messages")?;
+        let last = self.head.last_ts;
+        self.head.last_ts = match incoming.new.ts.map(Ts::as_micros) {
+            Some(given) if given > last => given,
+            Some(_) => last + 1,
+            None => ts_micros(self.stamp.at).max(last + 1),
+        };
+        self.head.last_created_at = self.stamp.at.as_micros().max(self.head.last_created_at);
+        let row = MessageRow {
+            id: incoming.id,
+            thread: incoming.thread.map(|(_, id)| id),
+            turn: incoming.turn.map(|(_, id)| id),
+            role: role_byte(incoming.role),
+            kind: kind_byte(incoming.kind),
+            synthetic: incoming.synthetic,
+            ts: self.head.last_ts,
+            created_at: self.head.last_created_at,
+            fingerprint: incoming.fingerprint,
+            body: BodyRow::of(incoming.new),
+        };
+        let slot = SlotRow {
+            role: row.role,
+            kind: row.kind,
+            deleted: false,
+            thread: incoming.thread.map_or(0, |(number, _)| number),
+            turn: incoming.turn.map_or(0, |(number, _)| number),
+            ts: row.ts,
+        };
+        self.writes.put(Table::Rows, rows::numbered(session, rows::Kind::Message, number), &row)?;
+        self.writes.put(Table::Rows, rows::numbered(session, rows::Kind::Slot, number), &slot)?;
+        self.index(rows::Kind::MessageId, &incoming.id, number)?;
+        self.change(ChangeRow { kind: codec::CHANGE_MESSAGE, number, id: Some(incoming.id), state: 0 })?;
+        row.record(self.place.session, number)
+    }
+
+    /// Opens a thread.
+    pub(super) fn thread(&mut self, id: Id) -> Result<(u32, Id)> {
+        let number = next(&mut self.head.threads, "threads")?;
+        let row = ThreadRow { id, created_at: self.now() };
+        self.writes.put(Table::Rows, rows::numbered(self.place.number, rows::Kind::Thread, number), &row)?;
+        self.index(rows::Kind::ThreadId, &id, number)?;
+        Ok((number, id))
+    }
+
+    /// From an id to its number.
+    pub(super) fn index(&mut self, kind: rows::Kind, id: &Id, number: u32) -> Result<()> {
+        self.writes.put(Table::Rows, rows::by_id(self.place.number, kind, id), &NumberRow { number })
+    }
+
+    /// Whether the session already has a message of this id, the soft-deleted ones included.
+    pub(super) fn has_message(&self, id: &Id) -> Result<bool> {
+        Ok(place::number(self.view, self.place.number, rows::Kind::MessageId, id)?.is_some())
+    }
+
+    /// Writes the head and moves the session in the listings.
+    pub(super) fn seal(mut self) -> Result<WriteSet> {
+        let Place { number, workspace, agent, session } = self.place;
+        let id = session.as_uuid().as_bytes();
+        self.head.updated_at = self.now();
+        let now = self.head.updated_at;
+        self.writes.put(Table::Sessions, sessions::head(number), &self.head)?;
+        if self.listed_at != Some(now) {
+            for scope in [workspace, agent] {
+                if let Some(before) = self.listed_at {
+                    self.writes.remove(Table::Activity, activity::at(scope, before, id));
+                }
+                self.writes.put(Table::Activity, activity::at(scope, now, id), &NumberRow { number })?;
+            }
+        }
+        Ok(self.writes)
+    }
+}
+
+/// The next dense number.
+pub(super) fn next(count: &mut u32, what: &str) -> Result<u32> {
+    if *count >= SESSION_ROWS {
+        return Err(Error::new(ErrorKind::TooLarge, format!("the session has {count} {what}, the most there can be")));
+    }
+    *count += 1;
+    Ok(*count)
+}

@@ -1,0 +1,99 @@
+//! redb's errors as ours.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use redb::{CommitError, DatabaseError, StorageError, TableError, TransactionError};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// A failed access to pages.
+pub(super) fn storage(error: StorageError) -> Error {
+    let kind = match &error {
+        StorageError::Corrupted(_) => ErrorKind::Corrupt,
+        StorageError::DatabaseClosed => return Error::closed(),
+        StorageError::Io(source) => of_io(source),
+        _ => ErrorKind::Storage,
+    };
+    Error::new(kind, format!("storage: {error}")).with_source(error)
+}
+
+fn of_io(error: &io::Error) -> ErrorKind {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::NoSpace,
+        _ => ErrorKind::Storage,
+    }
+}
+
+/// A failed opening of a table.
+pub(super) fn table(error: TableError) -> Error {
+    match error {
+        TableError::Storage(error) => storage(error),
+        error => Error::corrupt(format!("tables: {error}")).with_source(error),
+    }
+}
+
+/// A failed start of a transaction.
+pub(super) fn transaction(error: TransactionError) -> Error {
+    match error {
+        TransactionError::Storage(error) => storage(error),
+        error => Error::new(ErrorKind::Storage, format!("storage: {error}")).with_source(error),
+    }
+}
+
+/// A failed commit: redb cannot tell whether it is on disk.
+pub(super) fn commit(error: CommitError) -> Error {
+    Error::new(
+        ErrorKind::OutcomeUnknown,
+        format!("the commit failed ({error}); whether it is on disk shows when the file is opened again"),
+    )
+    .with_source(error)
+}
+
+/// A failed opening of the file.
+pub(super) fn database(path: &Path, error: DatabaseError) -> Error {
+    let path = path.display();
+    match error {
+        DatabaseError::DatabaseAlreadyOpen => {
+            Error::new(ErrorKind::AlreadyOpen, format!("{path} is already open in this process or another"))
+                .with_source(error)
+        }
+        DatabaseError::Storage(StorageError::Io(source)) => file(path, source),
+        DatabaseError::UpgradeRequired(version) => {
+            Error::corrupt(format!("{path} has page format {version} of redb, which parlor never wrote"))
+        }
+        DatabaseError::Storage(StorageError::Corrupted(what)) => {
+            Error::corrupt(format!("{path} is damaged, or no parlor file: {what}"))
+        }
+        error => Error::new(ErrorKind::Storage, format!("{path} cannot be opened: {error}")).with_source(error),
+    }
+}
+
+/// A failed closing of the file: every commit was durable already.
+pub(super) fn closing(error: DatabaseError) -> Error {
+    Error::new(ErrorKind::Storage, format!("the file did not close cleanly: {error}")).with_source(error)
+}
+
+/// A failed access to the file as a file.
+pub(super) fn file(path: impl std::fmt::Display, source: io::Error) -> Error {
+    let (kind, what) = match source.kind() {
+        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
+            (ErrorKind::Corrupt, "is damaged, or no parlor file")
+        }
+        _ => (of_io(&source), "cannot be opened"),
+    };
+    Error::new(kind, format!("{path} {what}: {source}")).with_source(source)
+}
+
+/// Runs what reads pages that may be damaged: redb trusts them, and may panic on a damaged one.
+pub(super) fn guarded<T>(what: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(what)).unwrap_or_else(|panic| {
+        let text = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("panic");
+        Err(Error::corrupt(format!("a page of the file is damaged: {text}")))
+    })
+}

@@ -1,0 +1,212 @@
+//! The default store: one redb file. The only place that names redb.
+//!
+//! A verb (`session`, `message`, `timeline`, `turn`, `ending`, `feed`, `scope`) reads a view and
+//! answers, and a writing one returns a write set. The writer applies it; readers read the
+//! published snapshot.
+
+mod codec;
+mod draft;
+mod ending;
+mod fault;
+mod feed;
+mod file;
+mod message;
+mod place;
+mod scope;
+mod session;
+mod tables;
+mod timeline;
+mod turn;
+mod verify;
+mod view;
+mod write_set;
+mod writer;
+
+pub(crate) use file::{Options, Trust};
+
+use std::path::Path;
+
+use self::view::Read;
+use self::write_set::WriteSet;
+use self::writer::{Job, Shared};
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::{AgentId, MessageId, ThreadId, TurnId, WorkspaceId};
+use crate::limit::WRITER_QUEUE;
+use crate::page::{Matching, PageAt};
+use crate::record::{
+    AgentRecord, Change, Message, NewMessage, SessionRecord, ThreadRecord, Turn, WebhookRow, WorkspaceRecord,
+};
+use crate::store::{
+    Append, CreateSession, Created, DeleteMessage, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Listed,
+    Matched, Outcome, SessionRef, SessionsQuery, Store, Submit, Submitted,
+};
+use crate::sync::{Arc, Mutex, Sender, ThreadBuilder, bounded};
+
+/// A store in one redb file.
+pub(crate) struct RedbStore {
+    shared: Arc<Shared>,
+    /// To the writer thread, which ends when this is gone; none once closed.
+    jobs: Mutex<Option<Sender<Job>>>,
+    /// The process that opened the file: what a forked one writes says Ok and vanishes.
+    process: u32,
+}
+
+impl RedbStore {
+    /// Opens the file, and makes it when it is missing.
+    pub(crate) fn open(path: &Path, options: Options) -> Result<Self> {
+        let shared = Arc::new(Shared::new(file::open(path, options)?)?);
+        let (jobs, queue) = bounded(WRITER_QUEUE);
+        let writers = shared.clone();
+        ThreadBuilder::new()
+            .name("parlor-writer".into())
+            .spawn(move || writer::run(&writers, &queue))
+            .map_err(|error| Error::new(ErrorKind::Storage, "the writer thread cannot start").with_source(error))?;
+        Ok(RedbStore { shared, jobs: Mutex::new(Some(jobs)), process: std::process::id() })
+    }
+
+    fn check_process(&self) -> Result<()> {
+        if std::process::id() == self.process {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Closed, format!("the file was opened by process {}, not by this fork", self.process)))
+    }
+
+    /// Runs a verb on the published snapshot.
+    fn read<T>(&self, verb: impl FnOnce(&dyn Read) -> Result<T>) -> Result<T> {
+        self.check_process()?;
+        let snapshot = self.shared.published.read().clone().ok_or_else(Error::closed)?;
+        fault::guarded(|| verb(&*snapshot))
+    }
+
+    /// Runs a verb on the writer thread, and waits until what it wrote is durable.
+    fn write<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        verb: impl FnOnce(&dyn Read) -> Result<(WriteSet, T)> + Send + 'static,
+    ) -> Result<T> {
+        self.check_process()?;
+        let jobs = self.jobs.lock().clone().ok_or_else(Error::closed)?;
+        let (job, answer) = Job::new(bytes, verb);
+        jobs.send(job).map_err(|_| Error::closed())?;
+        answer.recv().unwrap_or_else(|_| Err(Error::closed()))
+    }
+}
+
+/// About what an operation writes.
+fn size(messages: &[NewMessage]) -> usize {
+    messages.iter().map(|message| message.size() + 512).sum()
+}
+
+impl Store for RedbStore {
+    fn ensure_workspace(&self, op: EnsureWorkspace) -> Result<WorkspaceRecord> {
+        match self.find_workspace(&op.name)? {
+            Some(found) => Ok(found),
+            None => self.write(512, move |view| scope::ensure_workspace(view, &op)),
+        }
+    }
+
+    fn find_workspace(&self, name: &str) -> Result<Option<WorkspaceRecord>> {
+        self.read(|view| scope::find_workspace(view, name))
+    }
+
+    fn ensure_agent(&self, op: EnsureAgent) -> Result<AgentRecord> {
+        match self.find_agent(op.workspace, &op.name)? {
+            Some(found) => Ok(found),
+            None => self.write(512, move |view| scope::ensure_agent(view, &op)),
+        }
+    }
+
+    fn find_agent(&self, workspace: WorkspaceId, name: &str) -> Result<Option<AgentRecord>> {
+        self.read(|view| scope::find_agent(view, workspace, name))
+    }
+
+    fn create_session(&self, op: CreateSession) -> Result<Created> {
+        let bytes = 4096 + op.first.as_ref().map_or(0, |(new, _)| new.message.size());
+        self.write(bytes, move |view| session::create(view, &op))
+    }
+
+    fn session(&self, at: SessionRef) -> Result<SessionRecord> {
+        self.read(|view| session::get(view, at))
+    }
+
+    fn session_by_key(&self, workspace: WorkspaceId, agent: AgentId, key: &str) -> Result<SessionRecord> {
+        self.read(|view| session::by_key(view, workspace, agent, key))
+    }
+
+    fn sessions(&self, op: SessionsQuery) -> Result<Listed<SessionRecord>> {
+        self.read(|view| session::list(view, &op))
+    }
+
+    fn thread(&self, at: SessionRef, thread: ThreadId) -> Result<ThreadRecord> {
+        self.read(|view| timeline::thread(view, at, thread))
+    }
+
+    fn append(&self, op: Append) -> Result<Vec<Message>> {
+        self.write(size(&op.messages), move |view| message::append(view, &op))
+    }
+
+    fn submit(&self, op: Submit) -> Result<Submitted> {
+        self.write(2048 + op.new.message.size(), move |view| turn::submit(view, &op))
+    }
+
+    fn emit(&self, op: Emit) -> Result<Vec<Message>> {
+        self.write(size(&op.messages), move |view| turn::emit(view, &op))
+    }
+
+    fn finish(&self, op: Finish) -> Result<Turn> {
+        let answer = match &op.outcome {
+            Outcome::Completed(Some(answer)) => answer.size(),
+            _ => 0,
+        };
+        self.write(2048 + answer, move |view| ending::finish(view, &op))
+    }
+
+    fn delete_message(&self, op: DeleteMessage) -> Result<()> {
+        self.write(512, move |view| message::delete(view, &op))
+    }
+
+    fn message(&self, at: SessionRef, message: MessageId) -> Result<Message> {
+        self.read(|view| message::get(view, at, message))
+    }
+
+    fn messages(&self, at: SessionRef, matching: Matching) -> Result<Matched> {
+        self.read(|view| timeline::list(view, at, &matching))
+    }
+
+    fn turn(&self, at: SessionRef, turn: TurnId) -> Result<Turn> {
+        self.read(|view| turn::get(view, at, turn))
+    }
+
+    fn turns(&self, at: SessionRef, page: PageAt) -> Result<Listed<Turn>> {
+        self.read(|view| turn::list(view, at, page))
+    }
+
+    fn changes(&self, at: SessionRef, after: u64, limit: u32) -> Result<Vec<Change>> {
+        self.read(|view| feed::changes(view, at, after, limit))
+    }
+
+    fn end_orphans(&self, op: EndOrphans) -> Result<Vec<Turn>> {
+        self.write(1 << 16, move |view| ending::orphans(view, &op))
+    }
+
+    fn outbox(&self, limit: u32) -> Result<Vec<WebhookRow>> {
+        self.read(|view| feed::outbox(view, limit))
+    }
+
+    fn verify(&self) -> Result<Vec<String>> {
+        self.read(verify::all)
+    }
+
+    fn close(&self) -> Result<()> {
+        drop(self.jobs.lock().take());
+        self.shared.close()
+    }
+}
+
+impl Drop for RedbStore {
+    /// Gives the file free at once. Waits for the commit under way, never for a thread.
+    fn drop(&mut self) {
+        // An error here has nobody to go to; `close` is there for who wants to know.
+        let _ = self.close();
+    }
+}

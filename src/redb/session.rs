@@ -1,0 +1,207 @@
+//! Verbs of sessions: create, get, list.
+
+use std::ops::{Bound, ControlFlow};
+
+use uuid::Uuid;
+
+use super::codec::{self, CountRow, HeadRow, Id, NumberRow, SessionRow};
+use super::draft::Draft;
+use super::place::{self, Place};
+use super::tables::{Table, activity, meta, names, sessions};
+use super::view::Read;
+use super::write_set::WriteSet;
+use super::{scope, turn, view};
+use crate::error::{Error, Result};
+use crate::id::{AgentId, SessionId, WorkspaceId};
+use crate::page::Direction;
+use crate::record::{Json, SessionRecord, SessionStatus};
+use crate::store::{CreateSession, Created, Damaged, Listed, SessionRef, SessionsQuery};
+use crate::time::Timestamp;
+
+/// Makes a session, and starts its first turn where there is one.
+pub(super) fn create(view: &dyn Read, op: &CreateSession) -> Result<(WriteSet, Created)> {
+    let workspace = place::workspace(view, op.workspace)?;
+    let agent = place::agent(view, workspace, op.agent)?;
+    let fingerprint = match op.new.id {
+        Some(_) => Some(codec::of_create(agent, &op.new, op.first.as_ref().map(|(new, _)| new))?),
+        None => None,
+    };
+    let session = op.new.id.unwrap_or_else(|| op.stamp.uuid(0).into());
+    let id = session.as_uuid().as_bytes();
+    if let Some(number) = place::named(view, &names::session_id(workspace, id))? {
+        let place = Place { number, workspace, agent, session };
+        return replay(view, op, place, fingerprint).map(|created| (WriteSet::default(), created));
+    }
+    let key = op.new.key.clone().unwrap_or_else(|| session.to_string());
+    if place::named(view, &names::session_key(agent, &key))?.is_some() {
+        return Err(Error::conflict(format!("session key {key:?} is in use by another session of the agent")));
+    }
+    let mut counters = scope::counters(view)?;
+    let number = scope::next_number(&mut counters.sessions, "sessions")?;
+    let mut writes = WriteSet::default();
+    writes.put(Table::Meta, meta::COUNTERS, &counters)?;
+    writes.put(Table::Names, names::session_id(workspace, id), &NumberRow { number })?;
+    writes.put(Table::Names, names::session_key(agent, &key), &NumberRow { number })?;
+    for scope in [workspace, agent] {
+        let count: CountRow = view.plain(Table::Names, &names::count(scope))?.unwrap_or_default();
+        writes.put(Table::Names, names::count(scope), &CountRow { sessions: count.sessions + 1 })?;
+    }
+    let mut draft = Draft::new(view, Place { number, workspace, agent, session }, op.stamp, writes);
+    let agent_name = write_body(&mut draft, op, &key, fingerprint)?;
+    draft.change(codec::ChangeRow { kind: codec::CHANGE_CREATED, number: 0, id: None, state: 0 })?;
+    let first = match &op.first {
+        Some((new, runner)) => {
+            let profile = op.new.profile.as_ref().map(Json::as_str);
+            Some(turn::start(&mut draft, new, *runner, turn::Ids::of(new, op.stamp, 1), profile)?)
+        }
+        None => None,
+    };
+    let head = HeadRow { updated_at: draft.now(), ..draft.head };
+    let row = body_row(op, draft.place, &key, &agent_name, fingerprint);
+    let record = record(op.workspace, session, &row, &head);
+    Ok((draft.seal()?, Created { session: record, first, replayed: false }))
+}
+
+fn body_row<'a>(
+    op: &'a CreateSession,
+    place: Place,
+    key: &'a str,
+    agent_name: &'a str,
+    fingerprint: Option<Id>,
+) -> SessionRow<'a> {
+    let json = |json: &'a Option<Json>| json.as_ref().map(Json::as_str);
+    SessionRow {
+        id: *place.session.as_uuid().as_bytes(),
+        workspace: place.workspace,
+        agent: place.agent,
+        agent_id: *op.agent.as_uuid().as_bytes(),
+        agent_name,
+        key,
+        label: op.new.label.as_deref(),
+        chat_type: op.new.chat_type.as_deref(),
+        last_channel: op.new.last_channel.as_deref(),
+        origin: json(&op.new.origin),
+        metadata: json(&op.new.metadata),
+        profile: json(&op.new.profile),
+        created_at: op.stamp.at.as_micros(),
+        fingerprint,
+    }
+}
+
+/// Writes what the session is; returns the name of its agent.
+fn write_body(draft: &mut Draft<'_>, op: &CreateSession, key: &str, fingerprint: Option<Id>) -> Result<String> {
+    let agent_name = scope::agent_name(draft.view, draft.place.agent)?;
+    let row = body_row(op, draft.place, key, &agent_name, fingerprint);
+    draft.writes.put(Table::Sessions, sessions::body(draft.place.number), &row)?;
+    Ok(agent_name)
+}
+
+/// The original of a create whose id is known already.
+fn replay(view: &dyn Read, op: &CreateSession, place: Place, fingerprint: Option<Id>) -> Result<Created> {
+    let key = sessions::body(place.number);
+    let original = view.row(Table::Sessions, &key, |value| {
+        Ok(codec::decode::<SessionRow<'_>>(Table::Sessions, &key, value)?.fingerprint)
+    })?;
+    if fingerprint.is_none() || original.flatten() != fingerprint {
+        return Err(Error::conflict(format!("session id {} was used before with other content", place.session)));
+    }
+    let first = match op.first {
+        // It was written by the session's first commit.
+        Some(_) => Some(turn::original(view, place.number, place.session, 1)?),
+        None => None,
+    };
+    let at = SessionRef { workspace: op.workspace, session: place.session };
+    Ok(Created { session: get(view, at)?, first, replayed: true })
+}
+
+/// A session by its id.
+pub(super) fn get(view: &dyn Read, at: SessionRef) -> Result<SessionRecord> {
+    read(view, at.workspace, at.session, place::session(view, at)?)
+}
+
+/// A live session by its key.
+pub(super) fn by_key(view: &dyn Read, workspace: WorkspaceId, agent: AgentId, key: &str) -> Result<SessionRecord> {
+    let within = place::workspace(view, workspace)?;
+    let owner = place::agent(view, within, agent)?;
+    let number = place::named(view, &names::session_key(owner, key))?
+        .ok_or_else(|| Error::not_found(format_args!("session with key {key:?}")))?;
+    let stored = sessions::body(number);
+    let id = view.row(Table::Sessions, &stored, |value| {
+        Ok(codec::decode::<SessionRow<'_>>(Table::Sessions, &stored, value)?.id)
+    })?;
+    let id = id.ok_or_else(|| view::missing("session", &stored))?;
+    read(view, workspace, SessionId::from_uuid(Uuid::from_bytes(id)), number)
+}
+
+fn read(view: &dyn Read, workspace: WorkspaceId, session: SessionId, number: u32) -> Result<SessionRecord> {
+    let head: HeadRow = view.expected(Table::Sessions, &sessions::head(number))?;
+    let key = sessions::body(number);
+    let found = view.row(Table::Sessions, &key, |value| {
+        let row: SessionRow<'_> = codec::decode(Table::Sessions, &key, value)?;
+        Ok(record(workspace, session, &row, &head))
+    })?;
+    found.ok_or_else(|| view::missing("session", &key))
+}
+
+fn record(workspace: WorkspaceId, session: SessionId, row: &SessionRow<'_>, head: &HeadRow) -> SessionRecord {
+    let text = |text: Option<&str>| text.map(str::to_owned);
+    let json = |text: Option<&str>| text.map(|text| Json::stored(text.to_owned()));
+    SessionRecord {
+        id: session,
+        workspace_id: workspace,
+        agent_id: AgentId::from_uuid(Uuid::from_bytes(row.agent_id)),
+        agent_name: row.agent_name.to_owned(),
+        key: row.key.to_owned(),
+        label: text(row.label),
+        chat_type: text(row.chat_type),
+        last_channel: text(row.last_channel),
+        origin: json(row.origin),
+        metadata: json(row.metadata),
+        profile: json(row.profile),
+        status: match (head.running, head.failed) {
+            (0, false) => SessionStatus::Idle,
+            (0, true) => SessionStatus::Error,
+            _ => SessionStatus::Running,
+        },
+        running_turn: head.running_id.map(codec::turn_id),
+        last_message: head.messages,
+        last_change: head.changes,
+        created_at: Timestamp::from_micros(row.created_at),
+        updated_at: Timestamp::from_micros(head.updated_at),
+    }
+}
+
+/// The sessions of an agent or of the workspace, newest activity first.
+pub(super) fn list(view: &dyn Read, op: &SessionsQuery) -> Result<Listed<SessionRecord>> {
+    let workspace = place::workspace(view, op.workspace)?;
+    let scope = match op.agent {
+        Some(agent) => place::agent(view, workspace, agent)?,
+        None => workspace,
+    };
+    let count: CountRow = view.plain(Table::Names, &names::count(scope))?.unwrap_or_default();
+    let mut listed = Listed { items: Vec::new(), total: count.sessions, damaged: Vec::new() };
+    let mut before = op.page.offset();
+    if before >= count.sessions {
+        return Ok(listed);
+    }
+    let mut left = op.page.limit;
+    let (from, to) = activity::bounds(scope);
+    let between = (Bound::Included(from.as_slice()), Bound::Included(to.as_slice()));
+    view.scan(Table::Activity, between, Direction::Desc, &mut |key, value| {
+        if before > 0 {
+            before -= 1;
+            return Ok(ControlFlow::Continue(()));
+        }
+        if left == 0 {
+            return Ok(ControlFlow::Break(()));
+        }
+        left -= 1;
+        let read = activity::session(key).and_then(|session| {
+            let row: NumberRow = codec::decode(Table::Activity, key, value)?;
+            read(view, op.workspace, session, row.number)
+        });
+        Damaged::sort(read, None, &mut listed.items, &mut listed.damaged)?;
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(listed)
+}

@@ -1,0 +1,218 @@
+//! Every table and every key, each with a line of reason.
+//!
+//! Keys are fixed-width and big-endian, so they sort as their numbers do; only names stand at
+//! the end of a key as they are. A look-up by id, key or name starts with the workspace's number;
+//! what stands below a session starts with the session's, so it can be reached only through its
+//! workspace. Numbers are dense and 32 bits wide: an index row is a third of one with UUIDs.
+
+use redb::TableDefinition;
+
+use super::codec::Id;
+
+/// The version of this layout. A file with a greater one is refused untouched.
+pub(super) const FORMAT_VERSION: u32 = 1;
+
+/// Tables hold bytes: redb's typed values cannot say *corrupt*, our codec can.
+pub(super) type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
+
+/// The tables. The discriminant is part of each checksum, so it never changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Table {
+    /// The format and the counters of dense numbers.
+    Meta = 0,
+    /// From names, keys and ids to dense numbers, and what workspaces and agents are.
+    Names = 1,
+    /// What sessions are, and where they stand: apart from their rows, so that listing them
+    /// reads neighbouring pages.
+    Sessions = 2,
+    /// All that stands below a session, side by side, so that an operation on it dirties few pages.
+    Rows = 3,
+    /// The sessions of a workspace and of an agent in the order of their activity.
+    Activity = 4,
+    /// The claims of running turns: what an opening process finds orphans by, and small.
+    Claims = 5,
+    /// The ends that wait to be announced.
+    Outbox = 6,
+}
+
+impl Table {
+    pub(super) const ALL: [Table; 7] =
+        [Table::Meta, Table::Names, Table::Sessions, Table::Rows, Table::Activity, Table::Claims, Table::Outbox];
+
+    pub(super) const fn tag(self) -> u8 {
+        self as u8
+    }
+
+    pub(super) const fn index(self) -> usize {
+        self as usize
+    }
+
+    pub(super) const fn definition(self) -> Definition {
+        Definition::new(match self {
+            Table::Meta => "meta",
+            Table::Names => "names",
+            Table::Sessions => "sessions",
+            Table::Rows => "rows",
+            Table::Activity => "activity",
+            Table::Claims => "claims",
+            Table::Outbox => "outbox",
+        })
+    }
+}
+
+fn key(parts: &[&[u8]]) -> Vec<u8> {
+    parts.concat()
+}
+
+/// Keys of [`Table::Meta`]: one byte.
+pub(super) mod meta {
+    /// The format: a fixed form of its own, see `file`.
+    pub(in crate::redb) const FORMAT: &[u8] = &[0];
+    /// The counters of dense numbers.
+    pub(in crate::redb) const COUNTERS: &[u8] = &[1];
+}
+
+/// Keys of [`Table::Names`]: what it is (1 byte), the number of what it stands in, the name or id.
+pub(super) mod names {
+    use super::{Id, key};
+
+    /// A workspace's number by its name.
+    pub(in crate::redb) fn workspace_name(name: &str) -> Vec<u8> {
+        key(&[&[1], name.as_bytes()])
+    }
+
+    /// A workspace's number by its id.
+    pub(in crate::redb) fn workspace_id(id: &Id) -> Vec<u8> {
+        key(&[&[2], id])
+    }
+
+    /// An agent's number by its name in a workspace.
+    pub(in crate::redb) fn agent_name(workspace: u32, name: &str) -> Vec<u8> {
+        key(&[&[3], &workspace.to_be_bytes(), name.as_bytes()])
+    }
+
+    /// An agent's number by its id in a workspace.
+    pub(in crate::redb) fn agent_id(workspace: u32, id: &Id) -> Vec<u8> {
+        key(&[&[4], &workspace.to_be_bytes(), id])
+    }
+
+    /// A live session's number by its key under an agent.
+    pub(in crate::redb) fn session_key(agent: u32, name: &str) -> Vec<u8> {
+        key(&[&[5], &agent.to_be_bytes(), name.as_bytes()])
+    }
+
+    /// A session's number by its id in a workspace.
+    pub(in crate::redb) fn session_id(workspace: u32, id: &Id) -> Vec<u8> {
+        key(&[&[6], &workspace.to_be_bytes(), id])
+    }
+
+    /// What a workspace or an agent is.
+    pub(in crate::redb) fn scope(scope: u32) -> Vec<u8> {
+        key(&[&[7], &scope.to_be_bytes()])
+    }
+
+    /// How many live sessions a workspace or an agent has.
+    pub(in crate::redb) fn count(scope: u32) -> Vec<u8> {
+        key(&[&[8], &scope.to_be_bytes()])
+    }
+}
+
+/// Keys of [`Table::Sessions`]: the session's number, then the part.
+pub(super) mod sessions {
+    /// What the session is.
+    pub(in crate::redb) fn body(session: u32) -> [u8; 5] {
+        part(session, 0)
+    }
+
+    /// Where it stands.
+    pub(in crate::redb) fn head(session: u32) -> [u8; 5] {
+        part(session, 1)
+    }
+
+    fn part(session: u32, part: u8) -> [u8; 5] {
+        let [a, b, c, d] = session.to_be_bytes();
+        [a, b, c, d, part]
+    }
+}
+
+/// Keys of [`Table::Rows`]: the session's number, what it is (1 byte), its number or id.
+pub(super) mod rows {
+    use super::{Id, key};
+
+    /// What a row is. Each is dense from 1 in its session but for the last three.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    #[repr(u8)]
+    pub(in crate::redb) enum Kind {
+        /// Messages, never rewritten.
+        Message = 1,
+        /// What listings filter messages by.
+        Slot = 2,
+        /// Events of the change feed; their numbers are 64 bits wide.
+        Change = 3,
+        Turn = 4,
+        Thread = 5,
+        /// From a message's id to its number.
+        MessageId = 6,
+        /// From a turn's id to its number.
+        TurnId = 7,
+        /// From a thread's id to its number.
+        ThreadId = 8,
+    }
+
+    pub(in crate::redb) fn numbered(session: u32, kind: Kind, number: u32) -> Vec<u8> {
+        key(&[&session.to_be_bytes(), &[kind as u8], &number.to_be_bytes()])
+    }
+
+    pub(in crate::redb) fn change(session: u32, number: u64) -> Vec<u8> {
+        key(&[&session.to_be_bytes(), &[Kind::Change as u8], &number.to_be_bytes()])
+    }
+
+    pub(in crate::redb) fn by_id(session: u32, kind: Kind, id: &Id) -> Vec<u8> {
+        key(&[&session.to_be_bytes(), &[kind as u8], id])
+    }
+
+    /// The number at the end of a numbered key; none when the key is no such key.
+    pub(in crate::redb) fn number(key: &[u8]) -> Option<u32> {
+        let (head, number) = key.split_last_chunk::<4>()?;
+        (head.len() == 5).then(|| u32::from_be_bytes(*number))
+    }
+}
+
+/// Keys of [`Table::Activity`]: the workspace's or agent's number, `updated_at`, the session's id.
+pub(super) mod activity {
+    use super::{Id, key};
+    use crate::error::{Error, Result};
+    use crate::id::SessionId;
+
+    pub(in crate::redb) fn at(scope: u32, updated_at: u64, id: &Id) -> Vec<u8> {
+        key(&[&scope.to_be_bytes(), &updated_at.to_be_bytes(), id])
+    }
+
+    /// The session at the end of a key.
+    pub(in crate::redb) fn session(key: &[u8]) -> Result<SessionId> {
+        let id = key.last_chunk::<16>().ok_or_else(|| Error::corrupt("a key of the listing is cut short"))?;
+        Ok(SessionId::from_uuid(uuid::Uuid::from_bytes(*id)))
+    }
+
+    /// The least and the greatest key that a scope can have.
+    pub(in crate::redb) fn bounds(scope: u32) -> (Vec<u8>, Vec<u8>) {
+        (at(scope, 0, &[0; 16]), at(scope, u64::MAX, &[0xff; 16]))
+    }
+}
+
+/// Keys of [`Table::Claims`]: the session's number.
+pub(super) mod claims {
+    pub(in crate::redb) fn of(session: u32) -> [u8; 4] {
+        session.to_be_bytes()
+    }
+}
+
+/// Keys of [`Table::Outbox`]: the session's number, the turn's.
+pub(super) mod outbox {
+    use super::key;
+
+    pub(in crate::redb) fn at(session: u32, turn: u32) -> Vec<u8> {
+        key(&[&session.to_be_bytes(), &turn.to_be_bytes()])
+    }
+}

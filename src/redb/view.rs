@@ -1,0 +1,116 @@
+//! What verbs read from: the tables of a snapshot, or of the open write transaction, alike.
+
+use std::ops::{Bound, ControlFlow};
+
+use redb::{AccessGuard, ReadTransaction, ReadableTable};
+
+use super::codec::{self, Row};
+use super::fault;
+use super::tables::Table;
+use crate::error::{Error, Result};
+use crate::page::Direction;
+
+/// A value as it stands in its page.
+pub(super) type Guard<'a> = AccessGuard<'a, &'static [u8]>;
+
+/// Called for each row of a scan with its key and its value, until it breaks.
+pub(super) type Each<'a> = dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>> + 'a;
+
+/// What a verb may do: read.
+pub(super) trait Read {
+    /// The value under a key.
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Guard<'_>>>;
+
+    /// Calls `each` for the rows between two keys, in a direction.
+    fn scan(
+        &self,
+        table: Table,
+        between: (Bound<&[u8]>, Bound<&[u8]>),
+        direction: Direction,
+        each: &mut Each<'_>,
+    ) -> Result<()>;
+}
+
+/// All tables, opened.
+pub(super) struct View<T> {
+    tables: [T; Table::ALL.len()],
+}
+
+impl<T> View<T> {
+    /// Opens every table with `open`.
+    pub(super) fn open(mut open: impl FnMut(Table) -> Result<T>) -> Result<Self> {
+        let [a, b, c, d, e, f, g] = Table::ALL;
+        Ok(View { tables: [open(a)?, open(b)?, open(c)?, open(d)?, open(e)?, open(f)?, open(g)?] })
+    }
+
+    pub(super) fn table_mut(&mut self, table: Table) -> &mut T {
+        &mut self.tables[table.index()]
+    }
+}
+
+impl<T: ReadableTable<&'static [u8], &'static [u8]>> Read for View<T> {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Guard<'_>>> {
+        self.tables[table.index()].get(key).map_err(fault::storage)
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        between: (Bound<&[u8]>, Bound<&[u8]>),
+        direction: Direction,
+        each: &mut Each<'_>,
+    ) -> Result<()> {
+        let mut rows = self.tables[table.index()].range::<&[u8]>(between).map_err(fault::storage)?;
+        loop {
+            let next = match direction {
+                Direction::Asc => rows.next(),
+                Direction::Desc => rows.next_back(),
+            };
+            let Some(row) = next else { return Ok(()) };
+            let (key, value) = row.map_err(fault::storage)?;
+            if each(key.value(), value.value())?.is_break() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// The tables of one committed state. Immutable, shared by all readers until the next is published.
+pub(super) type Snapshot = View<redb::ReadOnlyTable<&'static [u8], &'static [u8]>>;
+
+/// Opens the tables of a read transaction.
+pub(super) fn snapshot(transaction: &ReadTransaction) -> Result<Snapshot> {
+    View::open(|table| transaction.open_table(table.definition()).map_err(fault::table))
+}
+
+impl dyn Read + '_ {
+    /// Reads the row under a key and hands it to `read`; none where there is no row.
+    ///
+    /// The row borrows from redb's page, so it cannot outlive the call.
+    pub(super) fn row<T>(
+        &self,
+        table: Table,
+        key: &[u8],
+        read: impl for<'r> FnOnce(&'r [u8]) -> Result<T>,
+    ) -> Result<Option<T>> {
+        match self.get(table, key)? {
+            Some(guard) => read(guard.value()).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// A row that borrows nothing; none where there is none.
+    pub(super) fn plain<R: for<'r> Row<'r>>(&self, table: Table, key: &[u8]) -> Result<Option<R>> {
+        self.row(table, key, |value| codec::decode::<R>(table, key, value))
+    }
+
+    /// A row that borrows nothing and must be there, because another row says so.
+    pub(super) fn expected<R: for<'r> Row<'r>>(&self, table: Table, key: &[u8]) -> Result<R> {
+        self.plain(table, key)?.ok_or_else(|| missing(<R as Row<'_>>::WHAT, key))
+    }
+}
+
+/// A row that another one names is not there.
+pub(super) fn missing(what: &str, key: &[u8]) -> Error {
+    Error::corrupt(format!("{what} at {} is missing", codec::hex(key)))
+}

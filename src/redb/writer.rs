@@ -1,0 +1,180 @@
+//! The one writer thread: it takes operations from a channel, runs their verbs over one open
+//! transaction, commits them as a group, publishes the new snapshot, and only then answers.
+//!
+//! A refusal waits for the commit too: it may rest on a write of the same group that a crash
+//! could still take back.
+
+use redb::{Database, ReadableDatabase};
+
+use super::view::{self, Read, Snapshot, View};
+use super::write_set::WriteSet;
+use super::{fault, file};
+use crate::error::{Error, ErrorKind, Result};
+use crate::limit::{GROUP_BYTES, GROUP_OPERATIONS};
+use crate::sync::{Arc, Mutex, Receiver, RwLock, Sender, bounded};
+
+/// An operation on its way to the writer.
+pub(super) struct Job {
+    operation: Box<dyn Operation>,
+    bytes: usize,
+}
+
+/// A verb that waits for its transaction, and the caller that waits for its answer.
+trait Operation: Send {
+    /// Runs the verb; its writes, unless it refuses.
+    fn run(&mut self, view: &dyn Read) -> Option<WriteSet>;
+
+    /// Answers with what the verb said when the commit went well, else with the commit's error.
+    fn answer(self: Box<Self>, committed: Result<()>);
+}
+
+struct Pending<V, T> {
+    verb: Option<V>,
+    said: Option<Result<T>>,
+    caller: Sender<Result<T>>,
+}
+
+/// Where the answer of a job arrives.
+pub(super) type Answer<T> = Receiver<Result<T>>;
+
+impl Job {
+    /// Packs a verb. `bytes` is about what it will write.
+    pub(super) fn new<T: Send + 'static>(
+        bytes: usize,
+        verb: impl FnOnce(&dyn Read) -> Result<(WriteSet, T)> + Send + 'static,
+    ) -> (Job, Answer<T>) {
+        let (caller, answer) = bounded(1);
+        (Job { operation: Box::new(Pending { verb: Some(verb), said: None, caller }), bytes }, answer)
+    }
+}
+
+impl<V, T> Operation for Pending<V, T>
+where
+    V: FnOnce(&dyn Read) -> Result<(WriteSet, T)> + Send,
+    T: Send,
+{
+    fn run(&mut self, view: &dyn Read) -> Option<WriteSet> {
+        let verb = self.verb.take()?;
+        let (writes, said) = match fault::guarded(|| verb(view)) {
+            Ok((writes, value)) => (Some(writes), Ok(value)),
+            Err(error) => (None, Err(error)),
+        };
+        self.said = Some(said);
+        writes
+    }
+
+    fn answer(self: Box<Self>, committed: Result<()>) {
+        let Pending { said, caller, .. } = *self;
+        // A caller that went away is no matter.
+        let _ = caller.send(committed.and_then(|()| said.unwrap_or_else(|| Err(Error::closed()))));
+    }
+}
+
+/// What the writer, the readers and the closing share.
+pub(super) struct Shared {
+    /// The file; none once closed.
+    pub(super) database: Mutex<Option<Database>>,
+    /// The published state; none once closed.
+    pub(super) published: RwLock<Option<Arc<Snapshot>>>,
+    /// Why no more is written, once a commit failed.
+    broken: Mutex<Option<String>>,
+}
+
+impl Shared {
+    pub(super) fn new(database: Database) -> Result<Self> {
+        let published = fault::guarded(|| snapshot_of(&database))?;
+        Ok(Shared {
+            database: Mutex::new(Some(database)),
+            published: RwLock::new(Some(Arc::new(published))),
+            broken: Mutex::new(None),
+        })
+    }
+
+    /// Closes the file after the commit under way; reads under way are told so.
+    pub(super) fn close(&self) -> Result<()> {
+        let database = self.database.lock().take();
+        self.published.write().take();
+        match database {
+            Some(database) => database.close().map_err(fault::closing),
+            None => Ok(()),
+        }
+    }
+}
+
+fn snapshot_of(database: &Database) -> Result<Snapshot> {
+    view::snapshot(&database.begin_read().map_err(fault::transaction)?)
+}
+
+/// The writer thread's whole life: it ends when the last sender is gone.
+pub(super) fn run(shared: &Shared, jobs: &Receiver<Job>) {
+    while let Ok(first) = jobs.recv() {
+        let mut bytes = first.bytes;
+        let mut group = vec![first];
+        while group.len() < GROUP_OPERATIONS && bytes < GROUP_BYTES {
+            let Ok(job) = jobs.try_recv() else { break };
+            bytes = bytes.saturating_add(job.bytes);
+            group.push(job);
+        }
+        write_group(shared, group);
+    }
+}
+
+/// Runs, commits, publishes, answers.
+fn write_group(shared: &Shared, mut group: Vec<Job>) {
+    let committed = fault::guarded(|| commit(shared, &mut group));
+    if let Err(error) = &committed
+        && error.kind() != ErrorKind::Closed
+    {
+        shared.broken.lock().get_or_insert_with(|| error.to_string());
+    }
+    for job in group {
+        // Errors are not `Clone`: each caller gets its own of the same kind and text.
+        let each = committed.as_ref().map(|()| ()).map_err(|error| Error::new(error.kind(), error.to_string()));
+        job.operation.answer(each);
+    }
+}
+
+fn commit(shared: &Shared, group: &mut [Job]) -> Result<()> {
+    let slot = shared.database.lock();
+    let database = slot.as_ref().ok_or_else(Error::closed)?;
+    if let Some(why) = &*shared.broken.lock() {
+        return Err(Error::new(
+            ErrorKind::Storage,
+            format!("nothing is written until the file is opened again, since an earlier write failed: {why}"),
+        ));
+    }
+    let mut transaction = database.begin_write().map_err(fault::transaction)?;
+    file::durable(&mut transaction)?;
+    let applied = fault::guarded(|| {
+        let mut view = View::open(|table| transaction.open_table(table.definition()).map_err(fault::table))?;
+        apply(&mut view, group)
+    });
+    match applied {
+        Ok(Wrote::Something) => transaction.commit().map_err(fault::commit)?,
+        // Explicitly: a transaction dropped by an unwinding thread marks the file for repair.
+        Ok(Wrote::Nothing) => return transaction.abort().map_err(fault::storage),
+        Err(error) => return transaction.abort().map_err(fault::storage).and(Err(error)),
+    }
+    let next = Arc::new(snapshot_of(database)?);
+    shared.published.write().replace(next);
+    Ok(())
+}
+
+/// Whether a group has anything to commit: one of refusals and repeats has not.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wrote {
+    Nothing,
+    Something,
+}
+
+/// Runs every verb of the group on what those before it wrote.
+fn apply(view: &mut View<redb::Table<'_, &'static [u8], &'static [u8]>>, group: &mut [Job]) -> Result<Wrote> {
+    let mut wrote = Wrote::Nothing;
+    for job in group {
+        if let Some(writes) = job.operation.run(&*view).filter(|writes| !writes.is_empty()) {
+            writes.apply(view)?;
+            wrote = Wrote::Something;
+        }
+    }
+    Ok(wrote)
+}
