@@ -35,8 +35,9 @@
 //!   with role `tool`, type `tool_call`, the call's id and name, content
 //!   `interrupted: <reason>`, `synthetic`, in the turn's thread; ids are [`Stamp::uuid`] from 0 on, in a submit from 3 on.
 
-use crate::error::{ErrorKind, Result};
+use crate::error::Result;
 use crate::id::{AgentId, MessageId, OwnerId, SessionId, Stamp, ThreadId, TurnId, WorkspaceId};
+pub use crate::page::Damaged;
 use crate::page::{Matching, PageAt};
 use crate::record::{
     AgentRecord, Change, Message, NewMessage, NewSession, NewTurn, Reason, SessionRecord, ThreadRecord, Ts, Turn,
@@ -232,37 +233,6 @@ pub struct Listed<T> {
     pub total: u64,
     /// What stands on the page and cannot be read.
     pub damaged: Vec<Damaged>,
-}
-
-/// A damaged row in the midst of a page: it is reported, and hides no other.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Damaged {
-    /// The number of the message or the turn; none for a session.
-    pub number: Option<u32>,
-    /// What is wrong with it.
-    pub error: String,
-}
-
-impl Damaged {
-    /// Makes one.
-    pub fn new(number: Option<u32>, error: impl Into<String>) -> Self {
-        Damaged { number, error: error.into() }
-    }
-
-    /// Puts what was read among the items, or a *corrupt* among the damaged.
-    ///
-    /// # Errors
-    ///
-    /// Every other error, as it is.
-    pub fn sort<T>(read: Result<T>, number: Option<u32>, items: &mut Vec<T>, damaged: &mut Vec<Self>) -> Result<()> {
-        match read {
-            Ok(item) => items.push(item),
-            Err(error) if error.kind() == ErrorKind::Corrupt => damaged.push(Damaged::new(number, error.to_string())),
-            Err(error) => return Err(error),
-        }
-        Ok(())
-    }
 }
 
 /// Input of [`Store::append`]. Without a caller's, the `n`-th message's id is the stamp's id `n`.

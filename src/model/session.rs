@@ -198,7 +198,7 @@ impl Session {
         };
         let offset = usize::try_from(matching.offset).unwrap_or(usize::MAX);
         let shown = all.into_iter().filter(begun).skip(offset).take(matching.limit as usize);
-        Ok(Matched { items: shown.cloned().collect(), total, newest })
+        Ok(Matched { items: shown.cloned().collect(), total, newest, damaged: Vec::new() })
     }
 
     pub fn append(&mut self, op: &Append) -> Result<Vec<Message>> {

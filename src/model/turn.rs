@@ -238,8 +238,13 @@ impl Session {
         };
         let run = run.clone();
         if let Some(webhook) = run.webhook {
-            let session_id = self.base.id;
-            self.outbox.push(WebhookRow { session_id, turn_id: turn, status: run.turn.state, webhook });
+            self.outbox.push(WebhookRow {
+                workspace_id: self.base.workspace_id,
+                session_id: self.base.id,
+                turn_id: turn,
+                status: run.turn.state,
+                webhook,
+            });
         }
         self.tell(ChangeKind::Turn(turn, run.turn.state));
         Ok(run.turn)

@@ -1,6 +1,6 @@
 //! Links to listings of messages, and the cursor they carry.
 
-use super::{Direction, MessageQuery, Meta, PageAt};
+use super::{Damaged, Direction, MessageQuery, Meta, PageAt};
 use crate::id::{SessionId, ThreadId};
 use crate::record::{Message, Ts};
 
@@ -69,13 +69,24 @@ pub struct MessagePage {
     pub this: Link,
     /// Every later matching message: follow it again and again.
     pub new_messages: Link,
+    /// What stands on the page and cannot be read.
+    pub damaged: Vec<Damaged>,
 }
 
 impl MessagePage {
     /// Puts together what a store found for a link: `at` is the page that its query asks for,
     /// `newest` the greatest `ts` of all that match.
-    pub fn new(this: Link, at: PageAt, total: u64, newest: Option<Ts>, items: Vec<Message>) -> Self {
-        let new_messages = this.new_messages(newest, &items);
-        MessagePage { items, meta: Meta::new(total, at), this, new_messages }
+    pub fn new(
+        this: Link,
+        at: PageAt,
+        total: u64,
+        newest: Option<Ts>,
+        items: Vec<Message>,
+        damaged: Vec<Damaged>,
+    ) -> Self {
+        let mut new_messages = this.new_messages(newest, &items);
+        // A cursor that stopped before a damaged message would meet it again for ever.
+        new_messages.query.gts = new_messages.query.gts.max(damaged.iter().filter_map(|damaged| damaged.ts).max());
+        MessagePage { items, meta: Meta::new(total, at), this, new_messages, damaged }
     }
 }

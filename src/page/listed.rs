@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::limit::{PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, PAGE_LIMIT_MIN};
+use crate::record::Ts;
 
 /// A page and its size, checked.
 ///
@@ -91,4 +92,32 @@ pub struct Page<T> {
     pub items: Vec<T>,
     /// How many there are in all.
     pub meta: Meta,
+    /// What stands on the page and cannot be read.
+    pub damaged: Vec<Damaged>,
+}
+
+impl<T> Page<T> {
+    /// Puts together what a store found.
+    pub fn new(at: PageAt, total: u64, items: Vec<T>, damaged: Vec<Damaged>) -> Self {
+        Page { items, meta: Meta::new(total, at), damaged }
+    }
+}
+
+/// A damaged record in the midst of a page: it is reported, and hides no other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Damaged {
+    /// The number of the message or the turn; none for a session.
+    pub number: Option<u32>,
+    /// The message's `ts`, so that a cursor gets past it.
+    pub ts: Option<Ts>,
+    /// What is wrong with it.
+    pub error: String,
+}
+
+impl Damaged {
+    /// A damaged record of this number.
+    pub fn new(number: Option<u32>, ts: Option<Ts>, error: impl Into<String>) -> Self {
+        Damaged { number, ts, error: error.into() }
+    }
 }

@@ -31,6 +31,6 @@ mod set;
 
 pub(crate) use link::session_href;
 pub use link::{Form, Link, MessagePage};
-pub use listed::{Meta, Page, PageAt};
+pub use listed::{Damaged, Meta, Page, PageAt};
 pub use query::{Direction, Matching, MessageQuery};
 pub use set::{Roles, Types};

@@ -12,6 +12,7 @@ pub use change::{Change, ChangeKind};
 pub use json::Json;
 pub use message::{Content, Image, Message, MessageType, Role, ToolCall};
 pub use new_message::NewMessage;
+pub(crate) use session::check_name;
 pub use session::{AgentRecord, NewSession, SessionRecord, SessionStatus, ThreadRecord, WorkspaceRecord};
 pub use ts::Ts;
 pub use turn::{NewTurn, Reason, Turn, TurnState, Webhook, WebhookRow};

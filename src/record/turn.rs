@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::session::check_json;
 use super::{Content, Json, NewMessage};
 use crate::error::{Error, Result};
-use crate::id::{MessageId, SessionId, ThreadId, TurnId};
+use crate::id::{MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
 use crate::limit;
 use crate::time::Timestamp;
 
@@ -176,6 +176,8 @@ impl fmt::Debug for Webhook {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct WebhookRow {
+    /// The workspace of the session.
+    pub workspace_id: WorkspaceId,
     /// The session.
     pub session_id: SessionId,
     /// The turn that ended.
@@ -188,8 +190,14 @@ pub struct WebhookRow {
 
 impl WebhookRow {
     /// For a store of your own.
-    pub fn new(session_id: SessionId, turn_id: TurnId, status: TurnState, webhook: Webhook) -> Self {
-        WebhookRow { session_id, turn_id, status, webhook }
+    pub fn new(
+        workspace_id: WorkspaceId,
+        session_id: SessionId,
+        turn_id: TurnId,
+        status: TurnState,
+        webhook: Webhook,
+    ) -> Self {
+        WebhookRow { workspace_id, session_id, turn_id, status, webhook }
     }
 }
 

@@ -7,10 +7,10 @@ use super::codec::{self, ChangeRow, ClaimRow, HeadRow, Id, OutboxRow, TurnRow, r
 use super::draft::{Draft, Incoming};
 use super::place::Place;
 use super::tables::{Table, claims, outbox, rows, sessions};
-use super::turn::{Stored, hold, of_turn};
+use super::turn::{Stored, check_unused, hold, of_turn};
 use super::view::Read;
 use super::write_set::WriteSet;
-use super::{message, timeline, view};
+use super::{message, scope, timeline, view};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{SessionId, TurnId};
 use crate::limit::REASON_BYTES;
@@ -138,8 +138,14 @@ impl End {
         row.started_at = row.started_at.or(started_at.map(|at| at.as_micros().max(row.created_at)));
         row.ended_at = Some(draft.now());
         if let Some(hook) = row.webhook.take() {
-            let announced =
-                OutboxRow { session: *draft.place.session.as_uuid().as_bytes(), turn: row.id, state: row.state, hook };
+            let workspace = scope::id(draft.view, draft.place.workspace)?;
+            let announced = OutboxRow {
+                workspace,
+                session: *draft.place.session.as_uuid().as_bytes(),
+                turn: row.id,
+                state: row.state,
+                hook,
+            };
             draft.writes.put(Table::Outbox, outbox::at(draft.place.number, number), &announced)?;
         }
         draft.writes.put(Table::Rows, self.stored.key.as_slice(), &row)?;
@@ -173,8 +179,8 @@ fn write_answer(draft: &mut Draft<'_>, row: &TurnRow<'_>, number: u32, answer: &
         return Err(Error::invalid(format!("type of the answer is {kind}; it must be final_message")));
     }
     let id = answer.id.map_or_else(|| draft.stamp.uuid(0), |id| *id.as_uuid()).into_bytes();
-    let incoming = of_turn(draft, row, number, incoming(answer, id))?;
-    draft.message(&incoming)?;
+    check_unused(draft, std::slice::from_ref(answer))?;
+    draft.message(&of_turn(row, number, incoming(answer, id)))?;
     Ok(id)
 }
 
@@ -189,8 +195,7 @@ fn write_result(
     let new = NewMessage::result(call, Content::Text(format!("interrupted: {reason}")));
     let id = draft.stamp.uuid(n).into_bytes();
     let incoming = Incoming { role: Role::Tool, kind: MessageType::ToolCall, synthetic: true, ..incoming(&new, id) };
-    let incoming = of_turn(draft, row, number, incoming)?;
-    draft.message(&incoming).map(drop)
+    draft.message(&of_turn(row, number, incoming)).map(drop)
 }
 
 /// The calls of a turn that none of its messages answers, in order. A message that cannot be

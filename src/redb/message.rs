@@ -55,10 +55,10 @@ pub(super) fn append(view: &dyn Read, op: &Append) -> Result<(WriteSet, Vec<Mess
     if let Some(originals) = originals(&draft, op)? {
         return Ok((WriteSet::default(), originals));
     }
+    let thread = named_thread(&draft, op.thread)?;
     if draft.head.running != 0 {
         return Err(busy(op.at.session));
     }
-    let thread = named_thread(&draft, op.thread)?;
     let mut written = Vec::with_capacity(op.messages.len());
     for (new, id) in op.messages.iter().zip(ids(&op.messages, op.stamp)) {
         let role = new.role_or(Role::User);

@@ -198,7 +198,8 @@ impl Store for RedbStore {
     }
 
     fn close(&self) -> Result<()> {
-        drop(self.jobs.lock().take());
+        let jobs = self.jobs.lock().take().ok_or_else(Error::closed)?;
+        drop(jobs);
         self.shared.close()
     }
 }

@@ -1,6 +1,6 @@
 //! Verbs of workspaces and agents.
 
-use super::codec::{self, CounterRow, NumberRow, ScopeRow};
+use super::codec::{self, CounterRow, Id, NumberRow, ScopeRow};
 use super::tables::{Table, meta, names};
 use super::view::Read;
 use super::write_set::WriteSet;
@@ -46,6 +46,11 @@ fn agent_record(view: &dyn Read, workspace: WorkspaceId, number: u32) -> Result<
         name: row.name.to_owned(),
         created_at: Timestamp::from_micros(row.created_at),
     })
+}
+
+/// The id of a workspace or an agent.
+pub(super) fn id(view: &dyn Read, number: u32) -> Result<Id> {
+    scope(view, number, |row| row.id)
 }
 
 /// The name of an agent.

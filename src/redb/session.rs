@@ -200,7 +200,7 @@ pub(super) fn list(view: &dyn Read, op: &SessionsQuery) -> Result<Listed<Session
             let row: NumberRow = codec::decode(Table::Activity, key, value)?;
             read(view, op.workspace, session, row.number)
         });
-        Damaged::sort(read, None, &mut listed.items, &mut listed.damaged)?;
+        view::sort(read, &mut listed.items, &mut listed.damaged, |error| Damaged::new(None, None, error))?;
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(listed)

@@ -5,7 +5,7 @@ use std::ops::{Bound, ControlFlow};
 use super::codec::{self, SlotRow, ThreadRow, kind_of, role_of};
 use super::tables::{Table, rows};
 use super::view::Read;
-use super::{message, place};
+use super::{message, place, view};
 use crate::error::Result;
 use crate::id::ThreadId;
 use crate::page::{Direction, Matching};
@@ -60,15 +60,15 @@ pub(super) fn list(view: &dyn Read, at: SessionRef, matching: &Matching) -> Resu
             Direction::Desc => number < past,
         });
         match (past, before) {
-            (true, 0) if shown.len() < matching.limit as usize => shown.push(number),
+            (true, 0) if shown.len() < matching.limit as usize => shown.push((number, slot.ts().ok())),
             (true, 1..) => before -= 1,
             _ => {}
         }
         Ok(ControlFlow::Continue(()))
     })?;
-    for number in shown {
+    for (number, ts) in shown {
         let read = message::read(view, session, at.session, number);
-        Damaged::sort(read, Some(number), &mut matched.items, &mut matched.damaged)?;
+        view::sort(read, &mut matched.items, &mut matched.damaged, |error| Damaged::new(Some(number), ts, error))?;
     }
     Ok(matched)
 }

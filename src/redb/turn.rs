@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::{SessionId, Stamp, TurnId};
 use crate::limit::TURN_MESSAGES;
 use crate::page::{Direction, PageAt};
-use crate::record::{Message, MessageType, NewTurn, Reason, Role, Turn, TurnState};
+use crate::record::{Message, MessageType, NewMessage, NewTurn, Reason, Role, Turn, TurnState};
 use crate::store::{Claim, Damaged, Emit, Listed, Outcome, Policy, Runner, SessionRef, Submit, Submitted};
 
 /// The ids of a turn that starts.
@@ -46,6 +46,7 @@ pub(super) fn submit(view: &dyn Read, op: &Submit) -> Result<(WriteSet, Submitte
         }
         return Ok((WriteSet::default(), original(view, draft.place.number, op.at.session, number)?));
     }
+    named_thread(&draft, op.new.thread)?;
     if op.policy == Policy::FollowUp && draft.head.messages == 0 {
         return Err(Error::new(
             ErrorKind::BadRequest,
@@ -55,7 +56,6 @@ pub(super) fn submit(view: &dyn Read, op: &Submit) -> Result<(WriteSet, Submitte
     if op.policy == Policy::Reject && draft.head.running != 0 {
         return Err(busy(op.at.session));
     }
-    named_thread(&draft, op.new.thread)?;
     let interrupted = match draft.head.running {
         0 => None,
         number => {
@@ -165,6 +165,12 @@ pub(super) fn hold<'v>(view: &'v dyn Read, at: SessionRef, claim: Claim, stamp: 
 pub(super) fn emit(view: &dyn Read, op: &Emit) -> Result<(WriteSet, Vec<Message>)> {
     let (mut draft, number) = hold(view, op.at, op.claim, op.stamp)?;
     check_ids(&op.messages)?;
+    for new in &op.messages {
+        if new.kind_or_default(new.role_or(Role::Assistant)) == MessageType::FinalMessage {
+            return Err(Error::invalid("type is final_message; a running turn writes message or tool_call"));
+        }
+    }
+    check_unused(&draft, &op.messages)?;
     let stored = Stored::get(view, draft.place.number, number)?;
     let mut row = stored.row()?;
     let count = u32::try_from(op.messages.len()).unwrap_or(u32::MAX);
@@ -179,10 +185,7 @@ pub(super) fn emit(view: &dyn Read, op: &Emit) -> Result<(WriteSet, Vec<Message>
     for (new, id) in op.messages.iter().zip(ids(&op.messages, op.stamp)) {
         let role = new.role_or(Role::Assistant);
         let kind = new.kind_or_default(role);
-        if kind == MessageType::FinalMessage {
-            return Err(Error::invalid("type is final_message; a running turn writes message or tool_call"));
-        }
-        let incoming = of_turn(&draft, &row, number, Incoming { role, kind, ..ending::incoming(new, id) })?;
+        let incoming = of_turn(&row, number, Incoming { role, kind, ..ending::incoming(new, id) });
         written.push(draft.message(&incoming)?);
     }
     row.messages = most;
@@ -191,19 +194,19 @@ pub(super) fn emit(view: &dyn Read, op: &Emit) -> Result<(WriteSet, Vec<Message>
     Ok((draft.seal()?, written))
 }
 
-/// A message of a turn; an id that the session already has is a conflict.
-pub(super) fn of_turn<'a>(
-    draft: &Draft<'_>,
-    row: &TurnRow<'_>,
-    number: u32,
-    incoming: Incoming<'a>,
-) -> Result<Incoming<'a>> {
-    if let Some(id) = incoming.new.id
-        && draft.has_message(&incoming.id)?
-    {
-        return Err(reused(id));
+/// Refuses ids of the caller's that the session already has.
+pub(super) fn check_unused(draft: &Draft<'_>, messages: &[NewMessage]) -> Result<()> {
+    for id in messages.iter().filter_map(|new| new.id) {
+        if draft.has_message(id.as_uuid().as_bytes())? {
+            return Err(reused(id));
+        }
     }
-    Ok(Incoming { thread: Some((row.thread_number, row.thread)), turn: Some((number, row.id)), ..incoming })
+    Ok(())
+}
+
+/// A message of a turn.
+pub(super) fn of_turn<'a>(row: &TurnRow<'_>, number: u32, incoming: Incoming<'a>) -> Incoming<'a> {
+    Incoming { thread: Some((row.thread_number, row.thread)), turn: Some((number, row.id)), ..incoming }
 }
 
 /// A turn's row, copied out of its page so that it can be changed.
@@ -251,7 +254,7 @@ pub(super) fn list(view: &dyn Read, at: SessionRef, page: PageAt) -> Result<List
     for number in (oldest..newest).rev() {
         let number = u32::try_from(number + 1).unwrap_or(u32::MAX);
         let read = by_number(view, session, at.session, number);
-        Damaged::sort(read, Some(number), &mut listed.items, &mut listed.damaged)?;
+        view::sort(read, &mut listed.items, &mut listed.damaged, |error| Damaged::new(Some(number), None, error))?;
     }
     Ok(listed)
 }

@@ -7,8 +7,8 @@ use redb::{AccessGuard, ReadTransaction, ReadableTable};
 use super::codec::{self, Row};
 use super::fault;
 use super::tables::Table;
-use crate::error::{Error, Result};
-use crate::page::Direction;
+use crate::error::{Error, ErrorKind, Result};
+use crate::page::{Damaged, Direction};
 
 /// A value as it stands in its page.
 pub(super) type Guard<'a> = AccessGuard<'a, &'static [u8]>;
@@ -113,4 +113,19 @@ impl dyn Read + '_ {
 /// A row that another one names is not there.
 pub(super) fn missing(what: &str, key: &[u8]) -> Error {
     Error::corrupt(format!("{what} at {} is missing", codec::hex(key)))
+}
+
+/// Puts what was read among the items, or a *corrupt* among the damaged; other errors pass.
+pub(super) fn sort<T>(
+    read: Result<T>,
+    items: &mut Vec<T>,
+    damaged: &mut Vec<Damaged>,
+    describe: impl FnOnce(String) -> Damaged,
+) -> Result<()> {
+    match read {
+        Ok(item) => items.push(item),
+        Err(error) if error.kind() == ErrorKind::Corrupt => damaged.push(describe(error.to_string())),
+        Err(error) => return Err(error),
+    }
+    Ok(())
 }

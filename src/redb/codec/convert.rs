@@ -2,12 +2,12 @@
 
 use uuid::Uuid;
 
-use super::{BodyRow, CallRow, HookRow, Id, ImageRow, MessageRow, SlotRow, ThreadRow, TurnRow};
+use super::{BodyRow, CallRow, HookRow, Id, ImageRow, MessageRow, OutboxRow, SlotRow, ThreadRow, TurnRow};
 use crate::error::{Error, Result};
-use crate::id::{MessageId, SessionId, ThreadId, TurnId};
+use crate::id::{MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
 use crate::record::{
     Content, Image, Json, Message, MessageType, NewMessage, Reason, Role, ThreadRecord, ToolCall, Ts, Turn, TurnState,
-    Webhook,
+    Webhook, WebhookRow,
 };
 use crate::time::Timestamp;
 
@@ -183,6 +183,18 @@ impl<'a> HookRow<'a> {
             secret: text(self.secret),
             include_messages: self.include_messages,
         }
+    }
+}
+
+impl OutboxRow<'_> {
+    pub(in crate::redb) fn record(&self) -> Result<WebhookRow> {
+        Ok(WebhookRow {
+            workspace_id: WorkspaceId::from_uuid(Uuid::from_bytes(self.workspace)),
+            session_id: SessionId::from_uuid(Uuid::from_bytes(self.session)),
+            turn_id: turn_id(self.turn),
+            status: state_of(self.state)?,
+            webhook: self.hook.record(),
+        })
     }
 }
 

@@ -254,6 +254,7 @@ row!(ClaimRow, 1, "claim");
 #[derive(Debug, Clone, PartialEq, Eq, Encode, BorrowDecode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite))]
 pub(in crate::redb) struct OutboxRow<'a> {
+    pub workspace: Id,
     pub session: Id,
     pub turn: Id,
     pub state: u8,

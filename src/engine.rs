@@ -1,0 +1,272 @@
+//! Open, recover, run, close: [`Builder`] and [`Engine`].
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use crate::agent::{Agent, AgentResult, Reply, TurnContext, agent_fn};
+use crate::error::{Error, Result};
+use crate::executor::Executor;
+use crate::limit;
+use crate::record::check_name;
+use crate::record::{Turn, WebhookRow};
+use crate::redb::{Options, RedbStore, Trust};
+use crate::scope::{Core, Workspace};
+use crate::shared::{Phase, Shared};
+use crate::store::{EndOrphans, EnsureWorkspace, Store};
+use crate::sync::Arc;
+use crate::time::{Clock, Duration, SystemClock};
+
+/// How long [`Engine::close`] waits for agents that were told to stop, where nothing else is asked for.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Orphans that are ended in one commit.
+const ORPHANS_A_COMMIT: u32 = 100;
+
+/// How to open an [`Engine`]. Made by [`Engine::builder`].
+#[must_use]
+pub struct Builder {
+    path: PathBuf,
+    agents: Vec<(String, Arc<dyn Agent>)>,
+    workers: usize,
+    grace: Duration,
+    file: Options,
+    clock: Arc<dyn Clock>,
+}
+
+impl Builder {
+    /// Registers the behaviour of the agents of this name, in all workspaces. 1 to 255
+    /// characters, each name once.
+    pub fn agent(mut self, name: impl Into<String>, agent: impl Agent) -> Self {
+        self.agents.push((name.into(), Arc::new(agent)));
+        self
+    }
+
+    /// Registers a function as the behaviour of the agents of this name, as [`agent`](Self::agent) does.
+    pub fn agent_fn<F, R>(self, name: impl Into<String>, f: F) -> Self
+    where
+        F: Fn(&TurnContext) -> AgentResult<R> + Send + Sync + 'static,
+        R: Into<Reply> + 'static,
+    {
+        self.agent(name, agent_fn(f))
+    }
+
+    /// How many turns run at once: 1 to [`limit::WORKERS_MAX`] threads, by default
+    /// [`limit::WORKERS_DEFAULT`]. They are started when they are needed.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// How long [`Engine::close`] waits for agents that were told to stop; by default 5 seconds.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// The page cache of the file, in bytes; by default [`limit::CACHE_BYTES_DEFAULT`]. Give it
+    /// the working set, or little: the system's cache does the rest.
+    pub fn cache_bytes(mut self, bytes: usize) -> Self {
+        self.file.cache_bytes = bytes;
+        self
+    }
+
+    /// Where the time comes from; by default the [`SystemClock`].
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Checks the whole file before it is used: for one that may have been damaged. By default a
+    /// record is checked when it is read.
+    pub fn verify_on_open(mut self) -> Self {
+        self.file.trust = Trust::Verify;
+        self
+    }
+
+    /// Opens the file, which is made when it is missing, and ends what a process that died left
+    /// running in it, before anything else runs.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for an option out of bounds or an agent registered
+    /// twice. [`AlreadyOpen`](crate::ErrorKind::AlreadyOpen) when another process has the file,
+    /// [`Corrupt`](crate::ErrorKind::Corrupt) when it is damaged or no parlor file,
+    /// [`NewerFormat`](crate::ErrorKind::NewerFormat) when a newer version wrote it.
+    pub fn open(self) -> Result<Engine> {
+        self.check()?;
+        let store = RedbStore::open(&self.path, self.file)?;
+        self.open_store(Arc::new(store))
+    }
+
+    /// Opens an engine over any store, such as one of your own. The path, the cache and
+    /// [`verify_on_open`](Self::verify_on_open) have no say then. The engine closes the store.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for an option out of bounds or an agent registered twice.
+    pub fn open_store(self, store: Arc<dyn Store>) -> Result<Engine> {
+        self.check()?;
+        let shared = Arc::new(Shared::new(store, self.clock));
+        let recovered = end_orphans(&shared).inspect_err(|_| {
+            // The first error is the one to tell; a store that cannot close is dropped.
+            let _ = shared.store().close();
+        })?;
+        let executor = Executor::new(Arc::clone(&shared), self.workers);
+        let behaviours: HashMap<_, _> = self.agents.into_iter().collect();
+        Ok(Engine { core: Arc::new(Core { shared, executor, behaviours }), grace: self.grace, recovered })
+    }
+
+    fn check(&self) -> Result<()> {
+        if !(1..=limit::WORKERS_MAX).contains(&self.workers) {
+            let text = format!("workers is {}; it must be 1 to {} (WORKERS_MAX)", self.workers, limit::WORKERS_MAX);
+            return Err(Error::invalid(text));
+        }
+        for (nth, (name, _)) in self.agents.iter().enumerate() {
+            check_name("agent name", name)?;
+            if self.agents.iter().take(nth).any(|(earlier, _)| earlier == name) {
+                return Err(Error::invalid(format!("agent {name:?} is registered twice")));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let agents: Vec<_> = self.agents.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Builder").field("path", &self.path).field("agents", &agents).finish_non_exhaustive()
+    }
+}
+
+/// Ends the turns that processes that died left running.
+fn end_orphans(shared: &Shared) -> Result<Vec<Turn>> {
+    let mut ended = Vec::new();
+    loop {
+        let op = EndOrphans { stamp: shared.stamp(), owner: shared.owner(), limit: ORPHANS_A_COMMIT };
+        let orphans = shared.store().end_orphans(op)?;
+        if orphans.is_empty() {
+            return Ok(ended);
+        }
+        ended.extend(orphans);
+    }
+}
+
+/// An open file and the threads that run its agents: the one owner of both.
+///
+/// Everything else is reached through it, first of all a [`Workspace`]. [`close`](Self::close) ends it in
+/// good order. Dropping it without waits for nothing: agents are told to stop, and what does not
+/// end by itself is ended at the next open.
+///
+/// ```
+/// # fn main() -> parlor::Result<()> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("support.parlor");
+/// use parlor::{Engine, NewSession};
+///
+/// let engine = Engine::builder(&path).agent_fn("greeter", |_| Ok("How can I help?")).open()?;
+/// let session = engine.workspace("acme")?.agent("greeter")?.create_session(NewSession::default())?;
+/// assert_eq!(session.send("hello")?.wait()?.text(), "How can I help?");
+/// engine.close()?;
+/// assert_eq!(session.send("hello").unwrap_err().kind(), parlor::ErrorKind::Closed);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Engine {
+    core: Arc<Core>,
+    grace: Duration,
+    recovered: Vec<Turn>,
+}
+
+impl Engine {
+    /// How to open the file at this path.
+    pub fn builder(path: impl AsRef<Path>) -> Builder {
+        Builder {
+            path: path.as_ref().to_owned(),
+            agents: Vec::new(),
+            workers: limit::WORKERS_DEFAULT,
+            grace: GRACE,
+            file: Options { cache_bytes: limit::CACHE_BYTES_DEFAULT, trust: Trust::Clean },
+            clock: Arc::new(SystemClock::new()),
+        }
+    }
+
+    /// The workspace of this name, 1 to 255 characters, made when it is missing.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a name out of bounds.
+    pub fn workspace(&self, name: &str) -> Result<Workspace> {
+        check_name("workspace name", name)?;
+        let op = EnsureWorkspace { stamp: self.core.shared.stamp(), name: name.to_owned() };
+        Ok(Workspace::new(Arc::clone(&self.core), self.core.store()?.ensure_workspace(op)?))
+    }
+
+    /// The workspace of this name, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a name out of bounds.
+    pub fn find_workspace(&self, name: &str) -> Result<Option<Workspace>> {
+        check_name("workspace name", name)?;
+        let found = self.core.store()?.find_workspace(name)?;
+        Ok(found.map(|record| Workspace::new(Arc::clone(&self.core), record)))
+    }
+
+    /// The turns that a process that died left running, as this open ended them: *failed*, with
+    /// the reason `crash`.
+    pub fn recovered(&self) -> &[Turn] {
+        &self.recovered
+    }
+
+    /// The ends of turns that wait to be announced, oldest session first, at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`Corrupt`](crate::ErrorKind::Corrupt) or [`Storage`](crate::ErrorKind::Storage) when they cannot be read.
+    pub fn outbox(&self, limit: u32) -> Result<Vec<WebhookRow>> {
+        self.core.store()?.outbox(limit)
+    }
+
+    /// Checks everything that must hold between the records of the file, and describes each
+    /// breach: empty when all is well.
+    ///
+    /// # Errors
+    ///
+    /// [`Storage`](crate::ErrorKind::Storage) when the file cannot be read.
+    pub fn verify(&self) -> Result<Vec<String>> {
+        self.core.store()?.verify()
+    }
+
+    /// Takes no more work, ends the running turns as *interrupted* (`closed`), waits for their
+    /// agents up to the [grace period](Builder::grace), and closes the file.
+    ///
+    /// An agent that does not return by then is left to itself: its thread goes on until it
+    /// returns, but can write nothing. Who waits for a turn learns how it ended, or that the
+    /// engine is closed.
+    ///
+    /// # Errors
+    ///
+    /// The first error of an end that could not be written, or of the storage. The engine is
+    /// closed all the same.
+    pub fn close(self) -> Result<()> {
+        self.core.shared.advance(Phase::Closing);
+        let ended = self.core.executor.close(self.grace);
+        let closed = self.core.shared.store().close();
+        ended.and(closed)
+    }
+}
+
+impl Drop for Engine {
+    /// Tells the agents to stop and waits for nothing; after [`Engine::close`] it has nothing to do.
+    fn drop(&mut self) {
+        self.core.shared.advance(Phase::Closing);
+        self.core.executor.abandon();
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("recovered", &self.recovered).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,154 @@
+//! An agent and its sessions.
+
+use std::fmt;
+
+use super::workspace::list;
+use super::{Core, PageQuery, Session};
+use crate::bell::Event;
+use crate::error::{Error, Result};
+use crate::id::{AgentId, SessionId};
+use crate::page::Page;
+use crate::record::{AgentRecord, NewSession, NewTurn, SessionRecord};
+use crate::store::{CreateSession, Created, SessionRef, Submitted};
+use crate::sync::Arc;
+use crate::wait::TurnHandle;
+
+/// An agent of a workspace, and the door to its sessions.
+///
+/// A cheap handle, made by [`Workspace::agent`](crate::Workspace::agent). After the engine closed,
+/// every operation is [`Closed`](crate::ErrorKind::Closed).
+#[derive(Clone)]
+pub struct AgentHandle {
+    core: Arc<Core>,
+    record: Arc<AgentRecord>,
+}
+
+impl AgentHandle {
+    pub(crate) fn new(core: Arc<Core>, record: AgentRecord) -> Self {
+        AgentHandle { core, record: Arc::new(record) }
+    }
+
+    /// Its id.
+    pub fn id(&self) -> AgentId {
+        self.record.id
+    }
+
+    /// Its name, under which its behaviour is registered.
+    pub fn name(&self) -> &str {
+        &self.record.name
+    }
+
+    /// The whole record.
+    pub fn record(&self) -> &AgentRecord {
+        &self.record
+    }
+
+    /// Makes a session.
+    ///
+    /// With an id of the caller's a retry is safe: the second call answers with the first one's
+    /// session.
+    ///
+    /// ```
+    /// # fn main() -> parlor::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let engine = parlor::Engine::builder(dir.path().join("a.parlor")).open()?;
+    /// use parlor::NewSession;
+    ///
+    /// let agent = engine.workspace("acme")?.agent("greeter")?;
+    /// let session = agent.create_session(NewSession::default().key("telegram:42").label("Kyoto"))?;
+    /// assert_eq!(agent.session_by_key("telegram:42")?.id(), session.id());
+    /// assert!(agent.create_session(NewSession::default().key("telegram:42")).unwrap_err().is_conflict());
+    /// # engine.close()
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a field out of bounds,
+    /// [`Conflict`](crate::ErrorKind::Conflict) when another session of the agent has the key, or the id was used
+    /// before with other inputs.
+    pub fn create_session(&self, new: NewSession) -> Result<Session> {
+        let store = self.core.store()?;
+        new.check()?;
+        let created = store.create_session(self.operation(new, None))?;
+        Ok(Session::new(Arc::clone(&self.core), &created.session))
+    }
+
+    /// Makes a session and starts its first turn, in one commit. The turn names no thread: it
+    /// opens the session's first.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`create_session`](Self::create_session); [`InvalidArgument`](crate::ErrorKind::InvalidArgument) or
+    /// [`TooLarge`](crate::ErrorKind::TooLarge) for a message out of bounds,
+    /// [`NoBehaviour`](crate::ErrorKind::NoBehaviour) when none is registered under the agent's name.
+    pub fn start_session(&self, new: NewSession, turn: impl Into<NewTurn>) -> Result<(Session, TurnHandle)> {
+        let (core, turn) = (&self.core, turn.into());
+        let store = core.store()?;
+        new.check()?;
+        turn.check()?;
+        if let Some(thread) = turn.thread {
+            return Err(Error::invalid(format!("the first turn of a session names thread {thread}; it opens its own")));
+        }
+        let behaviour = core.behaviour(self.name())?;
+        let admission = core.executor.admit()?;
+        let Created { session, first, .. } = store.create_session(self.operation(new, Some(turn)))?;
+        let first: Submitted =
+            first.ok_or_else(|| Error::corrupt(format!("session {} has no first turn", session.id)))?;
+        let at = SessionRef { workspace: session.workspace_id, session: session.id };
+        let handle = TurnHandle::new(Arc::clone(&core.shared), at, &first.turn);
+        admission.start(at, first, Arc::clone(behaviour));
+        core.shared.bell.ring(at.session, Event::Written);
+        Ok((Session::new(Arc::clone(core), &session), handle))
+    }
+
+    fn operation(&self, new: NewSession, first: Option<NewTurn>) -> CreateSession {
+        let shared = &self.core.shared;
+        CreateSession {
+            stamp: shared.stamp(),
+            workspace: self.record.workspace_id,
+            agent: self.record.id,
+            new,
+            first: first.map(|turn| (turn, shared.runner())),
+        }
+    }
+
+    /// A session of this agent.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](crate::ErrorKind::NotFound) when the agent has no such session.
+    pub fn session(&self, id: SessionId) -> Result<Session> {
+        let at = SessionRef { workspace: self.record.workspace_id, session: id };
+        let record = self.core.store()?.session(at)?;
+        if record.agent_id != self.record.id {
+            return Err(Error::not_found(format_args!("session {id}")));
+        }
+        Ok(Session::new(Arc::clone(&self.core), &record))
+    }
+
+    /// A session of this agent, by its key.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](crate::ErrorKind::NotFound) when no live session of the agent has the key.
+    pub fn session_by_key(&self, key: &str) -> Result<Session> {
+        let record = self.core.store()?.session_by_key(self.record.workspace_id, self.record.id, key)?;
+        Ok(Session::new(Arc::clone(&self.core), &record))
+    }
+
+    /// The sessions of this agent, newest activity first: see [`PageQuery`].
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a page or limit out of bounds.
+    pub fn sessions(&self, query: impl Into<PageQuery>) -> Result<Page<SessionRecord>> {
+        list(&self.core, self.record.workspace_id, Some(self.record.id), query.into())
+    }
+}
+
+impl fmt::Debug for AgentHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AgentHandle").field(&self.record).finish()
+    }
+}

@@ -1,0 +1,191 @@
+//! Listings: a page, or all pages one after the other.
+
+use std::fmt;
+
+use super::Core;
+use crate::error::{Error, Result};
+use crate::page::{Direction, Form, Link, Matching, MessagePage, MessageQuery, PageAt};
+use crate::record::Message;
+use crate::store::SessionRef;
+use crate::sync::Arc;
+
+/// Which page of sessions or turns to list.
+///
+/// `()` is the first page of 50, a number its size, a pair the page and its size.
+///
+/// ```
+/// use parlor::PageQuery;
+///
+/// assert_eq!(PageQuery::from(20), PageQuery { page: None, limit: Some(20) });
+/// assert_eq!(PageQuery::from((3, 20)), PageQuery { page: Some(3), limit: Some(20) });
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PageQuery {
+    /// The page, from 1; by default the first.
+    pub page: Option<u64>,
+    /// Items a page, 1 to 100; by default 50.
+    pub limit: Option<u32>,
+}
+
+impl PageQuery {
+    pub(super) fn at(self) -> Result<PageAt> {
+        PageAt::new(self.page, self.limit)
+    }
+}
+
+impl From<()> for PageQuery {
+    fn from((): ()) -> Self {
+        Self::default()
+    }
+}
+
+impl From<u32> for PageQuery {
+    fn from(limit: u32) -> Self {
+        PageQuery { page: None, limit: Some(limit) }
+    }
+}
+
+impl From<(u64, u32)> for PageQuery {
+    fn from((page, limit): (u64, u32)) -> Self {
+        PageQuery { page: Some(page), limit: Some(limit) }
+    }
+}
+
+/// A listing of messages, of a session or of one of its threads, to be read by page or message
+/// by message.
+///
+/// A client that wants every message exactly once follows the link to the new ones:
+///
+/// ```
+/// # fn main() -> parlor::Result<()> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let engine = parlor::Engine::builder(dir.path().join("a.parlor")).open()?;
+/// # let session = engine.workspace("acme")?.agent("greeter")?.create_session(Default::default())?;
+/// use parlor::page::MessageQuery;
+///
+/// session.append(["one", "two"])?;
+/// let page = session.messages(MessageQuery::all()).page()?;
+/// assert_eq!(page.meta.total, 2);
+/// session.append(["three"])?;
+/// let new = session.messages(page.new_messages.query).page()?;
+/// assert_eq!(new.items.len(), 1);
+/// assert_eq!(new.items[0].text(), "three");
+/// # engine.close()
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Listing {
+    core: Arc<Core>,
+    at: SessionRef,
+    link: Link,
+}
+
+impl Listing {
+    pub(super) fn new(core: Arc<Core>, at: SessionRef, form: Form, query: MessageQuery) -> Self {
+        Listing { core, at, link: Link { form, query } }
+    }
+
+    /// The page that was asked for, with the exact total and the links, from one snapshot. A
+    /// page past the end is empty; a damaged message is named beside the items.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a parameter out of bounds,
+    /// [`NotFound`](crate::ErrorKind::NotFound) for a thread that is not the session's.
+    pub fn page(&self) -> Result<MessagePage> {
+        let store = self.core.store()?;
+        let at = self.link.query.page_at()?;
+        let found = store.messages(self.at, self.matching()?)?;
+        Ok(MessagePage::new(self.link, at, found.total, found.newest, found.items, found.damaged))
+    }
+
+    /// All messages from the page that was asked for on, in the listing's direction. Each page
+    /// is a read of its own, so messages written meanwhile may come along.
+    ///
+    /// A damaged message is an item that is [`Corrupt`](crate::ErrorKind::Corrupt), and the walk goes on past it;
+    /// an error of [`page`](Self::page) is the last item.
+    pub fn iter(&self) -> MessageIter {
+        MessageIter {
+            core: Arc::clone(&self.core),
+            at: self.at,
+            next: Some(self.matching()),
+            items: Vec::new().into_iter(),
+        }
+    }
+
+    fn matching(&self) -> Result<Matching> {
+        let mut matching = self.link.query.matching()?;
+        if let Form::Thread(_, thread) = self.link.form {
+            matching.thread = Some(thread);
+        }
+        Ok(matching)
+    }
+}
+
+impl IntoIterator for &Listing {
+    type Item = Result<Message>;
+    type IntoIter = MessageIter;
+
+    fn into_iter(self) -> MessageIter {
+        self.iter()
+    }
+}
+
+impl fmt::Debug for Listing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Listing").field(&self.link).finish()
+    }
+}
+
+/// The messages of a [`Listing`], one after the other. Holds one page at a time.
+pub struct MessageIter {
+    core: Arc<Core>,
+    at: SessionRef,
+    /// The next read; none when there is nothing more to read.
+    next: Option<Result<Matching>>,
+    items: std::vec::IntoIter<Result<Message>>,
+}
+
+impl MessageIter {
+    /// Reads the next page, and where the one after it begins.
+    fn read(&mut self, matching: Matching) -> Result<()> {
+        let found = self.core.store()?.messages(self.at, matching)?;
+        let readable = found.items.into_iter().map(|message| (Some(message.number), Ok(message)));
+        let damaged = found.damaged.into_iter().map(|damaged| (damaged.number, Err(Error::corrupt(damaged.error))));
+        let mut page: Vec<_> = readable.chain(damaged).collect();
+        page.sort_by(|(one, _), (other, _)| match matching.direction {
+            Direction::Asc => one.cmp(other),
+            Direction::Desc => other.cmp(one),
+        });
+        if page.len() >= matching.limit as usize {
+            let past = page.last().and_then(|(number, _)| *number);
+            self.next = past.map(|past| Ok(Matching { past: Some(past), offset: 0, ..matching }));
+        }
+        self.items = page.into_iter().map(|(_, item)| item).collect::<Vec<_>>().into_iter();
+        Ok(())
+    }
+}
+
+impl Iterator for MessageIter {
+    type Item = Result<Message>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(item) = self.items.next() {
+                return Some(item);
+            }
+            let matching = self.next.take()?;
+            if let Err(error) = matching.and_then(|matching| self.read(matching)) {
+                return Some(Err(error));
+            }
+        }
+    }
+}
+
+impl std::iter::FusedIterator for MessageIter {}
+
+impl fmt::Debug for MessageIter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MessageIter").field("at", &self.at).field("next", &self.next).finish_non_exhaustive()
+    }
+}

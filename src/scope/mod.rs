@@ -1,0 +1,42 @@
+//! The scopes: workspace, agent, session, thread. Cheap handles, one store operation a method.
+
+mod agent;
+mod listing;
+mod session;
+mod workspace;
+
+pub use agent::AgentHandle;
+pub use listing::{Listing, MessageIter, PageQuery};
+pub use session::{Session, Thread};
+pub use workspace::Workspace;
+
+use std::collections::HashMap;
+
+use crate::agent::Agent;
+use crate::error::{Error, ErrorKind, Result};
+use crate::executor::Executor;
+use crate::shared::Shared;
+use crate::store::Store;
+use crate::sync::Arc;
+
+/// What all scopes of an engine stand on.
+pub(crate) struct Core {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) executor: Executor,
+    /// The behaviours, by the names of their agents.
+    pub(crate) behaviours: HashMap<String, Arc<dyn Agent>>,
+}
+
+impl Core {
+    /// The store, while the engine is open.
+    pub(crate) fn store(&self) -> Result<&dyn Store> {
+        self.shared.open()
+    }
+
+    /// The behaviour registered under an agent's name.
+    fn behaviour(&self, name: &str) -> Result<&Arc<dyn Agent>> {
+        self.behaviours
+            .get(name)
+            .ok_or_else(|| Error::new(ErrorKind::NoBehaviour, format!("no behaviour is registered for agent {name:?}")))
+    }
+}

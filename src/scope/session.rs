@@ -1,0 +1,301 @@
+//! A session and its threads.
+
+use std::fmt;
+
+use super::{Core, Listing, PageQuery};
+use crate::agent::{checked_batch, history};
+use crate::bell::Event;
+use crate::error::{Error, Result};
+use crate::id::{AgentId, MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
+use crate::limit;
+use crate::page::{Form, MessageQuery, Page};
+use crate::record::{Change, Message, NewMessage, NewTurn, SessionRecord, ThreadRecord, Turn};
+use crate::store::{Append, DeleteMessage, Policy, SessionRef, Submit};
+use crate::sync::Arc;
+use crate::wait::TurnHandle;
+
+/// A session: one conversation of one agent.
+///
+/// A cheap handle. After the engine closed, every operation is [`Closed`](crate::ErrorKind::Closed).
+///
+/// ```
+/// # fn main() -> parlor::Result<()> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// use parlor::page::{Direction, MessageQuery};
+/// use parlor::{Engine, NewMessage, NewSession, Role};
+///
+/// let engine = Engine::builder(dir.path().join("a.parlor")).agent_fn("echo", |turn| Ok(turn.input().text())).open()?;
+/// let session = engine.workspace("acme")?.agent("echo")?.create_session(NewSession::default())?;
+/// session.append([NewMessage::text("Be brief.").role(Role::System)])?;
+/// session.send("hello")?.wait()?;
+///
+/// let texts = |messages: Vec<parlor::Message>| messages.iter().map(|m| m.text()).collect::<Vec<_>>();
+/// assert_eq!(texts(session.history(1000)?), ["Be brief.", "hello", "hello"]);
+/// // A listing shows what the assistant said, unless it is asked for more.
+/// let page = session.messages((50, Direction::Desc)).page()?;
+/// assert_eq!((page.meta.total, texts(page.items)), (1, vec!["hello".to_owned()]));
+/// let users = session.messages(MessageQuery::default().roles(Role::User)).page()?;
+/// assert_eq!(users.meta.total, 1);
+/// # engine.close()
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Session {
+    core: Arc<Core>,
+    at: SessionRef,
+    agent: AgentId,
+    agent_name: Arc<str>,
+}
+
+impl Session {
+    pub(crate) fn new(core: Arc<Core>, record: &SessionRecord) -> Self {
+        let at = SessionRef { workspace: record.workspace_id, session: record.id };
+        Session { core, at, agent: record.agent_id, agent_name: record.agent_name.as_str().into() }
+    }
+
+    /// Its id (`chat_id` in document A).
+    pub fn id(&self) -> SessionId {
+        self.at.session
+    }
+
+    /// The workspace it belongs to.
+    pub fn workspace_id(&self) -> WorkspaceId {
+        self.at.workspace
+    }
+
+    /// The agent it belongs to.
+    pub fn agent_id(&self) -> AgentId {
+        self.agent
+    }
+
+    /// The name of that agent.
+    pub fn agent_name(&self) -> &str {
+        &self.agent_name
+    }
+
+    /// The session as it stands now.
+    ///
+    /// # Errors
+    ///
+    /// [`Corrupt`](crate::ErrorKind::Corrupt) or [`Storage`](crate::ErrorKind::Storage) when it cannot be read.
+    pub fn get(&self) -> Result<SessionRecord> {
+        self.core.store()?.session(self.at)
+    }
+
+    /// Writes messages without a turn, in one commit: a system prompt, seeded history, an import.
+    /// 1 to [`limit::BATCH_MESSAGES`] at a time; the role is `user` where a message names none.
+    ///
+    /// With ids of the caller's a retry is safe: the second call answers with the first one's messages.
+    ///
+    /// # Errors
+    ///
+    /// [`Conflict`](crate::ErrorKind::Conflict) while a turn is running, or when an id was used before with other
+    /// content. [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a message out of bounds or none at all,
+    /// [`TooLarge`](crate::ErrorKind::TooLarge) for one too large or too many.
+    pub fn append<I>(&self, messages: I) -> Result<Vec<Message>>
+    where
+        I: IntoIterator,
+        I::Item: Into<NewMessage>,
+    {
+        self.write(None, messages)
+    }
+
+    /// Writes messages without a turn into a thread of the session, as [`append`](Self::append) does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`append`](Self::append); [`NotFound`](crate::ErrorKind::NotFound) when the session has no such
+    /// thread.
+    pub fn append_to<I>(&self, thread: ThreadId, messages: I) -> Result<Vec<Message>>
+    where
+        I: IntoIterator,
+        I::Item: Into<NewMessage>,
+    {
+        self.write(Some(thread), messages)
+    }
+
+    fn write<I>(&self, thread: Option<ThreadId>, messages: I) -> Result<Vec<Message>>
+    where
+        I: IntoIterator,
+        I::Item: Into<NewMessage>,
+    {
+        let store = self.core.store()?;
+        let messages = checked_batch(messages)?;
+        let written = store.append(Append { stamp: self.core.shared.stamp(), at: self.at, thread, messages })?;
+        self.core.shared.bell.ring(self.at.session, Event::Written);
+        Ok(written)
+    }
+
+    /// Writes a user's message and starts a turn that answers it. Both are on disk when it
+    /// returns; a busy session refuses.
+    ///
+    /// With an id of the caller's on the message a retry is safe: it answers with the first
+    /// call's turn and starts nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Conflict`](crate::ErrorKind::Conflict) while a turn is running, or when the id was used before with other
+    /// inputs. [`NoBehaviour`](crate::ErrorKind::NoBehaviour) when none is registered under the agent's name.
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) or [`TooLarge`](crate::ErrorKind::TooLarge) for a value
+    /// out of bounds, [`NotFound`](crate::ErrorKind::NotFound) for a thread that is not the session's.
+    ///
+    /// From document C.
+    pub fn send(&self, turn: impl Into<NewTurn>) -> Result<TurnHandle> {
+        self.submit(turn.into(), Policy::Reject)
+    }
+
+    /// As [`send`](Self::send), but a busy session is interrupted: the commit that accepts the new
+    /// message ends the running turn, and its agent can write no more. The new turn's agent
+    /// starts when the old one has returned.
+    ///
+    /// # Errors
+    ///
+    /// [`BadRequest`](crate::ErrorKind::BadRequest) when the session never had a message; else those of
+    /// [`send`](Self::send), but never *conflict* for being busy.
+    ///
+    /// From document A.
+    pub fn follow_up(&self, turn: impl Into<NewTurn>) -> Result<TurnHandle> {
+        self.submit(turn.into(), Policy::FollowUp)
+    }
+
+    fn submit(&self, new: NewTurn, policy: Policy) -> Result<TurnHandle> {
+        let (core, at) = (&self.core, self.at);
+        let store = core.store()?;
+        new.check()?;
+        let behaviour = core.behaviour(&self.agent_name)?;
+        let admission = core.executor.admit()?;
+        let op = Submit { stamp: core.shared.stamp(), at, new, policy, runner: core.shared.runner() };
+        let submitted = store.submit(op)?;
+        let handle = TurnHandle::new(Arc::clone(&core.shared), at, &submitted.turn);
+        let event = if submitted.interrupted.is_some() { Event::Ended } else { Event::Written };
+        // The old agent is told to stop before anybody else learns of it.
+        admission.start(at, submitted, Arc::clone(behaviour));
+        core.shared.bell.ring(at.session, event);
+        Ok(handle)
+    }
+
+    /// The messages of the session that match: see [`MessageQuery`]. Nothing is read before
+    /// [`page`](Listing::page) or [`iter`](Listing::iter).
+    pub fn messages(&self, query: impl Into<MessageQuery>) -> Listing {
+        Listing::new(Arc::clone(&self.core), self.at, Form::Session(self.at.session), query.into())
+    }
+
+    /// The newest `limit` messages, 1 to 1,000, oldest first, of all roles and types.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a limit out of bounds,
+    /// [`Corrupt`](crate::ErrorKind::Corrupt) when one of the messages is damaged: [`messages`](Self::messages) shows
+    /// the others.
+    ///
+    /// From document B.
+    pub fn history(&self, limit: u32) -> Result<Vec<Message>> {
+        history(self.core.store()?, self.at, limit)
+    }
+
+    /// A message of the session.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](crate::ErrorKind::NotFound) when it has no such message, or it was soft-deleted.
+    pub fn message(&self, id: MessageId) -> Result<Message> {
+        self.core.store()?.message(self.at, id)
+    }
+
+    /// Soft-deletes a message: it is hidden everywhere, and its number is kept.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](crate::ErrorKind::NotFound) when the session has no such message, or it was deleted before.
+    pub fn delete_message(&self, id: MessageId) -> Result<()> {
+        let (store, stamp) = (self.core.store()?, self.core.shared.stamp());
+        store.delete_message(DeleteMessage { stamp, at: self.at, message: id })?;
+        self.core.shared.bell.ring(self.at.session, Event::Written);
+        Ok(())
+    }
+
+    /// A thread of the session.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](crate::ErrorKind::NotFound) when it has no such thread.
+    pub fn thread(&self, id: ThreadId) -> Result<Thread> {
+        let record = self.core.store()?.thread(self.at, id)?;
+        Ok(Thread { core: Arc::clone(&self.core), at: self.at, record })
+    }
+
+    /// The handle of a turn, made again from its id.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](crate::ErrorKind::NotFound) when the session has no such turn.
+    pub fn turn(&self, id: TurnId) -> Result<TurnHandle> {
+        let turn = self.core.store()?.turn(self.at, id)?;
+        Ok(TurnHandle::new(Arc::clone(&self.core.shared), self.at, &turn))
+    }
+
+    /// The turns of the session, newest first: see [`PageQuery`].
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a page or limit out of bounds.
+    pub fn turns(&self, query: impl Into<PageQuery>) -> Result<Page<Turn>> {
+        let store = self.core.store()?;
+        let page = query.into().at()?;
+        let listed = store.turns(self.at, page)?;
+        Ok(Page::new(page, listed.total, listed.items, listed.damaged))
+    }
+
+    /// The events of the session after this number, oldest first, at most `limit`, 1 to 1,000.
+    /// Events are numbered from 1; `after` 0 begins at the first.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a limit out of bounds.
+    pub fn changes(&self, after: u64, limit: u32) -> Result<Vec<Change>> {
+        let store = self.core.store()?;
+        let most = limit::CHANGES_LIMIT_MAX;
+        if !(1..=most).contains(&limit) {
+            return Err(Error::invalid(format!("limit is {limit}; it must be 1 to {most}")));
+        }
+        store.changes(self.at, after, limit)
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("at", &self.at).field("agent_name", &self.agent_name).finish_non_exhaustive()
+    }
+}
+
+/// A thread of a session: one message of the user's and all that the agent answered.
+#[derive(Clone)]
+pub struct Thread {
+    core: Arc<Core>,
+    at: SessionRef,
+    record: ThreadRecord,
+}
+
+impl Thread {
+    /// Its id (`chat_thread_id` in document A).
+    pub fn id(&self) -> ThreadId {
+        self.record.id
+    }
+
+    /// The whole record.
+    pub fn record(&self) -> &ThreadRecord {
+        &self.record
+    }
+
+    /// The messages of the thread that match: see [`MessageQuery`], whose `thread` has no say here.
+    pub fn messages(&self, query: impl Into<MessageQuery>) -> Listing {
+        let form = Form::Thread(self.at.session, self.record.id);
+        Listing::new(Arc::clone(&self.core), self.at, form, query.into())
+    }
+}
+
+impl fmt::Debug for Thread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Thread").field(&self.record).finish()
+    }
+}

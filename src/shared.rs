@@ -1,0 +1,112 @@
+//! What every part of an open engine shares: the store, the clock, the bell, and how far the
+//! engine is from its end.
+
+use std::collections::HashMap;
+
+use crate::bell::Bell;
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::{OwnerId, Stamp, TurnId};
+use crate::record::{Message, Turn};
+use crate::store::{Runner, SessionRef, Store};
+use crate::sync::{Arc, AtomicU8, Mutex, Ordering};
+use crate::time::Clock;
+
+/// How far an engine is from its end. It only moves on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Phase {
+    /// It takes work.
+    Open,
+    /// It takes none, and ends the turns it runs.
+    Closing,
+    /// It ends no more turns: who still waits is answered *closed*.
+    Closed,
+}
+
+/// What a waiter is to know of a turn and cannot read from the store.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// It ended like this while the engine closed: the store may be closed by now.
+    Ended(Box<Turn>, Option<Box<Message>>),
+    /// Its end could not be written: it stands as running until the file is opened again.
+    Lost(ErrorKind, String),
+}
+
+/// See the [module](self).
+pub(crate) struct Shared {
+    store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) bell: Arc<Bell>,
+    owner: OwnerId,
+    phase: AtomicU8,
+    verdicts: Mutex<HashMap<TurnId, Verdict>>,
+}
+
+impl Shared {
+    pub(crate) fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
+        let owner = OwnerId::from_uuid(Stamp::random(clock.now()).uuid(0));
+        let phase = AtomicU8::new(Phase::Open as u8);
+        Shared { store, clock, bell: Arc::default(), owner, phase, verdicts: Mutex::default() }
+    }
+
+    /// The store, while the engine takes work.
+    pub(crate) fn open(&self) -> Result<&dyn Store> {
+        if self.reached(Phase::Closing) { Err(Error::closed()) } else { Ok(self.store()) }
+    }
+
+    /// The store, whatever the phase: for those who end what was begun.
+    pub(crate) fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// When an operation that begins now happens.
+    pub(crate) fn stamp(&self) -> Stamp {
+        Stamp::random(self.clock.now())
+    }
+
+    /// Who this engine is.
+    pub(crate) fn owner(&self) -> OwnerId {
+        self.owner
+    }
+
+    /// Who runs the turns of this engine. Its file is its own, so no claim needs renewal.
+    pub(crate) fn runner(&self) -> Runner {
+        Runner { owner: self.owner, lease: None }
+    }
+
+    /// Whether the engine has come to this phase.
+    pub(crate) fn reached(&self, phase: Phase) -> bool {
+        self.phase.load(Ordering::SeqCst) >= phase as u8
+    }
+
+    /// Goes on to this phase; nothing happens where it was reached before.
+    pub(crate) fn advance(&self, phase: Phase) {
+        self.phase.fetch_max(phase as u8, Ordering::SeqCst);
+    }
+
+    /// The final message of a turn that ended; none where there is none, or it was soft-deleted since.
+    pub(crate) fn reply_of(&self, at: SessionRef, turn: &Turn) -> Result<Option<Message>> {
+        match turn.final_message.map(|reply| self.store.message(at, reply)) {
+            Some(Err(error)) if error.is_not_found() => Ok(None),
+            reply => reply.transpose(),
+        }
+    }
+
+    /// Keeps what a waiter could not read.
+    pub(crate) fn judge(&self, turn: TurnId, verdict: Verdict) {
+        self.verdicts.lock().insert(turn, verdict);
+    }
+
+    /// Forgets the verdict on a turn, which ended in the store after all.
+    pub(crate) fn acquit(&self, turn: TurnId) {
+        self.verdicts.lock().remove(&turn);
+    }
+
+    /// What was kept about a turn: how it ended, or why its end is not known.
+    pub(crate) fn verdict(&self, turn: TurnId) -> Option<Result<(Turn, Option<Message>)>> {
+        match self.verdicts.lock().get(&turn)? {
+            Verdict::Ended(turn, reply) => Some(Ok((Turn::clone(turn), reply.as_deref().cloned()))),
+            Verdict::Lost(kind, text) => Some(Err(Error::new(*kind, text.clone()))),
+        }
+    }
+}

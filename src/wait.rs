@@ -1,0 +1,215 @@
+//! The handle of a turn: one piece of code behind `wait`, `wait_timeout` and `await`.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::bell::{Event, Registration};
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::{MessageId, SessionId, ThreadId, TurnId};
+use crate::record::{Message, Turn, TurnState};
+use crate::shared::{Phase, Shared};
+use crate::store::SessionRef;
+use crate::sync::{Arc, Context, Parker, Poll, Waker};
+use crate::time::Duration;
+
+/// A turn to wait for: on this thread, or as a [`Future`] on any executor.
+///
+/// No result travels in it: it knows which turn it is and reads the store, so it is cheap, can
+/// be cloned, and can be made again from its id ([`Session::turn`](crate::Session::turn)), also
+/// in another process after a restart. Dropping it cancels nothing.
+///
+/// Every end of the turn is `Ok`: see [`TurnReport`].
+///
+/// ```
+/// # fn main() -> parlor::Result<()> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// use parlor::{Engine, NewSession, TurnState};
+///
+/// let engine = Engine::builder(dir.path().join("a.parlor")).agent_fn("echo", |turn| Ok(turn.input().text())).open()?;
+/// let session = engine.workspace("acme")?.agent("echo")?.create_session(NewSession::default())?;
+///
+/// let turn = session.send("one")?;
+/// assert_eq!(turn.wait()?.text(), "one");
+/// // The same turn, from its id, as a future.
+/// let report = pollster::block_on(session.turn(turn.id())?)?;
+/// assert_eq!(report.state(), TurnState::Completed);
+/// # engine.close()
+/// # }
+/// ```
+pub struct TurnHandle {
+    shared: Arc<Shared>,
+    at: SessionRef,
+    turn: TurnId,
+    thread: ThreadId,
+    message: MessageId,
+    /// Where this handle, as a future, is to be woken.
+    waiting: Option<Registration>,
+}
+
+/// How far a turn has come.
+enum Progress {
+    Running(Turn),
+    Ended(TurnReport),
+}
+
+impl TurnHandle {
+    pub(crate) fn new(shared: Arc<Shared>, at: SessionRef, turn: &Turn) -> Self {
+        TurnHandle { shared, at, turn: turn.id, thread: turn.thread_id, message: turn.message_id, waiting: None }
+    }
+
+    /// The turn's id (`task_id` in document A).
+    pub fn id(&self) -> TurnId {
+        self.turn
+    }
+
+    /// The session it runs in.
+    pub fn session_id(&self) -> SessionId {
+        self.at.session
+    }
+
+    /// The thread it answers in.
+    pub fn thread_id(&self) -> ThreadId {
+        self.thread
+    }
+
+    /// The message that started it.
+    pub fn message_id(&self) -> MessageId {
+        self.message
+    }
+
+    /// The turn as it stands now.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`](ErrorKind::Closed) after the engine closed, [`Corrupt`](ErrorKind::Corrupt) or
+    /// [`Storage`](ErrorKind::Storage) when it cannot be read.
+    pub fn get(&self) -> Result<Turn> {
+        self.shared.open()?.turn(self.at, self.turn)
+    }
+
+    /// Sleeps until the turn ends, and reports how.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`](ErrorKind::Closed) when the engine closed and the turn's end cannot be read any more; the error of
+    /// the storage when the end could not be written, or not be read.
+    pub fn wait(&self) -> Result<TurnReport> {
+        self.block(None)
+    }
+
+    /// Sleeps until the turn ends or this time has passed. A turn that is then still running is
+    /// no error: the report says [`Running`](TurnState::Running), and the turn goes on.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`wait`](Self::wait).
+    pub fn wait_timeout(&self, timeout: Duration) -> Result<TurnReport> {
+        self.block(Some(self.shared.clock.monotonic().saturating_add(timeout)))
+    }
+
+    fn block(&self, deadline: Option<Duration>) -> Result<TurnReport> {
+        let parker = Arc::<Parker>::default();
+        let waker = Waker::from(Arc::clone(&parker));
+        // A place of its own in the list of those to wake: others may wait on this handle too.
+        let mut own = self.clone();
+        loop {
+            let turn = match own.progress(&waker)? {
+                Progress::Ended(report) => return Ok(report),
+                Progress::Running(turn) => turn,
+            };
+            let Some(deadline) = deadline else {
+                parker.park();
+                continue;
+            };
+            let left = deadline.saturating_sub(self.shared.clock.monotonic());
+            if left.is_zero() {
+                return Ok(TurnReport { turn, reply: None });
+            }
+            parker.park_timeout(left);
+        }
+    }
+
+    /// Registers the waker, then reads how far the turn has come.
+    fn progress(&mut self, waker: &Waker) -> Result<Progress> {
+        self.waiting = Some(self.shared.bell.register(self.at.session, Event::Ended, waker.clone()));
+        // The phase comes before the turn: an engine that had closed by then writes no end after it.
+        let closed = self.shared.reached(Phase::Closed);
+        let progress = self.read(closed);
+        if !matches!(progress, Ok(Progress::Running(_))) {
+            self.waiting = None;
+        }
+        progress
+    }
+
+    fn read(&self, closed: bool) -> Result<Progress> {
+        let turn = match self.shared.store().turn(self.at, self.turn) {
+            Err(error) if error.kind() == ErrorKind::Closed => {
+                let (turn, reply) = self.shared.verdict(self.turn).unwrap_or(Err(error))?;
+                return Ok(Progress::Ended(TurnReport { turn, reply }));
+            }
+            answer => answer?,
+        };
+        if turn.state.is_terminal() {
+            let reply = self.shared.reply_of(self.at, &turn)?;
+            return Ok(Progress::Ended(TurnReport { turn, reply }));
+        }
+        match self.shared.verdict(self.turn) {
+            Some(Err(lost)) => Err(lost),
+            _ if closed => Err(Error::closed()),
+            _ => Ok(Progress::Running(turn)),
+        }
+    }
+}
+
+impl Future for TurnHandle {
+    type Output = Result<TurnReport>;
+
+    /// Ready when the turn has ended; as [`wait`](TurnHandle::wait) otherwise.
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut().progress(cx.waker()) {
+            Ok(Progress::Running(_)) => Poll::Pending,
+            Ok(Progress::Ended(report)) => Poll::Ready(Ok(report)),
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+}
+
+impl Clone for TurnHandle {
+    fn clone(&self) -> Self {
+        TurnHandle { shared: Arc::clone(&self.shared), waiting: None, ..*self }
+    }
+}
+
+impl fmt::Debug for TurnHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TurnHandle").field("turn", &self.turn).field("session", &self.at.session).finish()
+    }
+}
+
+/// How a turn stands: ended, or still running after a time-out.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct TurnReport {
+    /// The turn.
+    pub turn: Turn,
+    /// The message that ended it, if it completed with one that was not soft-deleted since.
+    pub reply: Option<Message>,
+}
+
+impl TurnReport {
+    /// The message that ended it, if any.
+    pub fn reply(&self) -> Option<&Message> {
+        self.reply.as_ref()
+    }
+
+    /// The text of the reply; empty where there is none.
+    pub fn text(&self) -> String {
+        self.reply.as_ref().map(Message::text).unwrap_or_default()
+    }
+
+    /// Where the turn is in its life.
+    pub fn state(&self) -> TurnState {
+        self.turn.state
+    }
+}
