@@ -77,9 +77,8 @@ fn a_follow_up_interrupts(file: &Path) -> parlor::Result<()> {
     let busy = session.send("hello?").err();
     println!("A send while it works: {}", busy.map_or("taken".into(), |error| error.to_string()));
     let second = session.follow_up("no, book a table")?;
-    interrupted.wait();
-
     println!("The first turn is {}.", first.wait()?.state().as_str());
+    interrupted.wait();
     println!("The second turn answers: {}", second.wait()?.text());
     engine.close()
 }

@@ -8,15 +8,13 @@ use std::{env, thread};
 use parlor::page::{Direction, MessageQuery};
 use parlor::{Engine, Error, ErrorKind, NewSession, Session, SessionRecord, TurnHandle, TurnState};
 
-/// Rounds of a run, and of a long one (`PARLOR_LONG=1`).
-const ROUNDS: [usize; 2] = [1_000, 10_000];
+/// How often two send at once.
+const ROUNDS: usize = 10_000;
 /// Says which file the second process is to open.
 const SECOND: &str = "PARLOR_TEST_SECOND_PROCESS";
 
 #[test]
 fn of_two_sends_at_once_exactly_one_wins_and_of_the_other_nothing_is_stored() {
-    let long = env::var_os("PARLOR_LONG").is_some_and(|value| value == "1");
-    let rounds = ROUNDS[usize::from(long)];
     let dir = tempfile::tempdir().unwrap();
     // A turn lasts until both have sent: the winner's agent waits at the gate.
     let (open_gate, gate) = mpsc::channel::<()>();
@@ -35,7 +33,7 @@ fn of_two_sends_at_once_exactly_one_wins_and_of_the_other_nothing_is_stored() {
         for runner in ["left", "right"] {
             let (session, start, sent) = (&session, &start, sent.clone());
             scope.spawn(move || {
-                for round in 0..rounds {
+                for round in 0..ROUNDS {
                     start.wait();
                     let text = format!("{runner} {round}");
                     let outcome = session.send(text.as_str());
@@ -43,7 +41,7 @@ fn of_two_sends_at_once_exactly_one_wins_and_of_the_other_nothing_is_stored() {
                 }
             });
         }
-        for _ in 0..rounds {
+        for _ in 0..ROUNDS {
             let before = session.get().unwrap();
             start.wait();
             let sends = [sends.recv().unwrap(), sends.recv().unwrap()];
@@ -54,7 +52,7 @@ fn of_two_sends_at_once_exactly_one_wins_and_of_the_other_nothing_is_stored() {
     let all = MessageQuery::all().direction(Direction::Asc).limit(100);
     let texts: Vec<_> = session.messages(all).iter().map(|message| message.unwrap().text()).collect();
     assert_eq!(texts, won, "the session has the winners' messages and no others");
-    assert_eq!(session.turns(1).unwrap().meta.total, rounds as u64);
+    assert_eq!(session.turns(1).unwrap().meta.total, ROUNDS as u64);
     assert_eq!(engine.verify().unwrap(), Vec::<String>::new());
     engine.close().unwrap();
 }

@@ -112,6 +112,10 @@ fn hostile() -> Vec<(&'static str, Vec<Value>)> {
             ],
         ),
         (
+            "the last ts a caller may give",
+            vec![user("a"), at(answer("b"), 4_502_500_115.742_719), user("c"), answer("d")],
+        ),
+        (
             "control characters",
             vec![
                 user(&control),
@@ -258,7 +262,7 @@ fn a_malformed_line_is_an_error_that_names_file_and_line() {
         (with("tool_calls", json!([])), "tool_calls is an empty list"),
         (with("tool_calls", json!([{"id": "c"}])), "missing field `type`"),
         (with("ts", json!(-0.5)), "ts"),
-        (with("ts", json!(4_502_500_115.0)), "it must be below"),
+        (with("ts", json!(4_502_500_115.742_72)), "it must be below"),
         (with("name", json!("n".repeat(5000))), "name has 5000 bytes"),
         (file_of(&[("", vec![user("d")])]).into_bytes(), "session key has 0 characters"),
         (file_of(&[("b", vec![user("d")]), ("a", vec![user("d")])]).into_bytes(), "was there before"),

@@ -148,6 +148,7 @@ impl Check<'_> {
             Form::Thread(_, thread) => self.session.thread(thread)?.messages(query).page()?,
         };
         let link = Link { form, query };
+        self.same(&link, "damaged", &Vec::new(), &page.damaged)?;
         self.items(&link, &expected.items, &page.items)?;
         let Meta { total, page: number, limit, total_pages, .. } = page.meta;
         let (at, most) = (query.page.unwrap_or(1), query.limit.unwrap_or(limit::PAGE_LIMIT_DEFAULT));
