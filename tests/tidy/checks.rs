@@ -12,7 +12,7 @@ const ROOMS: [&str; 19] = [
 ];
 
 /// Rooms that only some of those above them may name.
-const ONLY_FOR: [(&str, &[&str]); 3] = [("redb", &["engine"]), ("model", &["testkit"]), ("wire", &[])];
+const ONLY_FOR: [(&str, &[&str]); 3] = [("redb", &["engine", "testkit"]), ("model", &["testkit"]), ("wire", &[])];
 
 fn breach(source: &Source, line: usize, what: impl std::fmt::Display) -> String {
     format!("{}:{line}: {what}", source.path)
