@@ -9,6 +9,8 @@ pub mod page;
 pub mod record;
 pub mod store;
 mod sync;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 pub mod time;
 
 pub use error::{Error, ErrorKind, Result};
