@@ -39,6 +39,7 @@ fn plainly(all: &[Message], matching: Matching) -> Matched {
         items: items.into_iter().skip(skip).take(matching.limit as usize).cloned().collect(),
         total: found.len() as u64,
         newest: found.iter().map(|message| message.ts).max(),
+        damaged: Vec::new(),
     }
 }
 
@@ -186,7 +187,7 @@ fn a_page_past_the_end_is_empty_with_its_total(factory: Factory<'_>) {
 
 fn a_session_without_messages_lists_none(factory: Factory<'_>) {
     let scene = Scene::new(factory);
-    let nothing = Matched { items: Vec::new(), total: 0, newest: None };
+    let nothing = Matched { items: Vec::new(), total: 0, newest: None, damaged: Vec::new() };
     let empty = scene.session();
     let deleted = scene.session();
     for message in scene.append(deleted, ["a".into(), "b".into()]) {
@@ -207,7 +208,11 @@ fn a_thread_without_messages_lists_none(factory: Factory<'_>) {
     scene.delete(at, &sent.message);
     let matching = Matching { thread: Some(sent.turn.thread_id), ..EVERY };
     let found = ok(scene.store.messages(at, matching));
-    assert_eq!(found, Matched { items: Vec::new(), total: 0, newest: None }, "the thread is there all the same");
+    assert_eq!(
+        found,
+        Matched { items: Vec::new(), total: 0, newest: None, damaged: Vec::new() },
+        "the thread is there all the same"
+    );
     let matching = Matching { thread: Some(other.turn.thread_id), ..EVERY };
     assert_eq!(ok(scene.store.messages(at, matching)).items, [other.message]);
 }

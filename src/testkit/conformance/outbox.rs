@@ -53,7 +53,7 @@ fn every_end_of_a_turn_with_a_webhook_has_a_row(factory: Factory<'_>) {
             }
             (None, _) => drop(scene.end_orphans(99, 10)),
         }
-        let row = WebhookRow { session_id: at.session, turn_id: sent.turn.id, status, webhook: webhook(tag) };
+        let row = WebhookRow::new(at.workspace, at.session, sent.turn.id, status, webhook(tag));
         expected.push(row);
         assert_eq!(rows(&scene), expected, "{tag}: in the order of the ends");
     }
@@ -63,12 +63,7 @@ fn every_end_of_a_turn_with_a_webhook_has_a_row(factory: Factory<'_>) {
     let first = first_of(created);
     let at = crate::store::SessionRef { session, ..at };
     scene.complete(at, claim_of(&first));
-    expected.push(WebhookRow {
-        session_id: session,
-        turn_id: first.turn.id,
-        status: Completed,
-        webhook: webhook("first"),
-    });
+    expected.push(WebhookRow::new(at.workspace, session, first.turn.id, Completed, webhook("first")));
     assert_eq!(rows(&scene), expected, "of the first turn of a session");
 }
 
