@@ -5,6 +5,8 @@
 pub mod error;
 pub mod id;
 pub mod limit;
+#[cfg(feature = "testkit")]
+mod model;
 pub mod page;
 pub mod record;
 pub mod store;

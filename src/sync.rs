@@ -6,5 +6,5 @@ pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering}
 pub(crate) use std::task::{Context, Poll, Wake, Waker};
 
 pub(crate) use crossbeam_channel::{Receiver, Sender, bounded};
-pub(crate) use parking_lot::{Condvar, Mutex, RwLock};
+pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 pub(crate) use std::thread::{Builder as ThreadBuilder, JoinHandle};

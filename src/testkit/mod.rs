@@ -3,6 +3,7 @@
 //! * [`ManualClock`]: a [`Clock`](crate::Clock) that stands until it is told to go.
 //! * [`conformance`]: every promise of [`store`](crate::store) as a claim that a store of your
 //!   own can be put to; [`claims`] lists them.
+//! * [`ModelStore`]: the reference store: plain maps, obviously right, slow.
 //! * [`compare`]: the same random operations on two stores, whose answers must agree.
 //!
 //! All of it reports by panicking, as tests do: the message names the claim, or the seed and the
@@ -17,3 +18,5 @@ mod snapshot;
 pub use clock::ManualClock;
 pub use compare::{Subject, compare, compare_with};
 pub use conformance::{Check, claims, conformance};
+
+pub use crate::model::ModelStore;

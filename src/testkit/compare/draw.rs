@@ -52,8 +52,9 @@ impl World {
     /// Mostly an agent in its workspace.
     fn agent(&mut self) -> (WorkspaceId, AgentId) {
         let pick = self.rng.index(self.agents.len());
-        let (workspace, agent) =
-            self.agents.get(pick).copied().unwrap_or((self.workspaces[0], AgentId::from_uuid(uuid::Uuid::nil())));
+        let Some((workspace, agent)) = self.agents.get(pick).copied() else {
+            return (self.workspace(), AgentId::from_uuid(self.fresh()));
+        };
         match self.rng.below(100) {
             0..3 => (self.workspace(), agent),
             3..5 => (workspace, AgentId::from_uuid(self.fresh())),

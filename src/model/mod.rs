@@ -1,0 +1,295 @@
+//! [`ModelStore`]: the reference store. Plain lists under one lock, obviously right and slow.
+//!
+//! It is the oracle that other stores are compared with, so every rule of [`Store`] stands here
+//! once, in the plainest words: what can be counted is counted when it is asked for, and an
+//! operation works on a copy of its session that takes the session's place when it succeeds, so
+//! that an `Err` has written nothing wherever it comes from.
+//!
+//! Where several errors apply, this is the order: closed; the workspace, agent or session is not
+//! found; the claim is fenced; the input is invalid; its id was used before; a thread that it
+//! names is not found; it is a bad request; the session is busy or the key taken; a bound is passed.
+
+mod session;
+#[cfg(test)]
+mod tests;
+mod turn;
+mod verify;
+
+use std::cmp::Reverse;
+
+use crate::error::{Error, Result};
+use crate::id::{AgentId, MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
+use crate::page::{Matching, PageAt};
+use crate::record::{
+    AgentRecord, Change, Message, Reason, SessionRecord, ThreadRecord, Turn, WebhookRow, WorkspaceRecord,
+};
+use crate::store::{
+    Append, CreateSession, Created, DeleteMessage, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Listed,
+    Matched, Outcome, SessionRef, SessionsQuery, Store, Submit, Submitted,
+};
+use crate::sync::{Mutex, MutexGuard};
+
+use session::Session;
+
+/// The reference [`Store`]: in memory, without a file, and slow.
+///
+/// It is for tests: of code that is built on a store, and of other stores, which must answer as
+/// it does. It grows with all it was ever given and does not outlive its value.
+///
+/// ```
+/// use parlor::id::Stamp;
+/// use parlor::store::{EnsureWorkspace, Store};
+/// use parlor::testkit::ModelStore;
+///
+/// let store = ModelStore::new();
+/// let stamp = Stamp::new(parlor::Timestamp::from_micros(1_777_573_302_000_000), 7);
+/// let made = store.ensure_workspace(EnsureWorkspace { stamp, name: "acme".into() })?;
+/// assert_eq!(store.find_workspace("acme")?, Some(made));
+/// # Ok::<(), parlor::Error>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct ModelStore(Mutex<State>);
+
+/// Everything there is, each list in the order of creation.
+#[derive(Debug, Default)]
+struct State {
+    closed: bool,
+    workspaces: Vec<WorkspaceRecord>,
+    agents: Vec<AgentRecord>,
+    sessions: Vec<Session>,
+}
+
+impl ModelStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn open(&self) -> Result<MutexGuard<'_, State>> {
+        let state = self.0.lock();
+        if state.closed { Err(Error::closed()) } else { Ok(state) }
+    }
+
+    /// Reads a session.
+    fn read<T>(&self, at: SessionRef, verb: impl FnOnce(&Session) -> Result<T>) -> Result<T> {
+        let state = self.open()?;
+        verb(state.session(at)?)
+    }
+
+    /// Changes a session, or leaves it as it was where the verb fails.
+    fn change<T>(&self, at: SessionRef, verb: impl FnOnce(&mut Session) -> Result<T>) -> Result<T> {
+        let mut state = self.open()?;
+        let session = state.sessions.iter_mut().find(|session| session.is(at)).ok_or_else(|| no_session(at.session))?;
+        let mut copy = session.clone();
+        let answer = verb(&mut copy)?;
+        *session = copy;
+        Ok(answer)
+    }
+}
+
+impl State {
+    fn workspace(&self, id: WorkspaceId) -> Result<&WorkspaceRecord> {
+        let found = self.workspaces.iter().find(|workspace| workspace.id == id);
+        found.ok_or_else(|| Error::not_found(format_args!("workspace {id}")))
+    }
+
+    fn agent(&self, workspace: WorkspaceId, id: AgentId) -> Result<&AgentRecord> {
+        let found = self.agents.iter().find(|agent| agent.workspace_id == workspace && agent.id == id);
+        found.ok_or_else(|| Error::not_found(format_args!("agent {id}")))
+    }
+
+    fn agent_named(&self, workspace: WorkspaceId, name: &str) -> Result<Option<&AgentRecord>> {
+        self.workspace(workspace)?;
+        Ok(self.agents.iter().find(|agent| agent.workspace_id == workspace && agent.name == name))
+    }
+
+    fn session(&self, at: SessionRef) -> Result<&Session> {
+        self.sessions.iter().find(|session| session.is(at)).ok_or_else(|| no_session(at.session))
+    }
+
+    fn session_with_key(&self, agent: &AgentRecord, key: &str) -> Option<&Session> {
+        self.sessions.iter().find(|session| {
+            let base = &session.base;
+            base.workspace_id == agent.workspace_id && base.agent_id == agent.id && base.key == key
+        })
+    }
+}
+
+fn no_session(id: SessionId) -> Error {
+    Error::not_found(format_args!("session {id}"))
+}
+
+/// A page of what is listed, and how much of it there is.
+fn page_of<T>(all: Vec<T>, page: PageAt) -> Listed<T> {
+    let total = all.len() as u64;
+    let offset = usize::try_from(page.offset()).unwrap_or(usize::MAX);
+    Listed { items: all.into_iter().skip(offset).take(page.limit as usize).collect(), total }
+}
+
+impl Store for ModelStore {
+    fn ensure_workspace(&self, op: EnsureWorkspace) -> Result<WorkspaceRecord> {
+        let mut state = self.open()?;
+        if let Some(found) = state.workspaces.iter().find(|workspace| workspace.name == op.name) {
+            return Ok(found.clone());
+        }
+        let made =
+            WorkspaceRecord { id: WorkspaceId::from_uuid(op.stamp.uuid(0)), name: op.name, created_at: op.stamp.at };
+        state.workspaces.push(made.clone());
+        Ok(made)
+    }
+
+    fn find_workspace(&self, name: &str) -> Result<Option<WorkspaceRecord>> {
+        let state = self.open()?;
+        Ok(state.workspaces.iter().find(|workspace| workspace.name == name).cloned())
+    }
+
+    fn ensure_agent(&self, op: EnsureAgent) -> Result<AgentRecord> {
+        let mut state = self.open()?;
+        if let Some(found) = state.agent_named(op.workspace, &op.name)? {
+            return Ok(found.clone());
+        }
+        let made = AgentRecord {
+            id: AgentId::from_uuid(op.stamp.uuid(0)),
+            workspace_id: op.workspace,
+            name: op.name,
+            created_at: op.stamp.at,
+        };
+        state.agents.push(made.clone());
+        Ok(made)
+    }
+
+    fn find_agent(&self, workspace: WorkspaceId, name: &str) -> Result<Option<AgentRecord>> {
+        let state = self.open()?;
+        Ok(state.agent_named(workspace, name)?.cloned())
+    }
+
+    fn create_session(&self, op: CreateSession) -> Result<Created> {
+        let mut state = self.open()?;
+        state.workspace(op.workspace)?;
+        let agent = state.agent(op.workspace, op.agent)?.clone();
+        let id = op.new.id.unwrap_or(SessionId::from_uuid(op.stamp.uuid(0)));
+        if op.new.id.is_some()
+            && let Ok(original) = state.session(SessionRef { workspace: op.workspace, session: id })
+        {
+            return original.created_before(&op);
+        }
+        let key = op.new.key.clone().unwrap_or_else(|| id.to_string());
+        if let Some(other) = state.session_with_key(&agent, &key) {
+            return Err(Error::conflict(format!(
+                "session key {key:?} of agent {} is taken by session {}",
+                agent.name, other.base.id
+            )));
+        }
+        let (session, first) = Session::create(&op, &agent, id, key)?;
+        let created = Created { session: session.record(), first, replayed: false };
+        state.sessions.push(session);
+        Ok(created)
+    }
+
+    fn session(&self, at: SessionRef) -> Result<SessionRecord> {
+        self.read(at, |session| Ok(session.record()))
+    }
+
+    fn session_by_key(&self, workspace: WorkspaceId, agent: AgentId, key: &str) -> Result<SessionRecord> {
+        let state = self.open()?;
+        state.workspace(workspace)?;
+        let agent = state.agent(workspace, agent)?;
+        let found = state.session_with_key(agent, key);
+        found.map(Session::record).ok_or_else(|| Error::not_found(format_args!("session with key {key:?}")))
+    }
+
+    fn sessions(&self, op: SessionsQuery) -> Result<Listed<SessionRecord>> {
+        let state = self.open()?;
+        state.workspace(op.workspace)?;
+        if let Some(agent) = op.agent {
+            state.agent(op.workspace, agent)?;
+        }
+        let all = state.sessions.iter().map(Session::record);
+        let mut listed: Vec<SessionRecord> = all
+            .filter(|session| session.workspace_id == op.workspace)
+            .filter(|session| op.agent.is_none_or(|agent| session.agent_id == agent))
+            .collect();
+        listed.sort_by_key(|session| Reverse((session.updated_at, session.id)));
+        Ok(page_of(listed, op.page))
+    }
+
+    fn thread(&self, at: SessionRef, thread: ThreadId) -> Result<ThreadRecord> {
+        self.read(at, |session| session.thread(thread).cloned())
+    }
+
+    fn append(&self, op: Append) -> Result<Vec<Message>> {
+        self.change(op.at, |session| session.append(&op))
+    }
+
+    fn submit(&self, op: Submit) -> Result<Submitted> {
+        self.change(op.at, |session| session.submit(&op))
+    }
+
+    fn emit(&self, op: Emit) -> Result<Vec<Message>> {
+        self.change(op.at, |session| session.emit(&op))
+    }
+
+    fn finish(&self, op: Finish) -> Result<Turn> {
+        self.change(op.at, |session| session.finish(&op))
+    }
+
+    fn delete_message(&self, op: DeleteMessage) -> Result<()> {
+        self.change(op.at, |session| session.delete(&op))
+    }
+
+    fn message(&self, at: SessionRef, message: MessageId) -> Result<Message> {
+        self.read(at, |session| session.message(message).cloned())
+    }
+
+    fn messages(&self, at: SessionRef, matching: Matching) -> Result<Matched> {
+        self.read(at, |session| session.matching(&matching))
+    }
+
+    fn turn(&self, at: SessionRef, turn: TurnId) -> Result<Turn> {
+        self.read(at, |session| Ok(session.run(turn)?.turn.clone()))
+    }
+
+    fn turns(&self, at: SessionRef, page: PageAt) -> Result<Listed<Turn>> {
+        self.read(at, |session| {
+            let newest_first = session.runs.iter().rev().map(|run| run.turn.clone()).collect();
+            Ok(page_of(newest_first, page))
+        })
+    }
+
+    fn changes(&self, at: SessionRef, after: u64, limit: u32) -> Result<Vec<Change>> {
+        self.read(at, |session| {
+            let later = session.changes.iter().filter(|change| change.number > after);
+            Ok(later.take(limit as usize).copied().collect())
+        })
+    }
+
+    fn end_orphans(&self, op: EndOrphans) -> Result<Vec<Turn>> {
+        let mut state = self.open()?;
+        let mut ids = (0..).map(|n| op.stamp.uuid(n));
+        let mut ended = Vec::new();
+        let mut sessions = state.sessions.clone();
+        for session in &mut sessions {
+            let orphan = session.running().filter(|run| run.claim.owner != op.owner).map(|run| run.turn.id);
+            let Some(turn) = orphan.filter(|_| ended.len() < op.limit as usize) else { continue };
+            session.touch(op.stamp.at);
+            ended.push(session.end(&op.stamp, &mut ids, turn, &Outcome::Failed(Reason::Crash, None))?);
+        }
+        state.sessions = sessions;
+        Ok(ended)
+    }
+
+    fn outbox(&self, limit: u32) -> Result<Vec<WebhookRow>> {
+        let state = self.open()?;
+        let rows = state.sessions.iter().flat_map(|session| &session.outbox);
+        Ok(rows.take(limit as usize).cloned().collect())
+    }
+
+    fn verify(&self) -> Result<Vec<String>> {
+        Ok(self.open()?.breaches())
+    }
+
+    fn close(&self) -> Result<()> {
+        self.open()?.closed = true;
+        Ok(())
+    }
+}

@@ -1,0 +1,338 @@
+//! A session of the model: its rows in the order they were written, and the verbs without a turn.
+
+use std::collections::BTreeSet;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::{MessageId, SessionId, Stamp, ThreadId, TurnId};
+use crate::limit::SESSION_ROWS;
+use crate::page::{Direction, Matching};
+use crate::record::{
+    AgentRecord, Change, ChangeKind, Message, NewMessage, NewSession, NewTurn, Role, SessionRecord, SessionStatus,
+    ThreadRecord, Ts, TurnState, WebhookRow,
+};
+use crate::store::{Append, CreateSession, Created, DeleteMessage, Matched, SessionRef, Submitted};
+use crate::sync::Arc;
+use crate::time::{Timestamp, ts_micros};
+
+use super::turn::{Run, StartIds};
+
+/// A session and all that stands below it. The lists are in the order of writing; rows are
+/// shared between copies, so that a copy is cheap enough to be made for each operation.
+#[derive(Debug, Clone)]
+pub(super) struct Session {
+    /// What the create set, and `updated_at`; [`record`](Session::record) counts the rest.
+    pub base: SessionRecord,
+    /// The inputs of the create, for its replay.
+    new: NewSession,
+    first: Option<NewTurn>,
+    pub threads: Vec<ThreadRecord>,
+    /// All messages, the soft-deleted ones included.
+    pub messages: Vec<Arc<Written>>,
+    pub deleted: BTreeSet<MessageId>,
+    pub runs: Vec<Arc<Run>>,
+    pub changes: Vec<Change>,
+    pub outbox: Vec<WebhookRow>,
+}
+
+/// A message and the operation that wrote it.
+#[derive(Debug)]
+pub(super) struct Written {
+    pub message: Message,
+    pub origin: Origin,
+}
+
+/// Which operation wrote a message; with its inputs where it can be replayed.
+#[derive(Debug)]
+pub(super) enum Origin {
+    /// An append: the thread it named, and the input.
+    Append(Option<ThreadId>, NewMessage),
+    /// A submit, or a create's first turn.
+    Submit(NewTurn),
+    /// An emit or a finish.
+    Turn,
+    /// The end of a turn, in place of a tool.
+    Synthetic,
+}
+
+/// What a message's input does not say itself.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    /// Its id where the input names none.
+    pub id: MessageId,
+    pub thread: Option<ThreadId>,
+    pub turn: Option<TurnId>,
+    /// Its role where the input names none.
+    pub role: Role,
+}
+
+impl Session {
+    /// A new session, with its first turn where the operation brings one.
+    pub fn create(
+        op: &CreateSession,
+        agent: &AgentRecord,
+        id: SessionId,
+        key: String,
+    ) -> Result<(Session, Option<Submitted>)> {
+        let new = op.new.clone();
+        let base = SessionRecord {
+            id,
+            workspace_id: op.workspace,
+            agent_id: agent.id,
+            agent_name: agent.name.clone(),
+            key,
+            label: new.label.clone(),
+            chat_type: new.chat_type.clone(),
+            last_channel: new.last_channel.clone(),
+            origin: new.origin.clone(),
+            metadata: new.metadata.clone(),
+            profile: new.profile.clone(),
+            status: SessionStatus::Idle,
+            running_turn: None,
+            last_message: 0,
+            last_change: 0,
+            created_at: op.stamp.at,
+            updated_at: op.stamp.at,
+        };
+        let mut session = Session {
+            base,
+            new,
+            first: op.first.as_ref().map(|(turn, _)| turn.clone()),
+            threads: Vec::new(),
+            messages: Vec::new(),
+            deleted: BTreeSet::new(),
+            runs: Vec::new(),
+            changes: Vec::new(),
+            outbox: Vec::new(),
+        };
+        session.tell(ChangeKind::Created);
+        let Some((turn, runner)) = &op.first else { return Ok((session, None)) };
+        if let Some(thread) = turn.thread {
+            session.thread(thread)?;
+        }
+        let ids = StartIds { message: 1, thread: 2, turn: 3 };
+        let first = session.start(&op.stamp, ids, turn, *runner)?;
+        Ok((session, Some(first)))
+    }
+
+    /// The answer to a create with this session's id: the original, where every input is the same.
+    pub fn created_before(&self, op: &CreateSession) -> Result<Created> {
+        let same = self.base.agent_id == op.agent
+            && self.new == op.new
+            && self.first.as_ref() == op.first.as_ref().map(|(turn, _)| turn);
+        if !same {
+            return Err(Error::conflict(format!("session id {} was used before with other inputs", self.base.id)));
+        }
+        let first = match (&self.first, self.runs.first()) {
+            (Some(_), Some(run)) => Some(self.original_of(run)?),
+            _ => None,
+        };
+        Ok(Created { session: self.record(), first, replayed: true })
+    }
+
+    pub fn is(&self, at: SessionRef) -> bool {
+        self.base.workspace_id == at.workspace && self.base.id == at.session
+    }
+
+    /// The record as it reads now.
+    pub fn record(&self) -> SessionRecord {
+        let running_turn = self.running().map(|run| run.turn.id);
+        let last_failed = self.runs.last().is_some_and(|run| run.turn.state == TurnState::Failed);
+        let status = match (running_turn, last_failed) {
+            (Some(_), _) => SessionStatus::Running,
+            (None, true) => SessionStatus::Error,
+            (None, false) => SessionStatus::Idle,
+        };
+        SessionRecord {
+            status,
+            running_turn,
+            last_message: self.last_message().map_or(0, |message| message.number),
+            last_change: self.changes.last().map_or(0, |change| change.number),
+            ..self.base.clone()
+        }
+    }
+
+    pub fn thread(&self, id: ThreadId) -> Result<&ThreadRecord> {
+        let found = self.threads.iter().find(|thread| thread.id == id);
+        found.ok_or_else(|| Error::not_found(format_args!("thread {id}")))
+    }
+
+    /// Whatever was written under this id, soft-deleted or not: an id counts as used for ever.
+    pub fn written(&self, id: MessageId) -> Option<&Written> {
+        self.messages.iter().map(|written| &**written).find(|written| written.message.id == id)
+    }
+
+    pub fn is_deleted(&self, message: &Message) -> bool {
+        self.deleted.contains(&message.id)
+    }
+
+    /// The messages that are not deleted, in the order of commit.
+    pub fn visible(&self) -> impl DoubleEndedIterator<Item = &Message> {
+        self.messages.iter().map(|written| &written.message).filter(|message| !self.is_deleted(message))
+    }
+
+    pub fn message(&self, id: MessageId) -> Result<&Message> {
+        let found = self.visible().find(|message| message.id == id);
+        found.ok_or_else(|| Error::not_found(format_args!("message {id}")))
+    }
+
+    pub fn matching(&self, matching: &Matching) -> Result<Matched> {
+        if let Some(thread) = matching.thread {
+            self.thread(thread)?;
+        }
+        let mut all: Vec<&Message> = self
+            .visible()
+            .filter(|message| matching.thread.is_none() || message.thread_id == matching.thread)
+            .filter(|message| matching.types.contains(message.kind))
+            .filter(|message| matching.roles.contains(message.role))
+            .filter(|message| message.ts > matching.gts)
+            .collect();
+        let total = all.len() as u64;
+        let newest = all.iter().map(|message| message.ts).max();
+        if matching.direction == Direction::Desc {
+            all.reverse();
+        }
+        let begun = |message: &&Message| match (matching.past, matching.direction) {
+            (None, _) => true,
+            (Some(past), Direction::Asc) => message.number > past,
+            (Some(past), Direction::Desc) => message.number < past,
+        };
+        let offset = usize::try_from(matching.offset).unwrap_or(usize::MAX);
+        let shown = all.into_iter().filter(begun).skip(offset).take(matching.limit as usize);
+        Ok(Matched { items: shown.cloned().collect(), total, newest })
+    }
+
+    pub fn append(&mut self, op: &Append) -> Result<Vec<Message>> {
+        check_distinct(&op.messages)?;
+        if let Some(originals) = self.appended_before(op)? {
+            return Ok(originals);
+        }
+        if let Some(thread) = op.thread {
+            self.thread(thread)?;
+        }
+        self.check_idle()?;
+        self.touch(op.stamp.at);
+        let mut messages = Vec::new();
+        for (n, new) in (0..).zip(&op.messages) {
+            let id = MessageId::from_uuid(op.stamp.uuid(n));
+            let place = Place { id, thread: op.thread, turn: None, role: Role::User };
+            messages.push(self.write(&op.stamp, place, new, Origin::Append(op.thread, new.clone()))?);
+        }
+        Ok(messages)
+    }
+
+    /// The originals of an append, where all of its messages were appended before with the same inputs.
+    fn appended_before(&self, op: &Append) -> Result<Option<Vec<Message>>> {
+        let mut originals = Vec::new();
+        for new in &op.messages {
+            let Some(written) = new.id.and_then(|id| self.written(id)) else { continue };
+            let Origin::Append(thread, input) = &written.origin else { return Err(used(&written.message)) };
+            if *thread != op.thread || input != new {
+                return Err(used(&written.message));
+            }
+            originals.push(written.message.clone());
+        }
+        match originals.len() {
+            0 => Ok(None),
+            all if all == op.messages.len() => Ok(Some(originals)),
+            some => Err(Error::conflict(format!(
+                "{some} of the {} messages were appended before, the others were not",
+                op.messages.len()
+            ))),
+        }
+    }
+
+    pub fn delete(&mut self, op: &DeleteMessage) -> Result<()> {
+        let id = self.message(op.message)?.id;
+        self.touch(op.stamp.at);
+        self.deleted.insert(id);
+        self.tell(ChangeKind::Deleted(id));
+        Ok(())
+    }
+
+    pub fn check_idle(&self) -> Result<()> {
+        match self.running() {
+            None => Ok(()),
+            Some(run) => {
+                Err(Error::conflict(format!("session {} is busy: turn {} is running", self.base.id, run.turn.id)))
+            }
+        }
+    }
+
+    /// The session changes now: the time that `updated_at` becomes.
+    pub fn touch(&mut self, at: Timestamp) -> Timestamp {
+        self.base.updated_at = self.base.updated_at.max(at);
+        self.base.updated_at
+    }
+
+    /// Writes the next message and its event.
+    pub fn write(&mut self, stamp: &Stamp, place: Place, new: &NewMessage, origin: Origin) -> Result<Message> {
+        let last = self.last_message();
+        let last_ts = last.map_or(Ts::ZERO, |last| last.ts).as_micros();
+        let ts = match new.ts {
+            Some(ts) if ts.as_micros() > last_ts => ts,
+            Some(_) => Ts::from_micros(last_ts + 1)?,
+            None => Ts::from_micros(ts_micros(stamp.at).max(last_ts + 1))?,
+        };
+        let role = new.role_or(place.role);
+        let message = Message {
+            id: new.id.unwrap_or(place.id),
+            session_id: self.base.id,
+            thread_id: place.thread,
+            turn_id: place.turn,
+            number: next_number("messages", last.map(|last| last.number))?,
+            role,
+            kind: new.kind_or_default(role),
+            content: new.content.clone(),
+            tool_calls: new.tool_calls.clone(),
+            tool_call_id: new.tool_call_id.clone(),
+            name: new.name.clone(),
+            images: new.images.clone(),
+            artifact_ids: new.artifact_ids.clone(),
+            metadata: new.metadata.clone(),
+            synthetic: matches!(origin, Origin::Synthetic),
+            ts,
+            created_at: last.map_or(stamp.at, |last| last.created_at.max(stamp.at)),
+        };
+        self.messages.push(Arc::new(Written { message: message.clone(), origin }));
+        self.tell(ChangeKind::Message(message.id));
+        Ok(message)
+    }
+
+    /// Writes the next event.
+    pub fn tell(&mut self, kind: ChangeKind) {
+        let last = self.changes.last().map_or(0, |change| change.number);
+        self.changes.push(Change { number: last + 1, kind });
+    }
+
+    fn last_message(&self) -> Option<&Message> {
+        self.messages.last().map(|written| &written.message)
+    }
+}
+
+/// The number after the last one of its kind.
+pub(super) fn next_number(what: &str, last: Option<u32>) -> Result<u32> {
+    match last {
+        None => Ok(1),
+        Some(last) if last < SESSION_ROWS => Ok(last + 1),
+        Some(last) => Err(Error::new(
+            ErrorKind::TooLarge,
+            format!("session has {last} {what}; it may have at most {SESSION_ROWS} (SESSION_ROWS)"),
+        )),
+    }
+}
+
+/// No id of the caller's may stand twice in one batch.
+pub(super) fn check_distinct(batch: &[NewMessage]) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    for id in batch.iter().filter_map(|new| new.id) {
+        if !seen.insert(id) {
+            return Err(Error::invalid(format!("message id {id} stands twice in one batch")));
+        }
+    }
+    Ok(())
+}
+
+/// The id of this message was used by another operation, or with other inputs.
+pub(super) fn used(message: &Message) -> Error {
+    Error::conflict(format!("message id {} was used before with other inputs", message.id))
+}

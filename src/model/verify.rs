@@ -1,0 +1,185 @@
+//! Verification: whatever follows from other rows is recounted and compared.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+
+use crate::id::{MessageId, TurnId};
+use crate::record::{ChangeKind, Message, MessageType, TurnState};
+
+use super::State;
+use super::session::{Origin, Session};
+use super::turn::Run;
+
+/// What was found broken, each in the name of a thing.
+struct Breaches {
+    name: String,
+    found: Vec<String>,
+}
+
+impl Breaches {
+    /// Compares what stands there with what it must be.
+    fn compare<T: PartialEq + Debug>(&mut self, what: &str, stands: T, recounted: T) {
+        if stands != recounted {
+            self.found.push(format!("{}: {what} is {stands:?}; recounted it is {recounted:?}", self.name));
+        }
+    }
+
+    fn distinct<T: Ord + Debug>(&mut self, what: &str, all: impl IntoIterator<Item = T>) {
+        let mut seen = BTreeSet::new();
+        for one in all {
+            if seen.contains(&one) {
+                self.found.push(format!("{}: {what} {one:?} stands twice", self.name));
+            }
+            seen.insert(one);
+        }
+    }
+
+    fn dense(&mut self, what: &str, numbers: impl IntoIterator<Item = u64>) {
+        for (recounted, number) in (1..).zip(numbers) {
+            self.compare(what, number, recounted);
+        }
+    }
+}
+
+impl State {
+    /// Every breach of what must hold between the rows.
+    pub fn breaches(&self) -> Vec<String> {
+        let mut breaches = Breaches { name: "store".into(), found: Vec::new() };
+        let bases = || self.sessions.iter().map(|session| &session.base);
+        breaches.distinct("workspace id", self.workspaces.iter().map(|workspace| workspace.id));
+        breaches.distinct("workspace name", self.workspaces.iter().map(|workspace| &workspace.name));
+        breaches.distinct("agent id", self.agents.iter().map(|agent| (agent.workspace_id, agent.id)));
+        breaches.distinct("agent name", self.agents.iter().map(|agent| (agent.workspace_id, &agent.name)));
+        breaches.distinct("session id", bases().map(|base| (base.workspace_id, base.id)));
+        breaches.distinct("session key", bases().map(|base| (base.workspace_id, base.agent_id, &base.key)));
+        for agent in &self.agents {
+            breaches.name = format!("agent {}", agent.id);
+            let workspace = self.workspace(agent.workspace_id).ok().map(|workspace| workspace.id);
+            breaches.compare("workspace", Some(agent.workspace_id), workspace);
+        }
+        for session in &self.sessions {
+            let base = &session.base;
+            breaches.name = format!("session {}", base.id);
+            let agent = self.agent(base.workspace_id, base.agent_id).ok().map(|agent| &agent.name);
+            breaches.compare("agent name", Some(&base.agent_name), agent);
+            session.breaches(&mut breaches);
+        }
+        breaches.found
+    }
+}
+
+impl Session {
+    fn breaches(&self, breaches: &mut Breaches) {
+        let session = breaches.name.clone();
+        let messages = || self.messages.iter().map(|written| &written.message);
+        breaches.distinct("thread id", self.threads.iter().map(|thread| thread.id));
+        breaches.distinct("message id", messages().map(|message| message.id));
+        breaches.distinct("turn id", self.runs.iter().map(|run| run.turn.id));
+        breaches.dense("a thread's number", self.threads.iter().map(|thread| thread.number.into()));
+        breaches.dense("a message's number", messages().map(|message| message.number.into()));
+        breaches.dense("a turn's number", self.runs.iter().map(|run| run.turn.number.into()));
+        breaches.dense("a claim's epoch", self.runs.iter().map(|run| run.claim.epoch));
+        breaches.dense("an event's number", self.changes.iter().map(|change| change.number));
+        self.time_breaches(breaches);
+        self.feed_breaches(breaches);
+        self.outbox_breaches(breaches);
+        for message in messages() {
+            breaches.name = format!("{session}, message {}", message.id);
+            self.message_breaches(message, breaches);
+        }
+        for run in &self.runs {
+            breaches.name = format!("{session}, turn {}", run.turn.id);
+            self.run_breaches(run, breaches);
+        }
+    }
+
+    /// `ts` rises, `created_at` never falls, and nothing happened after the last change.
+    fn time_breaches(&self, breaches: &mut Breaches) {
+        for (before, after) in self.messages.iter().zip(self.messages.iter().skip(1)) {
+            let (before, after) = (&before.message, &after.message);
+            breaches.compare("order of ts", before.ts < after.ts, true);
+            breaches.compare("order of created_at", before.created_at <= after.created_at, true);
+        }
+        let written = self.messages.iter().map(|written| written.message.created_at);
+        let opened = self.threads.iter().map(|thread| thread.created_at);
+        let turned = self.runs.iter().map(|run| run.turn.ended_at.unwrap_or(run.turn.created_at));
+        let latest = written.chain(opened).chain(turned).fold(self.base.created_at, Ord::max);
+        breaches.compare("latest time", latest.max(self.base.updated_at), self.base.updated_at);
+    }
+
+    /// The feed tells of the creation, of every message, deletion and state of a turn, and of nothing else.
+    fn feed_breaches(&self, breaches: &mut Breaches) {
+        let (mut created, mut written, mut deleted, mut turned) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for change in &self.changes {
+            match change.kind {
+                ChangeKind::Created => created.push(change.number),
+                ChangeKind::Message(id) => written.push(id),
+                ChangeKind::Deleted(id) => {
+                    breaches.compare("order of a deletion", written.contains(&id), true);
+                    deleted.push(id);
+                }
+                ChangeKind::Turn(id, state) => turned.push((id, state)),
+            }
+        }
+        breaches.compare("event of the creation", created, vec![1]);
+        let messages: Vec<MessageId> = self.messages.iter().map(|written| written.message.id).collect();
+        breaches.compare("events of messages", written, messages);
+        breaches.distinct("deletion", &deleted);
+        breaches.compare("events of deletions", deleted.iter().copied().collect(), self.deleted.clone());
+        // One turn runs at a time, so that each ends before the next one starts.
+        let states: Vec<(TurnId, TurnState)> = self
+            .runs
+            .iter()
+            .flat_map(|run| {
+                let turn = &run.turn;
+                let ended = turn.state.is_terminal().then_some((turn.id, turn.state));
+                [Some((turn.id, TurnState::Running)), ended]
+            })
+            .flatten()
+            .collect();
+        breaches.compare("events of turns", turned, states);
+    }
+
+    /// Every ended turn with a webhook waits to be announced.
+    fn outbox_breaches(&self, breaches: &mut Breaches) {
+        let waiting: Vec<_> = self.outbox.iter().map(|row| (row.turn_id, row.status, row.webhook.clone())).collect();
+        let ended = self.runs.iter().filter(|run| run.turn.state.is_terminal());
+        let announced = ended.filter_map(|run| Some((run.turn.id, run.turn.state, run.webhook.clone()?)));
+        breaches.compare("outbox", waiting, announced.collect());
+    }
+
+    fn message_breaches(&self, message: &Message, breaches: &mut Breaches) {
+        breaches.compare("session", message.session_id, self.base.id);
+        let thread = message.thread_id.filter(|id| self.thread(*id).is_ok());
+        breaches.compare("thread", message.thread_id, thread);
+        let turn = message.turn_id.and_then(|id| self.run(id).ok());
+        breaches.compare("turn", message.turn_id, turn.map(|run| run.turn.id));
+        if let Some(run) = turn {
+            breaches.compare("thread of its turn", message.thread_id, Some(run.turn.thread_id));
+        }
+    }
+
+    fn run_breaches(&self, run: &Run, breaches: &mut Breaches) {
+        let turn = &run.turn;
+        breaches.compare("session", turn.session_id, self.base.id);
+        breaches.compare("turn of its claim", run.claim.turn, turn.id);
+        let of_turn = || self.messages.iter().filter(|written| written.message.turn_id == Some(turn.id));
+        let (started, wrote): (Vec<_>, Vec<_>) =
+            of_turn().partition(|written| matches!(written.origin, Origin::Submit(_)));
+        let started: Vec<MessageId> = started.iter().map(|written| written.message.id).collect();
+        breaches.compare("message that started it", vec![turn.message_id], started);
+        breaches.compare("messages", u64::from(turn.messages), wrote.len() as u64);
+        let answer = wrote.iter().find(|written| written.message.kind == MessageType::FinalMessage);
+        breaches.compare("final message", turn.final_message, answer.map(|written| written.message.id));
+        let (running, completed) = (turn.state == TurnState::Running, turn.state == TurnState::Completed);
+        breaches.compare("end", turn.ended_at.is_some(), !running);
+        breaches.compare("reason", turn.reason.is_some(), !running && !completed);
+        breaches.compare("answer", turn.final_message.is_none() || completed, true);
+        let started_at = turn.started_at.unwrap_or(turn.created_at);
+        breaches.compare("start", started_at.max(turn.created_at), started_at);
+        let ended_at = turn.ended_at.unwrap_or(turn.created_at);
+        breaches.compare("order of its times", ended_at.max(turn.created_at), ended_at);
+        let last = self.runs.last().map(|last| last.turn.id);
+        breaches.compare("running before another", running && last != Some(turn.id), false);
+    }
+}
