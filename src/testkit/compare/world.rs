@@ -87,10 +87,6 @@ impl World {
         }
     }
 
-    pub fn workspaces(&self) -> &[WorkspaceId] {
-        &self.workspaces
-    }
-
     /// A stamp of the clock's time, which may have moved anywhere since the last one.
     pub fn stamp(&mut self) -> Stamp {
         let at = self.now();
