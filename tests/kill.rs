@@ -1,0 +1,219 @@
+//! A process that is killed at any moment: what it had acknowledged is there, and it goes on.
+//!
+//! The process is the replay example, which notes every message on its standard output as soon as
+//! the engine has acknowledged it. It is killed after so many lines, not after so much time.
+
+#[path = "../examples/replay/feed.rs"]
+mod feed;
+
+use std::collections::HashSet;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::{env, fs};
+
+use feed::Feed;
+use parlor::id::{MessageId, SessionId};
+use parlor::page::{Direction, MessageQuery};
+use parlor::{AgentHandle, Engine, Message, Reason, Session, SessionStatus, TurnState};
+use serde_json::{Value, json};
+
+/// Kills of a run, and of a long one (`PARLOR_LONG=1`).
+const KILLS: [usize; 2] = [30, 100];
+
+#[test]
+fn killed_at_any_moment_it_has_all_it_acknowledged_and_goes_on() {
+    let long = env::var_os("PARLOR_LONG").is_some_and(|value| value == "1");
+    let dir = tempfile::tempdir().unwrap();
+    let recorded = recorded_files(dir.path(), long);
+    let messages: usize = recorded.iter().map(|file| fs::read_to_string(file).unwrap().lines().count()).sum();
+    let wanted = KILLS[usize::from(long)];
+    // About ten kills for one file, so that files are also begun, ended and opened as they were left.
+    let most = messages / 5 + 2;
+    let mut random = Random(0x5eed);
+    let mut kills = 0;
+    for round in 0.. {
+        let file = dir.path().join(format!("{round}.parlor"));
+        let mut acked = Vec::new();
+        loop {
+            let after = if kills < wanted { random.below(most) } else { usize::MAX };
+            let ended = run(&file, &recorded, after, &mut acked);
+            // Half of the files are opened by the next run first, which then has to recover them.
+            if ended == Ended::Whole || random.below(2) == 0 {
+                check(&file, &acked);
+            }
+            match ended {
+                Ended::Whole => break,
+                Ended::Killed => kills += 1,
+            }
+        }
+        assert_eq!(acked.len(), acked.iter().collect::<HashSet<_>>().len(), "a message was acknowledged twice");
+        if kills >= wanted {
+            break;
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Ended {
+    Killed,
+    Whole,
+}
+
+/// Runs the replay until it has printed so many lines, and kills it; adds what it acknowledged.
+fn run(file: &Path, recorded: &[PathBuf], after: usize, acked: &mut Vec<(SessionId, MessageId)>) -> Ended {
+    let mut child = Command::new(replay())
+        .args(["--acks", "-", "--workers", "8", "--file"])
+        .arg(file)
+        .args(recorded)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut last = String::new();
+    for number in 0.. {
+        if number == after {
+            child.kill().unwrap();
+        }
+        let mut line = String::new();
+        if out.read_line(&mut line).unwrap() == 0 {
+            break;
+        }
+        assert!(line.ends_with('\n'), "half a line was written: {line:?}");
+        if let Some(ack) = line.strip_prefix("ack ") {
+            let (session, message) = ack.trim_end().split_once(' ').unwrap();
+            acked.push((session.parse().unwrap(), message.parse().unwrap()));
+        }
+        last = line;
+    }
+    match child.wait().unwrap().code() {
+        None => Ended::Killed,
+        Some(0) => {
+            assert!(last.ends_with(" 0 differences\n"), "the last line is {last:?}");
+            Ended::Whole
+        }
+        Some(code) => panic!("replay ended with {code} after {last:?}"),
+    }
+}
+
+/// What must hold of a file whose process was killed.
+fn check(file: &Path, acked: &[(SessionId, MessageId)]) {
+    let engine = Engine::builder(file).open().expect("a file whose process was killed opens");
+    assert_eq!(engine.verify().unwrap(), Vec::<String>::new());
+    for turn in engine.recovered() {
+        assert_eq!((turn.state, turn.reason), (TurnState::Failed, Some(Reason::Crash)), "{turn:?}");
+    }
+    let agent = engine.find_workspace("replay").unwrap().and_then(|found| found.find_agent("replay").unwrap());
+    let sessions = agent.iter().flat_map(sessions);
+    let mut there = HashSet::new();
+    for session in sessions {
+        let (id, (visible, deleted)) = (session.id(), check_session(&session));
+        there.extend(visible.into_iter().chain(deleted).map(|message| (id, message)));
+    }
+    for ack in acked {
+        assert!(there.contains(ack), "{ack:?} was acknowledged and is lost");
+    }
+    engine.close().unwrap();
+}
+
+fn sessions(agent: &AgentHandle) -> Vec<Session> {
+    let pages = (1_u64..).map(|page| agent.sessions((page, 100)).unwrap().items);
+    let records = pages.take_while(|items| !items.is_empty()).flatten();
+    records.map(|record| agent.session(record.id).unwrap()).collect()
+}
+
+/// One session: no turn is running, at most one ran at a time, and only what dead turns left was
+/// deleted. Answers with the messages that are visible and those that were deleted.
+fn check_session(session: &Session) -> (Vec<MessageId>, HashSet<MessageId>) {
+    let record = session.get().unwrap();
+    assert_ne!(record.status, SessionStatus::Running, "{record:?}");
+    assert_eq!(record.running_turn, None);
+
+    // The feed itself refuses a turn that begins while another runs.
+    let feed = Feed::read(session).unwrap();
+    assert_eq!(feed.running, None, "a turn of {} is left running", record.key);
+    assert!(feed.deleted.is_subset(&feed.dead), "{} lost messages of completed turns", record.key);
+
+    let all = MessageQuery::all().direction(Direction::Asc).limit(100);
+    let messages: Vec<Message> = session.messages(all).iter().map(Result::unwrap).collect();
+    let numbers = messages.iter().map(|message| (message.number, message.id));
+    assert!(numbers.eq(feed.visible()), "{} does not have what its feed tells", record.key);
+
+    let pages = (1_u64..).map(|page| session.turns((page, 100)).unwrap().items);
+    let turns: Vec<_> = pages.take_while(|items| !items.is_empty()).flatten().collect();
+    for turn in &turns {
+        let ended = (turn.state, turn.reason);
+        let right = [(TurnState::Completed, None), (TurnState::Failed, Some(Reason::Crash))];
+        assert!(right.contains(&ended), "{turn:?}");
+    }
+    let dead = turns.iter().filter(|turn| turn.state == TurnState::Failed).map(|turn| turn.id);
+    let dead: HashSet<_> = dead.collect();
+    let left = messages.iter().filter_map(|message| message.turn_id).filter(|turn| dead.contains(turn));
+    assert!(left.collect::<HashSet<_>>().len() <= 1, "two dead turns of {} left messages", record.key);
+    (messages.into_iter().map(|message| message.id).collect(), feed.deleted)
+}
+
+/// The replay example, which Cargo builds beside the tests.
+fn replay() -> PathBuf {
+    let test = env::current_exe().unwrap();
+    let profile = test.parent().and_then(Path::parent).expect("a test stands in target/<profile>/deps");
+    let replay = profile.join("examples").join(format!("replay{}", env::consts::EXE_SUFFIX));
+    assert!(replay.exists(), "{} is missing; `cargo build --example replay` makes it", replay.display());
+    replay
+}
+
+/// The recorded conversations beside the project in a long run, where they are; else made ones.
+fn recorded_files(dir: &Path, long: bool) -> Vec<PathBuf> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
+    let real = ["tau_airline.jsonl", "crosswoz_val.jsonl"].map(|name| beside.join(name));
+    if long && real.iter().all(|file| file.exists()) {
+        return real.to_vec();
+    }
+    let file = dir.join("made.jsonl");
+    let lines: Vec<_> = (0..40).flat_map(conversation).map(|line| format!("{line}\n")).collect();
+    fs::write(&file, lines.concat()).unwrap();
+    vec![file]
+}
+
+/// A conversation with what can be cut in two: a prompt, plain answers, calls one by one and in
+/// parallel, calls without a result, and ends without an answer.
+fn conversation(number: usize) -> Vec<Value> {
+    let mut lines: Vec<Value> = Vec::new();
+    let mut say = |role: &str, kind: &str, content: Value, calls: &[usize], answers: Option<usize>| {
+        let id = |call: &usize| format!("call_{number}_{call}");
+        let call = |call| json!({"id": id(call), "type": "function", "function": {"name": "look", "arguments": "{}"}});
+        let calls: Vec<_> = calls.iter().map(call).collect();
+        lines.push(json!({
+            "session": format!("made-{number}"), "seq": lines.len(), "role": role, "type": kind, "content": content,
+            "tool_calls": if calls.is_empty() { Value::Null } else { calls.into() },
+            "tool_call_id": answers.as_ref().map(id), "name": answers.map(|_| "look"), "ts": null,
+        }));
+    };
+    say("system", "message", json!(format!("You are number {number}.")), &[], None);
+    for turn in 0..4 + number % 3 {
+        say("user", "message", json!(format!("question {turn}")), &[], None);
+        let calls: Vec<_> = (turn * 10..turn * 10 + (number + turn) % 4).collect();
+        if !calls.is_empty() {
+            say("assistant", "tool_call", Value::Null, &calls, None);
+        }
+        // Every fifth conversation never hears from its last call.
+        let heard = calls.len().saturating_sub(usize::from(number % 5 == 0));
+        for call in calls.iter().take(heard) {
+            say("tool", "tool_call", json!(format!("result {call}")), &[], Some(*call));
+        }
+        if (number + turn) % 6 != 5 {
+            say("assistant", "final_message", json!(format!("answer {turn}")), &[], None);
+        }
+    }
+    lines
+}
+
+/// A small generator of numbers: the same kills in every run, as far as processes allow.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.0 >> 33) as usize % bound
+    }
+}
