@@ -11,8 +11,8 @@ use crossbeam_channel::unbounded;
 use parlor::id::{OwnerId, Stamp};
 use parlor::store::{Policy, Runner, SessionRef, Store, Submit};
 use parlor::{
-    AgentResult, ErrorKind, Json, MessageType, NewMessage, NewTurn, Reason, Reply, Role, SessionStatus, Timestamp,
-    ToolCall, TurnContext, TurnState, Webhook, limit,
+    AgentResult, Engine, ErrorKind, Json, MessageType, NewMessage, NewTurn, Reason, Reply, Role, SessionStatus,
+    Timestamp, ToolCall, TurnContext, TurnState, Webhook, limit,
 };
 use support::{Faulty, gate, on_every_store, open, session, texts};
 use uuid::Uuid;
@@ -355,27 +355,20 @@ fn an_end_that_cannot_be_written_is_an_error_of_the_wait() {
 #[test]
 fn an_engine_refuses_options_out_of_bounds() {
     on_every_store(|store| {
-        let open = |build: fn(parlor::Builder) -> parlor::Builder| {
-            build(parlor::Engine::builder("no file")).open_store(Arc::clone(&store)).map(drop)
-        };
-        let cases: [(fn(parlor::Builder) -> parlor::Builder, &str); 5] = [
-            (|builder| builder.workers(0), "workers is 0; it must be 1 to 4096 (WORKERS_MAX)"),
-            (|builder| builder.workers(4097), "workers is 4097; it must be 1 to 4096 (WORKERS_MAX)"),
-            (|builder| builder.agent_fn("", |_| Ok(())), "agent name has 0 characters; it must have 1 to 255"),
-            (
-                |builder| builder.agent_fn("é".repeat(256), |_| Ok(())),
-                "agent name has 256 characters; it must have 1 to 255",
-            ),
-            (
-                |builder| builder.agent_fn("twice", |_| Ok(())).agent_fn("twice", |_| Ok(())),
-                "agent \"twice\" is registered twice",
-            ),
+        let build = || Engine::builder("no file");
+        let long = "é".repeat(256);
+        let cases = [
+            (build().workers(0), "workers is 0; it must be 1 to 4096 (WORKERS_MAX)"),
+            (build().workers(4097), "workers is 4097; it must be 1 to 4096 (WORKERS_MAX)"),
+            (build().agent_fn("", |_| Ok(())), "agent name has 0 characters; it must have 1 to 255"),
+            (build().agent_fn(long, |_| Ok(())), "agent name has 256 characters; it must have 1 to 255"),
+            (build().agent_fn("a", |_| Ok(())).agent_fn("a", |_| Ok(())), "agent \"a\" is registered twice"),
         ];
-        for (build, text) in cases {
-            let error = open(build).unwrap_err();
+        for (builder, text) in cases {
+            let error = builder.open_store(Arc::clone(&store)).unwrap_err();
             assert_eq!((error.kind(), &*error.to_string()), (ErrorKind::InvalidArgument, text));
         }
         // None of this closed the store.
-        open(|builder| builder.workers(4096).agent_fn("é".repeat(255), |_| Ok(()))).unwrap();
+        open(&store, |builder| builder.workers(4096).agent_fn("é".repeat(255), |_| Ok(()))).close().unwrap();
     });
 }

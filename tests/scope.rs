@@ -159,24 +159,6 @@ fn a_value_out_of_bounds_is_refused_by_name() {
             ),
         ]);
 
-        let new = NewSession::default;
-        let sessions = [
-            (new().key(""), "session key has 0 characters; it must have 1 to 255"),
-            (new().key(long(256)), "session key has 256 characters; it must have 1 to 255"),
-            (new().label(long(256)), "session label has 256 characters; it must have 0 to 255"),
-            (new().chat_type(long(256)), "chat_type has 256 characters; it must have 0 to 255"),
-            (new().last_channel(long(256)), "last_channel has 256 characters; it must have 0 to 255"),
-            (
-                new().metadata(serde_json::json!("x".repeat(limit::SESSION_JSON_BYTES))),
-                "metadata has 1048578 bytes; it may have at most 1048576",
-            ),
-            (new().id(Uuid::nil()), "session id is the nil UUID"),
-        ];
-        for (new, text) in sessions {
-            check([(agent.create_session(new.clone()).map(drop), InvalidArgument, text)]);
-            check([(agent.start_session(new, "hello").map(drop), InvalidArgument, text)]);
-        }
-
         let pages: [(PageQuery, &str); 3] = [
             ((0, 50).into(), "page is 0; it must be at least 1"),
             (0.into(), "limit is 0; it must be 1 to 100"),
@@ -212,6 +194,39 @@ fn a_value_out_of_bounds_is_refused_by_name() {
         assert_eq!(session.get().unwrap().last_change, 1, "nothing was written");
         assert_eq!(acme.sessions(()).unwrap().meta.total, 1);
         assert_eq!(session.append(vec!["x"; limit::BATCH_MESSAGES]).unwrap().len(), limit::BATCH_MESSAGES);
+        engine.close().unwrap();
+    });
+}
+
+#[test]
+fn a_session_out_of_bounds_is_refused_by_name() {
+    let long = "é".repeat(256);
+    let new = NewSession::default;
+    let cases = [
+        (new().key(""), "session key has 0 characters; it must have 1 to 255"),
+        (new().key(&*long), "session key has 256 characters; it must have 1 to 255"),
+        (new().label(&*long), "session label has 256 characters; it must have 0 to 255"),
+        (new().chat_type(&*long), "chat_type has 256 characters; it must have 0 to 255"),
+        (new().last_channel(&*long), "last_channel has 256 characters; it must have 0 to 255"),
+        (
+            new().metadata(serde_json::json!("x".repeat(limit::SESSION_JSON_BYTES))),
+            "metadata has 1048578 bytes; it may have at most 1048576",
+        ),
+        (new().id(Uuid::nil()), "session id is the nil UUID"),
+    ];
+    on_every_store(|store| {
+        let engine = echo(&store);
+        let agent = engine.workspace("acme").unwrap().agent("echo").unwrap();
+        for (new, text) in &cases {
+            check([
+                (agent.create_session(new.clone()).map(drop), ErrorKind::InvalidArgument, *text),
+                (agent.start_session(new.clone(), "hello").map(drop), ErrorKind::InvalidArgument, *text),
+            ]);
+        }
+        assert_eq!(agent.sessions(()).unwrap().meta.total, 0);
+        let most = "é".repeat(255);
+        let widest = NewSession::default().key(&*most).label(&*most).chat_type(&*most).last_channel(&*most);
+        assert_eq!(agent.create_session(widest).unwrap().get().unwrap().label, Some(most));
         engine.close().unwrap();
     });
 }
