@@ -10,11 +10,12 @@ use std::thread;
 use crossbeam_channel::unbounded;
 use parlor::id::{MessageId, SessionId};
 use parlor::page::{MessageQuery, Types};
+use parlor::store::Store;
 use parlor::{
     AgentResult, ChangeKind, ErrorKind, MessageType, NewMessage, NewSession, NewTurn, Reason, Role, Session,
     SessionStatus, TurnState,
 };
-use support::{gate, on_every_store, open, session, texts};
+use support::{Faulty, gate, on_every_store, open, session, texts};
 use uuid::Uuid;
 
 #[test]
@@ -156,6 +157,62 @@ fn a_follow_up_before_the_first_agent_started_takes_its_place() {
         assert_eq!(elsewhere.wait().unwrap().text(), "elsewhere");
         assert_eq!(texts(&session), ["first", "second", "second"]);
         engine.close().unwrap();
+    });
+}
+
+#[test]
+fn a_turn_that_is_over_when_its_caller_comes_back_never_runs() {
+    on_every_store(|store| {
+        let faulty = Arc::new(Faulty::new(store));
+        let store: Arc<dyn Store> = faulty.clone();
+        let (ran, runs) = unbounded();
+        let engine = open(&store, |builder| {
+            builder.workers(1).agent_fn("worker", move |turn| {
+                ran.send(turn.input().text())?;
+                Ok(())
+            })
+        });
+        let session = session(&engine, "worker");
+        session.append(["before"]).unwrap();
+        let (gate, keeper) = gate();
+        faulty.hold_answer(gate);
+        thread::scope(|scope| {
+            let late = scope.spawn(|| session.follow_up("late").unwrap());
+            keeper.arrival();
+            // The store accepts this one after it, and it is run and over before it.
+            session.follow_up("early").unwrap().wait().unwrap();
+            keeper.open();
+            let late = late.join().unwrap();
+            assert_eq!(late.wait().unwrap().turn.reason, Some(Reason::FollowUp));
+        });
+        session.send("after").unwrap().wait().unwrap();
+        assert_eq!(runs.try_iter().collect::<Vec<_>>(), ["early", "after"]);
+        engine.close().unwrap();
+    });
+}
+
+#[test]
+fn a_close_waits_for_the_turns_that_are_being_accepted() {
+    on_every_store(|store| {
+        let faulty = Arc::new(Faulty::new(store));
+        let store: Arc<dyn Store> = faulty.clone();
+        let engine = open(&store, |builder| builder.agent_fn("worker", |_| Ok("not reached")));
+        let session = session(&engine, "worker");
+        let (gate, keeper) = gate();
+        faulty.hold_answer(gate);
+        thread::scope(|scope| {
+            let sender = scope.spawn(|| session.send("hello").unwrap());
+            keeper.arrival();
+            let closer = scope.spawn(move || engine.close());
+            while session.get().is_ok() {
+                thread::yield_now();
+            }
+            keeper.open();
+            let report = sender.join().unwrap().wait().unwrap();
+            assert_eq!((report.state(), report.turn.reason), (TurnState::Interrupted, Some(Reason::Closed)));
+            assert_eq!(report.turn.started_at, None);
+            closer.join().unwrap().unwrap();
+        });
     });
 }
 

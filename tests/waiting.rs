@@ -232,7 +232,7 @@ fn who_waits_on_an_interrupted_turn_learns_it_at_once() {
         keeper.arrival();
         let waiter = thread::spawn({
             let turn = turn.clone();
-            move || turn.wait()
+            move || turn.wait_timeout(Duration::MAX)
         });
         let awaiter = thread::spawn(move || pollster::block_on(turn));
         session.follow_up("else").unwrap();

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use super::Gate;
 use parlor::id::{AgentId, MessageId, ThreadId, TurnId, WorkspaceId};
 use parlor::page::{Damaged, Matching, PageAt};
 use parlor::store::{
@@ -23,6 +24,7 @@ pub struct Faulty {
 struct Spoiled {
     finish: Option<ErrorKind>,
     panic: bool,
+    hold: Option<Gate>,
     messages: Vec<u32>,
 }
 
@@ -43,6 +45,12 @@ impl Faulty {
     /// The next end of a turn panics.
     pub fn panic_once(&self) {
         self.spoiled().panic = true;
+    }
+
+    /// The answer to the next submit is held at this gate: the store has accepted the turn, and
+    /// its caller does not know yet.
+    pub fn hold_answer(&self, gate: Gate) {
+        self.spoiled().hold = Some(gate);
     }
 
     /// From now on turns can be ended again.
@@ -121,7 +129,12 @@ impl Store for Faulty {
     }
 
     fn submit(&self, op: Submit) -> Result<Submitted> {
-        self.inner.submit(op)
+        let hold = self.spoiled().hold.take();
+        let submitted = self.inner.submit(op);
+        if let Some(gate) = hold {
+            gate.pass("submitted");
+        }
+        submitted
     }
 
     fn emit(&self, op: Emit) -> Result<Vec<Message>> {
