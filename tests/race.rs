@@ -26,24 +26,26 @@ fn of_two_sends_at_once_exactly_one_wins_and_of_the_other_nothing_is_stored() {
     let agent = engine.workspace("acme").unwrap().agent("gated").unwrap();
     let session = agent.create_session(NewSession::default()).unwrap();
 
-    let start = Barrier::new(3);
+    let start = Barrier::new(2);
     let (sent, sends) = mpsc::channel();
     let mut won = Vec::new();
     thread::scope(|scope| {
-        for runner in ["left", "right"] {
+        let runners = ["left", "right"].map(|runner| {
+            let (go, rounds) = mpsc::channel::<usize>();
             let (session, start, sent) = (&session, &start, sent.clone());
             scope.spawn(move || {
-                for round in 0..ROUNDS {
-                    start.wait();
+                for round in rounds {
                     let text = format!("{runner} {round}");
+                    start.wait();
                     let outcome = session.send(text.as_str());
                     sent.send((text, outcome)).unwrap();
                 }
             });
-        }
-        for _ in 0..ROUNDS {
+            go
+        });
+        for round in 0..ROUNDS {
             let before = session.get().unwrap();
-            start.wait();
+            runners.iter().for_each(|go| go.send(round).unwrap());
             let sends = [sends.recv().unwrap(), sends.recv().unwrap()];
             won.push(settle(&session, &before, sends, &open_gate));
         }
