@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use parlor::id::{MessageId, SessionId, Stamp, ThreadId, TurnId};
-use parlor::page::{Direction, Form, Link, MessagePage, MessageQuery, Meta, PageAt, Roles, Types};
+use parlor::page::{Damaged, Direction, Form, Link, MessagePage, MessageQuery, Meta, PageAt, Roles, Types};
 use parlor::{ErrorKind, Message, MessageType, Role, Timestamp, Ts, limit};
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -152,7 +152,7 @@ proptest! {
     fn ids_of_one_operation_are_v7_rising_and_unique(
         micros in any::<u64>(),
         seed in prop_oneof![any::<u64>(), (0..1000_u64).prop_map(|less| (u64::MAX >> 2) - less)],
-        (a, b) in any::<(u32, u32)>(),
+        (a, b) in (0..10_000_u32, any::<u32>()),
     ) {
         let at = Timestamp::from_micros(micros);
         let stamp = Stamp::new(at, seed);
@@ -309,7 +309,7 @@ fn page_of(all: &[Message], this: Link) -> MessagePage {
         found.reverse();
     }
     let items = found.into_iter().skip(matching.offset as usize).take(matching.limit as usize).collect();
-    MessagePage::new(this, this.query.page_at().expect("a valid page"), total, newest, items)
+    MessagePage::new(this, this.query.page_at().expect("a valid page"), total, newest, items, Vec::new())
 }
 
 #[test]
@@ -338,6 +338,27 @@ fn new_messages_carries_the_cursor_that_its_page_reached() {
             expected.page = None;
             assert_eq!(next.query, expected, "{asked}");
         }
+    }
+}
+
+#[test]
+fn the_cursor_gets_past_a_message_that_cannot_be_read() {
+    let all = messages(&[1_000_000, 3_000_000]);
+    let at = PageAt::default();
+    let damaged = |micros| vec![Damaged::new(Some(2), micros, "checksum")];
+    let cases = [
+        (Direction::Asc, None, &all[..0], damaged(Some(ts(2_000_000))), "2"),
+        (Direction::Asc, None, &all[..1], damaged(Some(ts(2_000_000))), "2"),
+        (Direction::Asc, None, &all[..], damaged(Some(ts(2_000_000))), "3"),
+        (Direction::Asc, None, &all[..1], damaged(None), "1"),
+        (Direction::Desc, Some(ts(3_000_000)), &all[1..], damaged(Some(ts(2_000_000))), "3"),
+        (Direction::Desc, None, &all[..0], damaged(Some(ts(2_000_000))), "2"),
+    ];
+    for (direction, newest, items, damaged, gts) in cases {
+        let this = Link { form: Form::Session(session()), query: MessageQuery::all().direction(direction) };
+        let page = MessagePage::new(this, at, 3, newest, items.to_vec(), damaged.clone());
+        assert_eq!(page.new_messages.query.gts, Some(gts.parse().unwrap()), "{damaged:?}");
+        assert_eq!((page.damaged, page.meta.total), (damaged, 3));
     }
 }
 

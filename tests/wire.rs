@@ -54,7 +54,7 @@ fn compact(value: &impl Serialize) -> String {
 fn a_page_of_messages_is_the_documents_page() {
     let query = MessageQuery::from_query_string("type=final_message&role=assistant").unwrap();
     let this = Link { form: Form::Session(session_id()), query };
-    let page = MessagePage::new(this, query.page_at().unwrap(), 1, Some(answer().ts), vec![answer()]);
+    let page = MessagePage::new(this, query.page_at().unwrap(), 1, Some(answer().ts), vec![answer()], vec![]);
     // The document's own example, its ids written out, and `direction=asc` in the cursor's link.
     let expected = r#"{
   "items": [

@@ -6,7 +6,7 @@ use std::ops::{Bound, ControlFlow};
 use super::codec::{self, ChangeRow, ClaimRow, HeadRow, Id, OutboxRow, TurnRow, reason_byte, role_byte, state_byte};
 use super::draft::{Draft, Incoming};
 use super::place::Place;
-use super::tables::{Table, claims, outbox, rows, sessions};
+use super::tables::{Table, claims, outbox, sessions};
 use super::turn::{Stored, check_unused, hold, of_turn};
 use super::view::Read;
 use super::write_set::WriteSet;
@@ -214,7 +214,9 @@ fn open_calls(view: &dyn Read, place: Place, turn: u32, from: u32) -> Result<Vec
         match read {
             Ok((asked, answered)) => {
                 calls.extend(asked);
-                answered.map(|id| *answers.entry(id).or_default() += 1);
+                if let Some(id) = answered {
+                    *answers.entry(id).or_default() += 1;
+                }
             }
             Err(error) if error.kind() == ErrorKind::Corrupt => {}
             Err(error) => return Err(error),
@@ -233,5 +235,6 @@ fn open_calls(view: &dyn Read, place: Place, turn: u32, from: u32) -> Result<Vec
 
 /// The longest beginning of a text that has at most `most` bytes.
 fn cut(text: &str, most: usize) -> &str {
-    &text[..text.floor_char_boundary(most)]
+    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    end.and_then(|end| text.get(..end)).unwrap_or_default()
 }

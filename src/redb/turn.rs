@@ -11,7 +11,7 @@ use super::{message, place};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{SessionId, Stamp, TurnId};
 use crate::limit::TURN_MESSAGES;
-use crate::page::{Direction, PageAt};
+use crate::page::PageAt;
 use crate::record::{Message, MessageType, NewMessage, NewTurn, Reason, Role, Turn, TurnState};
 use crate::store::{Claim, Damaged, Emit, Listed, Outcome, Policy, Runner, SessionRef, Submit, Submitted};
 

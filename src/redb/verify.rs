@@ -151,7 +151,10 @@ impl Check<'_> {
         self.dense(session, rows::Kind::Message, head.messages, |check, number, key, value| {
             let row: MessageRow<'_> = match codec::decode(Table::Rows, key, value) {
                 Ok(row) => row,
-                Err(error) => return Ok(check.breach(session, error)),
+                Err(error) => {
+                    check.breach(session, error);
+                    return Ok(());
+                }
             };
             check.id(session, rows::Kind::MessageId, &row.id, number)?;
             let slot_key = rows::numbered(session, rows::Kind::Slot, number);
@@ -177,7 +180,10 @@ impl Check<'_> {
         self.dense(session, rows::Kind::Thread, head.threads, |check, number, key, value| {
             match codec::decode::<ThreadRow>(Table::Rows, key, value) {
                 Ok(row) => check.id(session, rows::Kind::ThreadId, &row.id, number),
-                Err(error) => Ok(check.breach(session, error)),
+                Err(error) => {
+                    check.breach(session, error);
+                    Ok(())
+                }
             }
         })?;
         self.indexed(session, rows::Kind::ThreadId, head.threads)
@@ -188,7 +194,10 @@ impl Check<'_> {
         self.dense(session, rows::Kind::Turn, head.turns, |check, number, key, value| {
             let row: TurnRow<'_> = match codec::decode(Table::Rows, key, value) {
                 Ok(row) => row,
-                Err(error) => return Ok(check.breach(session, error)),
+                Err(error) => {
+                    check.breach(session, error);
+                    return Ok(());
+                }
             };
             check.id(session, rows::Kind::TurnId, &row.id, number)?;
             if (row.state == running) != (head.running == number) {
@@ -236,7 +245,10 @@ impl Check<'_> {
     fn running(&mut self, session: u32, head: &HeadRow) -> Result<()> {
         let claim = match self.view.plain::<ClaimRow>(Table::Claims, &claims::of(session)) {
             Ok(claim) => claim,
-            Err(error) => return Ok(self.breach(session, error)),
+            Err(error) => {
+                self.breach(session, error);
+                return Ok(());
+            }
         };
         let held = claim.map(|claim| (claim.number, claim.turn, claim.epoch));
         let due = head.running_id.map(|id| (head.running, id, head.epoch));

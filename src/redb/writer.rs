@@ -129,8 +129,8 @@ fn write_group(shared: &Shared, mut group: Vec<Job>) {
     }
     for job in group {
         // Errors are not `Clone`: each caller gets its own of the same kind and text.
-        let each = committed.as_ref().map(|()| ()).map_err(|error| Error::new(error.kind(), error.to_string()));
-        job.operation.answer(each);
+        let each = committed.as_ref().map_err(|error| Error::new(error.kind(), error.to_string()));
+        job.operation.answer(each.copied());
     }
 }
 

@@ -28,7 +28,6 @@ macro_rules! row {
 
 /// The next dense numbers of the file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, BorrowDecode)]
-#[cfg_attr(test, derive(wincode::SchemaWrite))]
 pub(in crate::redb) struct CounterRow {
     /// Workspaces and agents made so far: they share their numbers, so either can own sessions.
     pub scopes: u32,
@@ -39,7 +38,6 @@ row!(CounterRow, 1, "counters");
 
 /// A dense number that a name or an id stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, BorrowDecode)]
-#[cfg_attr(test, derive(wincode::SchemaWrite))]
 pub(in crate::redb) struct NumberRow {
     pub number: u32,
 }
@@ -47,7 +45,6 @@ row!(NumberRow, 1, "index row");
 
 /// How many live sessions a workspace or an agent has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, BorrowDecode)]
-#[cfg_attr(test, derive(wincode::SchemaWrite))]
 pub(in crate::redb) struct CountRow {
     pub sessions: u64,
 }
@@ -55,7 +52,6 @@ row!(CountRow, 1, "session count");
 
 /// A workspace or an agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, BorrowDecode)]
-#[cfg_attr(test, derive(wincode::SchemaWrite))]
 pub(in crate::redb) struct ScopeRow<'a> {
     pub id: Id,
     pub name: &'a str,
@@ -65,7 +61,6 @@ row!(ScopeRow<'a>, 1, "workspace or agent");
 
 /// What a session is: rarely rewritten.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, BorrowDecode)]
-#[cfg_attr(test, derive(wincode::SchemaWrite))]
 pub(in crate::redb) struct SessionRow<'a> {
     pub id: Id,
     pub workspace: u32,
@@ -87,7 +82,6 @@ row!(SessionRow<'a>, 1, "session");
 
 /// Where a session stands: rewritten by every operation on it, so small.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, BorrowDecode)]
-#[cfg_attr(test, derive(wincode::SchemaWrite))]
 pub(in crate::redb) struct HeadRow {
     /// The last message, thread, turn and event: the counts of all there ever were.
     pub messages: u32,
@@ -110,7 +104,6 @@ row!(HeadRow, 1, "session head");
 
 /// A tool call of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, BorrowDecode)]
-#[cfg_attr(test, derive(wincode::SchemaWrite))]
 pub(in crate::redb) struct CallRow<'a> {
     pub id: &'a str,
     pub kind: &'a str,
@@ -120,7 +113,6 @@ pub(in crate::redb) struct CallRow<'a> {
 
 /// An image of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, BorrowDecode)]
-#[cfg_attr(test, derive(wincode::SchemaWrite))]
 pub(in crate::redb) struct ImageRow<'a> {
     pub media_type: Option<&'a str>,
     pub data: &'a [u8],
@@ -128,7 +120,6 @@ pub(in crate::redb) struct ImageRow<'a> {
 
 /// What a message says and carries.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, BorrowDecode)]
-#[cfg_attr(test, derive(wincode::SchemaWrite))]
 pub(in crate::redb) struct BodyRow<'a> {
     /// Content: 0 none, 1 text, 2 blocks.
     pub form: u8,
@@ -143,7 +134,6 @@ pub(in crate::redb) struct BodyRow<'a> {
 
 /// A message. Never rewritten: what can change of it stands in its slot.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, BorrowDecode)]
-#[cfg_attr(test, derive(wincode::SchemaWrite))]
 pub(in crate::redb) struct MessageRow<'a> {
     pub id: Id,
     pub thread: Option<Id>,
@@ -161,7 +151,6 @@ row!(MessageRow<'a>, 1, "message");
 
 /// What a listing filters by, beside the message so that filtering needs no message record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, BorrowDecode)]
-#[cfg_attr(test, derive(wincode::SchemaWrite))]
 pub(in crate::redb) struct SlotRow {
     pub role: u8,
     pub kind: u8,
@@ -175,7 +164,6 @@ row!(SlotRow, 1, "message slot");
 
 /// A thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, BorrowDecode)]
-#[cfg_attr(test, derive(wincode::SchemaWrite))]
 pub(in crate::redb) struct ThreadRow {
     pub id: Id,
     pub created_at: u64,
@@ -184,7 +172,6 @@ row!(ThreadRow, 1, "thread");
 
 /// Where to announce a turn's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, BorrowDecode)]
-#[cfg_attr(test, derive(wincode::SchemaWrite))]
 pub(in crate::redb) struct HookRow<'a> {
     pub url: &'a str,
     pub token: Option<&'a str>,
@@ -194,7 +181,6 @@ pub(in crate::redb) struct HookRow<'a> {
 
 /// A turn.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, BorrowDecode)]
-#[cfg_attr(test, derive(wincode::SchemaWrite))]
 pub(in crate::redb) struct TurnRow<'a> {
     pub id: Id,
     pub thread: Id,
@@ -219,7 +205,6 @@ row!(TurnRow<'a>, 1, "turn");
 
 /// An event of the change feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, BorrowDecode)]
-#[cfg_attr(test, derive(wincode::SchemaWrite))]
 pub(in crate::redb) struct ChangeRow {
     /// One of the `CHANGE_…` below.
     pub kind: u8,
@@ -239,7 +224,6 @@ row!(ChangeRow, 1, "change");
 
 /// Who may write in the name of the running turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, BorrowDecode)]
-#[cfg_attr(test, derive(wincode::SchemaWrite))]
 pub(in crate::redb) struct ClaimRow {
     pub turn: Id,
     pub number: u32,
@@ -252,7 +236,6 @@ row!(ClaimRow, 1, "claim");
 
 /// The end of a turn that is to be announced.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, BorrowDecode)]
-#[cfg_attr(test, derive(wincode::SchemaWrite))]
 pub(in crate::redb) struct OutboxRow<'a> {
     pub workspace: Id,
     pub session: Id,

@@ -1,0 +1,220 @@
+//! The file: what is refused, what survives damage, who may open it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use parlor::page::{Direction, MessageQuery};
+use parlor::{Engine, Error, ErrorKind, NewSession, Session};
+
+/// A directory that goes away with the test, and a path in it.
+fn place() -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("chats.parlor");
+    (dir, path)
+}
+
+fn open(path: &Path) -> parlor::Result<Engine> {
+    Engine::builder(path).agent_fn("echo", |turn| Ok(turn.input().text())).open()
+}
+
+fn session(engine: &Engine, key: &str) -> Session {
+    let agent = engine.workspace("acme").and_then(|workspace| workspace.agent("echo")).expect("an agent");
+    agent.session_by_key(key).or_else(|_| agent.create_session(NewSession::default().key(key))).expect("a session")
+}
+
+/// Makes a file with a session of these messages, cleanly closed.
+fn file_with(path: &Path, messages: &[&str]) {
+    let engine = open(path).expect("the file is made");
+    session(&engine, "one").append(messages.iter().copied()).expect("messages are appended");
+    engine.close().expect("the file closes");
+}
+
+/// Opening is refused with this kind, the error names the file, and not a byte of it changes.
+fn refuses(path: &Path, kind: ErrorKind) -> Error {
+    let before = fs::read(path).expect("the file is there");
+    let error = open(path).expect_err("the file is refused");
+    assert_eq!(error.kind(), kind, "{error}");
+    assert!(error.to_string().contains("chats.parlor"), "the error names the file: {error}");
+    assert!(fs::read(path).expect("the file is there") == before, "the file was touched: {error}");
+    error
+}
+
+/// Replaces every occurrence of some bytes in the file; returns how many there were.
+fn replace(path: &Path, find: &[u8], with: &[u8]) -> usize {
+    assert_eq!(find.len(), with.len());
+    let mut bytes = fs::read(path).expect("the file is there");
+    let found: Vec<_> = (0..bytes.len() - find.len()).filter(|at| bytes[*at..].starts_with(find)).collect();
+    for at in &found {
+        bytes[*at..*at + find.len()].copy_from_slice(with);
+    }
+    fs::write(path, bytes).expect("the file is written");
+    found.len()
+}
+
+#[test]
+fn a_file_that_is_no_parlor_file_is_refused_untouched() {
+    for bytes in [&b""[..], b"x", b"SQLite format 3\0 and a good deal more of it", &[0; 65536]] {
+        let (_dir, path) = place();
+        fs::write(&path, bytes).expect("a file");
+        refuses(&path, ErrorKind::Corrupt);
+    }
+}
+
+#[test]
+fn a_parlor_file_whose_format_row_lost_its_name_is_refused_untouched() {
+    let (_dir, path) = place();
+    file_with(&path, &["hello"]);
+    assert!(replace(&path, b"parlor\0\0", b"parrot\0\0") > 0);
+    refuses(&path, ErrorKind::Corrupt);
+}
+
+#[test]
+fn a_newer_format_is_refused_untouched_and_named() {
+    let (_dir, path) = place();
+    file_with(&path, &["hello"]);
+    assert!(replace(&path, b"parlor\0\0\0\0\0\x01", b"parlor\0\0\0\0\0\x07") > 0);
+    let error = refuses(&path, ErrorKind::NewerFormat);
+    assert!(error.to_string().contains("has format 7; this library reads up to 1"), "{error}");
+}
+
+#[test]
+fn a_truncated_file_is_an_error_and_never_a_panic_or_an_altered_answer() {
+    let (_dir, path) = place();
+    let texts: Vec<String> = (0..200).map(|n| format!("message {n} {}", "x".repeat(500))).collect();
+    file_with(&path, &texts.iter().map(String::as_str).collect::<Vec<_>>());
+    let whole = fs::read(&path).expect("the file is there");
+    let mut refused = 0;
+    for twentieth in 0..20 {
+        fs::write(&path, &whole[..whole.len() * twentieth / 20]).expect("the file is written");
+        let read = open(&path).and_then(|engine| {
+            let read: Vec<_> = session(&engine, "one").messages(everything()).iter().flatten().collect();
+            engine.close()?;
+            Ok(read)
+        });
+        match read {
+            Ok(messages) => messages.iter().for_each(|message| assert!(texts.contains(&message.text()))),
+            Err(error) => {
+                assert!([ErrorKind::Corrupt, ErrorKind::Storage].contains(&error.kind()), "{error:?}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 0, "no truncation was noticed");
+}
+
+fn everything() -> MessageQuery {
+    MessageQuery::all().direction(Direction::Asc)
+}
+
+#[test]
+fn a_damaged_message_is_corrupt_for_itself_alone() {
+    let (_dir, path) = place();
+    file_with(&path, &["first", "second-with-a-mark", "third"]);
+    let engine = open(&path).expect("it opens");
+    let ids: Vec<_> = session(&engine, "one").history(10).expect("history").iter().map(|message| message.id).collect();
+    engine.close().expect("it closes");
+    assert!(replace(&path, b"second-with-a-mark", b"second-with-a-maRk") > 0);
+
+    let engine = open(&path).expect("a damaged record does not keep the file from opening");
+    let session = session(&engine, "one");
+    assert_eq!(session.message(ids[1]).expect_err("it is damaged").kind(), ErrorKind::Corrupt);
+    assert_eq!(session.message(ids[0]).expect("it is whole").text(), "first");
+
+    let page = session.messages(everything()).page().expect("the page is there");
+    assert_eq!(page.items.iter().map(|message| message.text()).collect::<Vec<_>>(), ["first", "third"]);
+    assert_eq!(page.meta.total, 3);
+    assert_eq!(page.damaged.iter().map(|damaged| damaged.number).collect::<Vec<_>>(), [Some(2)]);
+
+    // Also where it stands alone on its page, or last: walks and cursors get past it.
+    let walk: Vec<_> = session.messages(everything().limit(1)).iter().map(|item| item.map(|m| m.text())).collect();
+    assert_eq!(walk.len(), 3);
+    assert_eq!(walk[1].as_ref().expect_err("the second is damaged").kind(), ErrorKind::Corrupt);
+    assert_eq!(walk[2].as_deref().expect("the third is whole"), "third");
+    let second = session.messages(everything().limit(2)).page().expect("a page that ends with it");
+    let after = session.messages(second.new_messages.query).page().expect("the page after it");
+    assert_eq!(after.items.iter().map(|message| message.text()).collect::<Vec<_>>(), ["third"]);
+
+    assert_eq!(session.send("go on").expect("the session goes on").wait().expect("its turn ends").text(), "go on");
+    let breaches = engine.verify().expect("it verifies");
+    assert!(breaches.iter().any(|breach| breach.contains("message at") && breach.contains("checksum")), "{breaches:?}");
+    engine.close().expect("it closes");
+}
+
+#[test]
+fn a_flipped_bit_anywhere_never_panics_and_never_alters_what_is_answered() {
+    let (_dir, path) = place();
+    let texts: Vec<String> = (0..40).map(|n| format!("message {n} {}", "y".repeat(n))).collect();
+    file_with(&path, &texts.iter().map(String::as_str).collect::<Vec<_>>());
+    let whole = fs::read(&path).expect("the file is there");
+    // The pages that are in use come first; a step that is prime to the page size visits all offsets.
+    let cases: usize = std::env::var("PARLOR_LONG").map_or(150, |_| 5_000);
+    let mut noticed = 0;
+    for case in 0..cases {
+        let mut bytes = whole.clone();
+        let bit = (case * 104_729 * 8 + case) % (bytes.len() * 8);
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        fs::write(&path, bytes).expect("the file is written");
+        let read = open(&path).and_then(|engine| {
+            let agent = engine.workspace("acme")?.agent("echo")?;
+            let read: Vec<_> = agent.session_by_key("one")?.messages(everything()).iter().flatten().collect();
+            engine.close()?;
+            Ok(read)
+        });
+        let read = read.unwrap_or_default();
+        noticed += usize::from(read.len() < texts.len());
+        for message in read {
+            let due = texts.get(message.number as usize - 1);
+            assert_eq!(Some(&message.text()), due, "case {case}: bit {bit} altered message {}", message.number);
+        }
+    }
+    assert!(noticed > 0, "no flipped bit met anything that is read");
+}
+
+#[test]
+fn the_file_is_its_owners_alone_and_nothing_is_left_beside_it() {
+    let (dir, path) = place();
+    file_with(&path, &["hello"]);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(fs::metadata(&path).expect("the file is there").permissions().mode() & 0o777, 0o600);
+    }
+    let beside: Vec<_> = fs::read_dir(dir.path()).expect("the directory").flatten().map(|entry| entry.path()).collect();
+    assert_eq!(beside, [path]);
+}
+
+#[test]
+fn a_second_engine_on_the_file_is_told_that_it_is_open() {
+    let (_dir, path) = place();
+    let engine = open(&path).expect("it opens");
+    let error = open(&path).expect_err("it is open");
+    assert_eq!(error.kind(), ErrorKind::AlreadyOpen);
+    engine.close().expect("it closes");
+    open(&path).expect("it opens again").close().expect("it closes");
+}
+
+#[test]
+fn an_engine_that_is_dropped_gives_the_file_free_and_loses_nothing() {
+    let (_dir, path) = place();
+    let engine = open(&path).expect("it opens");
+    session(&engine, "one").append(["kept"]).expect("it is appended");
+    drop(engine);
+    let engine = open(&path).expect("it opens at once");
+    assert_eq!(session(&engine, "one").history(1).expect("history")[0].text(), "kept");
+    engine.close().expect("it closes");
+}
+
+#[test]
+fn many_who_make_the_same_file_at_once_make_one_file() {
+    let (dir, path) = place();
+    let opened: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| open(&path))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+    });
+    let (open, refused): (Vec<_>, Vec<_>) = opened.into_iter().partition(Result::is_ok);
+    assert_eq!(open.len(), 1, "one of them has it");
+    for error in refused.into_iter().filter_map(Result::err) {
+        assert_eq!(error.kind(), ErrorKind::AlreadyOpen, "{error}");
+    }
+    assert_eq!(fs::read_dir(dir.path()).expect("the directory").count(), 1);
+}

@@ -1,0 +1,219 @@
+//! The invariants of ARCHITECTURE.md that can be read in the sources. Each check answers with its breaches.
+
+use crate::source::{Named, Source};
+
+const ALL_RUST: [&str; 6] = ["src", "tests", "examples", "fuzz", "benches", "crates"];
+const MOST_LINES: usize = 500;
+
+/// The rooms of the house, from the ground up. A room names only those that stand before it.
+const ROOMS: [&str; 19] = [
+    "error", "limit", "time", "sync", "id", "record", "page", "wire", "store", "redb", "model", "bell", "shared",
+    "wait", "agent", "executor", "scope", "engine", "testkit",
+];
+
+/// Rooms that only some of those above them may name.
+const ONLY_FOR: [(&str, &[&str]); 3] = [("redb", &["engine", "testkit"]), ("model", &["testkit"]), ("wire", &[])];
+
+fn breach(source: &Source, line: usize, what: impl std::fmt::Display) -> String {
+    format!("{}:{line}: {what}", source.path)
+}
+
+/// Paths of the library that begin with one of these, in files where they may not.
+fn named(sources: &[Source], starts: &[&str], may: fn(&str) -> bool) -> Vec<String> {
+    let begins = |named: &Named, start: &str| {
+        let known: Vec<&str> = start.split("::").collect();
+        let whole = named.imported || named.segments.len() > known.len() || known.len() > 1;
+        whole && named.segments.iter().map(String::as_str).take(known.len()).eq(known)
+    };
+    let mut breaches = Vec::new();
+    for source in sources.iter().filter(|source| source.is_library() && !may(&source.path)) {
+        for path in source.paths() {
+            if let Some(start) = starts.iter().find(|start| begins(&path, start)) {
+                breaches.push(breach(source, path.line, format_args!("names {start}")));
+            }
+        }
+    }
+    breaches
+}
+
+pub fn redb_stays_in_its_room(sources: &[Source]) -> Vec<String> {
+    named(sources, &["redb"], |path| path.starts_with("src/redb/"))
+}
+
+pub fn bincode_stays_in_the_codec(sources: &[Source]) -> Vec<String> {
+    named(sources, &["bincode"], |path| path.starts_with("src/redb/codec/") || path == "src/redb/codec.rs")
+}
+
+pub fn locks_channels_and_threads_come_through_sync(sources: &[Source]) -> Vec<String> {
+    let starts =
+        ["parking_lot", "crossbeam_channel", "crossbeam", "std::thread", "std::sync", "core::sync", "alloc::sync"];
+    named(sources, &starts, |path| path == "src/sync.rs")
+}
+
+pub fn clocks_come_through_time(sources: &[Source]) -> Vec<String> {
+    named(sources, &["std::time", "core::time"], |path| path == "src/time.rs")
+}
+
+/// Which room a file of the library stands in; the root of the crate stands in none.
+fn room(path: &str) -> Option<&str> {
+    let inner = path.strip_prefix("src/")?;
+    Some(inner.split_once('/').map_or(inner, |(folder, _)| folder).trim_end_matches(".rs"))
+        .filter(|name| *name != "lib")
+}
+
+pub fn arrows_point_down(sources: &[Source]) -> Vec<String> {
+    let mut breaches = Vec::new();
+    for source in sources.iter().filter(|source| source.is_library()) {
+        let Some(here) = room(&source.path) else { continue };
+        let Some(height) = ROOMS.iter().position(|name| *name == here) else {
+            breaches.push(breach(source, 1, format_args!("{here} is no known room: give it its place in ROOMS")));
+            continue;
+        };
+        // A file directly in `src`, or the head of a folder, reaches the root by one `super`.
+        let is_head = source.path == format!("src/{here}.rs") || source.path == format!("src/{here}/mod.rs");
+        let own_part = |name: &str| {
+            sources.iter().any(|other| {
+                other.path == format!("src/{here}/{name}.rs") || other.path == format!("src/{here}/{name}/mod.rs")
+            })
+        };
+        for path in source.paths() {
+            let there = match path.segments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+                ["crate", there, ..] => there,
+                ["super", there, ..] if is_head && ROOMS.contains(&there) && !own_part(there) => there,
+                _ => continue,
+            };
+            let open_to = ONLY_FOR.iter().find(|(name, _)| *name == there).map(|(_, rooms)| rooms);
+            let what = match ROOMS.iter().position(|name| *name == there) {
+                None => "of the root: name the room it stands in",
+                Some(_) if here == there => continue,
+                Some(other) if other > height => "above it",
+                Some(_) if here != "testkit" && open_to.is_some_and(|rooms| !rooms.contains(&here)) => "not open to it",
+                Some(_) => continue,
+            };
+            breaches.push(breach(source, path.line, format_args!("{here} names {there}, {what}")));
+        }
+    }
+    breaches
+}
+
+pub fn no_file_is_too_long(sources: &[Source]) -> Vec<String> {
+    let rust = sources.iter().filter(|source| source.is_rust_in(&ALL_RUST));
+    let long = rust.filter_map(|source| {
+        let lines = source.text.lines().count();
+        (lines > MOST_LINES).then(|| breach(source, lines, format_args!("{lines} lines; at most {MOST_LINES}")))
+    });
+    long.collect()
+}
+
+pub fn nothing_is_left_unfinished(sources: &[Source]) -> Vec<String> {
+    let mut breaches = Vec::new();
+    for source in sources.iter().filter(|source| source.is_rust_in(&ALL_RUST)) {
+        for (index, line) in source.prose.lines().enumerate() {
+            let words: Vec<&str> = line.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+            for mark in ["TODO", "FIXME", "XXX"].into_iter().filter(|mark| words.contains(mark)) {
+                breaches.push(breach(source, index + 1, mark));
+            }
+        }
+        for (index, line) in source.code.lines().enumerate() {
+            let tight: String = line.chars().filter(|c| !c.is_whitespace()).collect();
+            for mark in ["todo!", "unimplemented!", "#[ignore", "dbg!"].into_iter().filter(|mark| tight.contains(mark))
+            {
+                breaches.push(breach(source, index + 1, mark));
+            }
+        }
+    }
+    breaches
+}
+
+pub fn nobody_sleeps(sources: &[Source]) -> Vec<String> {
+    let mut breaches = Vec::new();
+    for source in sources.iter().filter(|source| source.is_rust_in(&ALL_RUST)) {
+        let sleeps = |path: &&Named| {
+            path.segments.len() > 1
+                && path.segments.last().is_some_and(|last| ["sleep", "sleep_ms", "sleep_until"].contains(&&**last))
+        };
+        breaches.extend(source.paths().iter().filter(sleeps).map(|path| breach(source, path.line, "sleeps")));
+    }
+    breaches
+}
+
+/// Where nobody else can follow: hosts of package registries, and folders of one machine.
+pub fn no_file_names_a_registry_or_a_machine(sources: &[Source]) -> Vec<String> {
+    let hosts =
+        ["crates.io", "index.crates.io", "static.crates.io", "docs.rs", "rsproxy.cn", "pypi.org", "registry.npmjs.org"];
+    let folders = ["home", "root", "Users", "tmp", "var", "work", "opt", "mnt"];
+    let mut breaches = Vec::new();
+    // The lock file is written by cargo, which names where packages come from.
+    for source in sources.iter().filter(|source| !source.path.ends_with("Cargo.lock")) {
+        for (index, line) in source.text.lines().enumerate() {
+            if let Some(host) = hosts.iter().find(|host| line.contains(&format!("://{host}"))) {
+                breaches.push(breach(source, index + 1, format_args!("names {host}")));
+            }
+            for folder in folders {
+                // As the beginning of a path, and not as a part of a longer one or of a URL.
+                let begins = |at: &(usize, &str)| {
+                    !line[..at.0].ends_with(|c: char| c.is_alphanumeric() || "/.}*_-)".contains(c))
+                };
+                if line.match_indices(&format!("/{folder}/")).any(|at| begins(&at)) {
+                    breaches.push(breach(source, index + 1, format_args!("names /{folder}")));
+                }
+            }
+        }
+    }
+    breaches
+}
+
+pub fn unsafe_code_is_forbidden(sources: &[Source]) -> Vec<String> {
+    let is_root = |source: &&Source| {
+        source.path == "src/lib.rs"
+            || source.is_rust_in(&["crates"])
+                && (source.path.ends_with("/src/lib.rs") || source.path.ends_with("/src/main.rs"))
+    };
+    let roots = sources.iter().filter(is_root);
+    roots
+        .filter(|source| !source.code.contains("#![forbid(unsafe_code)]"))
+        .map(|source| breach(source, 1, "allows unsafe"))
+        .collect()
+}
+
+pub fn the_readme_names_every_example(sources: &[Source]) -> Vec<String> {
+    let readme = sources.iter().find(|source| source.path == "README.md").map_or("", |source| &source.text);
+    let unnamed = sources.iter().filter_map(|source| {
+        let inner = source.path.strip_prefix("examples/")?;
+        let name =
+            inner.strip_suffix("/main.rs").or_else(|| inner.strip_suffix(".rs").filter(|name| !name.contains('/')))?;
+        (!readme.contains(&format!("--example {name}"))).then(|| breach(source, 1, "is not in README.md"))
+    });
+    unnamed.collect()
+}
+
+pub fn the_readme_names_every_limit(sources: &[Source]) -> Vec<String> {
+    let readme = sources.iter().find(|source| source.path == "README.md").map_or("", |source| &source.text);
+    let mut breaches = Vec::new();
+    for source in sources.iter().filter(|source| source.path == "src/limit.rs") {
+        for (index, line) in source.code.lines().enumerate() {
+            let Some((name, _)) = line.strip_prefix("pub const ").and_then(|rest| rest.split_once(':')) else {
+                continue;
+            };
+            if !readme.contains(&format!("`{name}`")) {
+                breaches.push(breach(source, index + 1, format_args!("{name} is not in README.md")));
+            }
+        }
+    }
+    breaches
+}
+
+/// The oldest compiler is named twice: for cargo, and for clippy.
+pub fn one_oldest_compiler_is_named(sources: &[Source]) -> Vec<String> {
+    let value = |path: &str, key: &str| {
+        let text = &sources.iter().find(|source| source.path == path)?.text;
+        let line = text.lines().find_map(|line| line.strip_prefix(key)?.trim_start().strip_prefix('='))?;
+        Some(line.trim().trim_matches('"').to_owned())
+    };
+    let (cargo, clippy) = (value("Cargo.toml", "rust-version"), value("clippy.toml", "msrv"));
+    if cargo.is_some() && cargo == clippy {
+        Vec::new()
+    } else {
+        vec![format!("clippy.toml:1: {clippy:?}, Cargo.toml has {cargo:?}")]
+    }
+}
