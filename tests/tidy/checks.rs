@@ -87,7 +87,7 @@ pub fn arrows_point_down(sources: &[Source]) -> Vec<String> {
                 None => "of the root: name the room it stands in",
                 Some(_) if here == there => continue,
                 Some(other) if other > height => "above it",
-                Some(_) if here != "testkit" && open_to.is_some_and(|rooms| !rooms.contains(&here)) => "not open to it",
+                Some(_) if open_to.is_some_and(|rooms| !rooms.contains(&here)) => "not open to it",
                 Some(_) => continue,
             };
             breaches.push(breach(source, path.line, format_args!("{here} names {there}, {what}")));
