@@ -12,6 +12,9 @@
 //! * A read answers from one snapshot.
 //! * Everything below a workspace is reached through it: what stands in another one is *not
 //!   found*, and so is what stands in another session.
+//! * Where several refusals apply, it is the first of these: closed; workspace, agent or session
+//!   not found; fenced; invalid argument (the same id twice in a batch among them); an id that was
+//!   used before; the named thread not found; bad request; busy, or the key taken; a bound passed.
 //! * Inputs were checked at the door ([`NewMessage::check`] and the like); a store may rely on it.
 //!
 //! # The arithmetic all stores share

@@ -88,12 +88,18 @@ pub(super) fn file(path: impl std::fmt::Display, source: io::Error) -> Error {
 
 /// Runs what reads pages that may be damaged: redb trusts them, and may panic on a damaged one.
 pub(super) fn guarded<T>(what: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(what)).unwrap_or_else(|panic| {
-        let text = panic
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| panic.downcast_ref::<&str>().copied())
-            .unwrap_or("panic");
-        Err(Error::corrupt(format!("a page of the file is damaged: {text}")))
+    caught(what).unwrap_or_else(|text| Err(Error::corrupt(format!("a page of the file is damaged: {text}"))))
+}
+
+/// The same for what opens the file at a path.
+pub(super) fn guarded_opening<T>(path: &Path, what: impl FnOnce() -> Result<T>) -> Result<T> {
+    caught(what).unwrap_or_else(|text| Err(Error::corrupt(format!("{} is damaged: {text}", path.display()))))
+}
+
+/// Its result, or the text of its panic.
+fn caught<T>(what: impl FnOnce() -> Result<T>) -> Result<Result<T>, String> {
+    catch_unwind(AssertUnwindSafe(what)).map_err(|panic| match panic.downcast::<String>() {
+        Ok(text) => *text,
+        Err(panic) => panic.downcast_ref::<&str>().map_or("panic", |text| text).to_owned(),
     })
 }

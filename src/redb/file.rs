@@ -68,25 +68,19 @@ fn open_existing(path: &Path, mut file: File, options: Options) -> Result<Databa
         Err(error) => return Err(fault::file(path.display(), error)),
     }
     check_format_untouched(path, options)?;
-    let opened = fault::guarded(|| {
+    fault::guarded_opening(path, || {
         let backend = FileBackend::new(file).map_err(|error| fault::database(path, error))?;
         let database = builder(options).create_with_backend(backend).map_err(|error| fault::database(path, error))?;
         let transaction = database.begin_read().map_err(fault::transaction)?;
         check_format(path, &transaction)?;
         Ok(database)
-    });
-    opened.map_err(|error| match error.kind() {
-        ErrorKind::Corrupt if !error.to_string().contains(&*path.to_string_lossy()) => {
-            Error::corrupt(format!("{} is damaged: {error}", path.display())).with_source(error)
-        }
-        _ => error,
     })
 }
 
 /// Reads the format of a cleanly closed file through a handle that cannot write, so that a
 /// newer one is refused untouched. A file that needs recovery is read after it.
 fn check_format_untouched(path: &Path, options: Options) -> Result<()> {
-    fault::guarded(|| {
+    fault::guarded_opening(path, || {
         let Ok(database) = builder(options).open_read_only(path) else { return Ok(()) };
         let transaction = database.begin_read().map_err(fault::transaction)?;
         check_format(path, &transaction)

@@ -50,8 +50,8 @@ pub(super) fn delete(view: &dyn Read, op: &DeleteMessage) -> Result<(WriteSet, (
 
 /// Writes messages without a turn.
 pub(super) fn append(view: &dyn Read, op: &Append) -> Result<(WriteSet, Vec<Message>)> {
-    check_ids(&op.messages)?;
     let mut draft = Draft::open(view, op.at, op.stamp)?;
+    check_ids(&op.messages)?;
     if let Some(originals) = originals(&draft, op)? {
         return Ok((WriteSet::default(), originals));
     }

@@ -1,0 +1,322 @@
+//! Draws the next operation: one that has a chance, one that must be refused, or one of the past again.
+
+use super::op::Op;
+use super::world::World;
+use crate::id::{AgentId, MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
+use crate::page::{Direction, Matching, PageAt, Roles, Types};
+use crate::record::{MessageType, NewTurn, Role, Ts};
+use crate::store::{
+    Append, Claim, CreateSession, DeleteMessage, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Policy,
+    Runner, SessionRef, SessionsQuery, Submit,
+};
+use crate::time::Timestamp;
+
+/// Most sessions of a run: few enough that operations meet.
+const SESSIONS: usize = 6;
+
+impl World {
+    pub(super) fn draw(&mut self) -> Op {
+        if self.agents.is_empty() {
+            return self.draw_names();
+        }
+        let op = match self.rng.below(100) {
+            0..5 => self.draw_names(),
+            5..10 => self.draw_creation(),
+            10..18 => self.draw_repetition(),
+            18..29 => self.draw_append(),
+            29..46 => self.draw_submit(),
+            46..62 => self.draw_emit(),
+            62..74 => self.draw_finish(),
+            74..79 => self.draw_deletion(),
+            79..81 => {
+                let limit = self.rng.one([1, 2, 10]);
+                Op::EndOrphans(EndOrphans { stamp: self.stamp(), owner: self.owner(), limit })
+            }
+            81..90 => self.draw_messages(),
+            _ => self.draw_read(),
+        };
+        if matches!(op, Op::CreateSession(_) | Op::Append(_) | Op::Submit(_)) {
+            self.past.push(op.clone());
+        }
+        op
+    }
+
+    fn workspace(&mut self) -> WorkspaceId {
+        if self.rng.percent(3) {
+            return WorkspaceId::from_uuid(self.fresh());
+        }
+        let pick = self.rng.index(self.workspaces.len());
+        self.workspaces.get(pick).copied().unwrap_or(WorkspaceId::from_uuid(uuid::Uuid::nil()))
+    }
+
+    /// Mostly an agent in its workspace.
+    fn agent(&mut self) -> (WorkspaceId, AgentId) {
+        let pick = self.rng.index(self.agents.len());
+        let (workspace, agent) =
+            self.agents.get(pick).copied().unwrap_or((self.workspaces[0], AgentId::from_uuid(uuid::Uuid::nil())));
+        match self.rng.below(100) {
+            0..3 => (self.workspace(), agent),
+            3..5 => (workspace, AgentId::from_uuid(self.fresh())),
+            _ => (workspace, agent),
+        }
+    }
+
+    /// Mostly a session in its workspace; its place among the known ones goes with it.
+    fn place(&mut self) -> (SessionRef, Option<usize>) {
+        let pick = self.rng.index(self.sessions.len());
+        let Some(at) = self.sessions.get(pick).map(|known| known.at) else {
+            return (SessionRef { workspace: self.workspace(), session: SessionId::from_uuid(self.shared_id()) }, None);
+        };
+        match self.rng.below(100) {
+            0..2 => (SessionRef { workspace: self.workspace(), ..at }, None),
+            2..3 => (SessionRef { session: SessionId::from_uuid(self.fresh()), ..at }, None),
+            _ => (at, Some(pick)),
+        }
+    }
+
+    fn thread_of(&mut self, session: Option<usize>) -> ThreadId {
+        // Now and then one of another session.
+        let session = if self.rng.percent(8) { Some(self.rng.index(self.sessions.len())) } else { session };
+        let known = session.and_then(|index| self.sessions.get(index));
+        match known.and_then(|known| self.rng.pick(&known.threads)) {
+            Some(thread) => *thread,
+            None => ThreadId::from_uuid(self.fresh()),
+        }
+    }
+
+    fn message_of(&mut self, session: Option<usize>) -> MessageId {
+        let session = if self.rng.percent(5) { Some(self.rng.index(self.sessions.len())) } else { session };
+        let known = session.and_then(|index| self.sessions.get(index));
+        match known.and_then(|known| self.rng.pick(&known.messages)) {
+            Some(message) => *message,
+            None => MessageId::from_uuid(self.fresh()),
+        }
+    }
+
+    fn turn_of(&mut self, session: Option<usize>) -> TurnId {
+        let session = if self.rng.percent(5) { Some(self.rng.index(self.sessions.len())) } else { session };
+        let known = session.and_then(|index| self.sessions.get(index));
+        match known.and_then(|known| self.rng.pick(&known.turns)) {
+            Some(turn) => *turn,
+            None => TurnId::from_uuid(self.fresh()),
+        }
+    }
+
+    /// Mostly the latest claim of the session; else an old one, or one that nobody gave.
+    fn claim_of(&mut self, session: Option<usize>) -> Claim {
+        let claims = session.and_then(|index| self.sessions.get(index)).map(|known| known.claims.as_slice());
+        let claims = claims.unwrap_or_default();
+        let pick = if self.rng.percent(85) { claims.last() } else { self.rng.pick(claims) }.copied();
+        let nobodys = Claim { turn: TurnId::from_uuid(self.fresh()), owner: self.owner(), epoch: 1 };
+        let claim = pick.unwrap_or(nobodys);
+        match self.rng.below(100) {
+            0 => Claim { epoch: claim.epoch + 1, ..claim },
+            1 => Claim { epoch: claim.epoch.saturating_sub(1), ..claim },
+            2 => Claim { owner: self.owner(), ..claim },
+            3 => Claim { turn: self.turn_of(session), ..claim },
+            _ => claim,
+        }
+    }
+
+    fn draw_names(&mut self) -> Op {
+        let name = self.rng.one(["acme", "beta", "Acme"]).to_owned();
+        let agent = self.rng.one(["greeter", "booker"]).to_owned();
+        match self.rng.below(6) {
+            0 => Op::FindWorkspace(name),
+            1 => Op::FindAgent(self.workspace(), agent),
+            2 | 3 if !self.workspaces.is_empty() => {
+                Op::EnsureAgent(EnsureAgent { stamp: self.stamp(), workspace: self.workspace(), name: agent })
+            }
+            _ => Op::EnsureWorkspace(EnsureWorkspace { stamp: self.stamp(), name }),
+        }
+    }
+
+    fn runner(&mut self) -> Runner {
+        Runner { owner: self.owner(), lease: None }
+    }
+
+    fn draw_creation(&mut self) -> Op {
+        if self.sessions.len() >= SESSIONS {
+            return self.draw_repetition();
+        }
+        let (workspace, agent) = self.agent();
+        let first = self.rng.percent(40).then(|| (self.turn(None), self.runner()));
+        Op::CreateSession(Box::new(CreateSession {
+            stamp: self.stamp(),
+            workspace,
+            agent,
+            new: self.new_session(),
+            first,
+        }))
+    }
+
+    fn draw_append(&mut self) -> Op {
+        let (at, known) = self.place();
+        let thread = self.rng.percent(20).then(|| self.thread_of(known));
+        Op::Append(Append { stamp: self.stamp(), at, thread, messages: self.batch(known) })
+    }
+
+    fn draw_submit(&mut self) -> Op {
+        let (at, known) = self.place();
+        let thread = self.rng.percent(20).then(|| self.thread_of(known));
+        let new = NewTurn { thread, ..self.turn(known) };
+        let policy = self.rng.one([Policy::Reject, Policy::FollowUp]);
+        Op::Submit(Box::new(Submit { stamp: self.stamp(), at, new, policy, runner: self.runner() }))
+    }
+
+    /// Some time around the clock's.
+    fn started_at(&mut self) -> Timestamp {
+        let (now, by) = (self.now().as_micros(), self.rng.below(1000));
+        Timestamp::from_micros(if self.rng.percent(50) { now.saturating_add(by) } else { now.saturating_sub(by) })
+    }
+
+    fn draw_emit(&mut self) -> Op {
+        let (at, known) = self.place();
+        let mut messages = self.batch(known);
+        if self.rng.percent(90) {
+            for message in &mut messages {
+                message.kind = message.kind.filter(|kind| *kind != MessageType::FinalMessage);
+            }
+        }
+        let claim = self.claim_of(known);
+        Op::Emit(Emit { stamp: self.stamp(), at, claim, started_at: self.started_at(), messages })
+    }
+
+    fn draw_finish(&mut self) -> Op {
+        let (at, known) = self.place();
+        let started_at = self.rng.percent(50).then(|| self.started_at());
+        let (claim, outcome) = (self.claim_of(known), self.outcome(known));
+        Op::Finish(Finish { stamp: self.stamp(), at, claim, started_at, outcome })
+    }
+
+    fn draw_deletion(&mut self) -> Op {
+        let (at, known) = self.place();
+        Op::DeleteMessage(DeleteMessage { stamp: self.stamp(), at, message: self.message_of(known) })
+    }
+
+    /// An operation of the past again, as it was or with one thing changed.
+    fn draw_repetition(&mut self) -> Op {
+        let pick = self.rng.index(self.past.len());
+        let Some(mut op) = self.past.get(pick).cloned() else { return self.draw_read() };
+        let other = self.rng.percent(40);
+        match &mut op {
+            Op::CreateSession(op) => {
+                op.stamp = self.stamp();
+                if let Some((_, runner)) = &mut op.first {
+                    *runner = self.runner();
+                }
+                if other {
+                    self.change_creation(op);
+                }
+            }
+            Op::Append(op) => {
+                op.stamp = self.stamp();
+                if other {
+                    self.change_append(op);
+                }
+            }
+            Op::Submit(op) => {
+                (op.stamp, op.runner) = (self.stamp(), self.runner());
+                op.policy = self.rng.one([Policy::Reject, Policy::FollowUp]);
+                if other {
+                    op.new = self.other_turn(&op.new);
+                }
+            }
+            _ => {}
+        }
+        op
+    }
+
+    fn change_creation(&mut self, op: &mut CreateSession) {
+        let new = self.new_session();
+        match self.rng.below(6) {
+            0 => op.new.key = new.key,
+            1 => op.new.label = new.label,
+            2 => op.new.metadata = new.metadata,
+            3 => (op.workspace, op.agent) = self.agent(),
+            4 => op.first = op.first.take().map(|(turn, runner)| (self.other_turn(&turn), runner)),
+            _ => op.first = None,
+        }
+    }
+
+    fn change_append(&mut self, op: &mut Append) {
+        match self.rng.below(5) {
+            0 => drop(op.messages.pop()),
+            1 => op.messages.reverse(),
+            2 => op.messages.push(self.message(None)),
+            3 => op.thread = None,
+            _ => op.messages.iter_mut().for_each(|message| message.role = Some(Role::Assistant)),
+        }
+        if op.messages.is_empty() {
+            op.messages = self.batch(None);
+        }
+    }
+
+    fn other_turn(&mut self, of: &NewTurn) -> NewTurn {
+        let mut turn = self.turn(None);
+        turn.message.id = of.message.id;
+        match self.rng.below(4) {
+            0 => NewTurn { message: turn.message, ..of.clone() },
+            1 => NewTurn { webhook: turn.webhook, ..of.clone() },
+            2 => NewTurn { profile: turn.profile, ..of.clone() },
+            _ => NewTurn { thread: None, ..of.clone() },
+        }
+    }
+
+    fn draw_messages(&mut self) -> Op {
+        let (at, known) = self.place();
+        let (last_ts, last_number) =
+            known.and_then(|index| self.sessions.get(index)).map_or((0, 0), |known| (known.last_ts, known.last_number));
+        let types: Types = MessageType::ALL.into_iter().filter(|_| self.rng.percent(60)).collect();
+        let roles: Roles = Role::ALL.into_iter().filter(|_| self.rng.percent(60)).collect();
+        let gts =
+            [0, last_ts, last_ts.saturating_sub(1), last_ts / 2, last_ts.saturating_sub(self.rng.below(5_000_000))];
+        let past = self.rng.below(u64::from(last_number) + 2);
+        let matching = Matching {
+            thread: self.rng.percent(25).then(|| self.thread_of(known)),
+            types: if types.is_empty() { Types::ALL } else { types },
+            roles: if roles.is_empty() { Roles::ALL } else { roles },
+            gts: if self.rng.percent(50) { Ts::ZERO } else { Ts::from_micros(self.rng.one(gts)).unwrap_or_default() },
+            past: self.rng.percent(40).then_some(u32::try_from(past).unwrap_or(u32::MAX)),
+            direction: self.rng.one(Direction::ALL),
+            offset: self.rng.one([0, 0, 0, 1, 2, 10, u64::MAX]),
+            limit: self.rng.one([1, 2, 5, 50, 1000]),
+        };
+        Op::Messages(at, matching)
+    }
+
+    fn page(&mut self) -> PageAt {
+        PageAt { page: self.rng.one([1, 1, 1, 2, 3, u64::MAX]), limit: self.rng.one([1, 2, 3, 50, 100]) }
+    }
+
+    fn draw_read(&mut self) -> Op {
+        let (at, known) = self.place();
+        match self.rng.below(9) {
+            0 => Op::Session(at),
+            1 => {
+                let pick = self.rng.index(self.sessions.len());
+                match self.sessions.get(pick).map(|known| (known.at.workspace, known.agent, known.key.clone())) {
+                    Some((workspace, agent, key)) if self.rng.percent(80) => Op::SessionByKey(workspace, agent, key),
+                    _ => {
+                        let (workspace, agent) = self.agent();
+                        Op::SessionByKey(workspace, agent, self.rng.one(["k", "l", "m", "K"]).into())
+                    }
+                }
+            }
+            2 => {
+                let (workspace, agent) = self.agent();
+                let agent = self.rng.percent(50).then_some(agent);
+                Op::Sessions(SessionsQuery { workspace, agent, page: self.page() })
+            }
+            3 => Op::Thread(at, self.thread_of(known)),
+            4 => Op::Message(at, self.message_of(known)),
+            5 => Op::Turn(at, self.turn_of(known)),
+            6 => Op::Turns(at, self.page()),
+            7 => {
+                let after = self.rng.below(40);
+                Op::Changes(at, after, self.rng.one([1, 2, 7, 1000]))
+            }
+            _ => Op::Outbox(self.rng.one([1, 3, 1000])),
+        }
+    }
+}

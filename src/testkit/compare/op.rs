@@ -1,0 +1,91 @@
+//! The operations of a [`Store`] as values, so that two stores can be given the same one.
+
+use crate::error::Result;
+use crate::id::{AgentId, MessageId, ThreadId, TurnId, WorkspaceId};
+use crate::page::{Matching, PageAt};
+use crate::record::{AgentRecord, Change, Message, SessionRecord, ThreadRecord, Turn, WebhookRow, WorkspaceRecord};
+use crate::store::{
+    Append, CreateSession, Created, DeleteMessage, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Listed,
+    Matched, SessionRef, SessionsQuery, Store, Submit, Submitted,
+};
+
+/// One operation with its input.
+#[derive(Debug, Clone)]
+pub(super) enum Op {
+    EnsureWorkspace(EnsureWorkspace),
+    FindWorkspace(String),
+    EnsureAgent(EnsureAgent),
+    FindAgent(WorkspaceId, String),
+    CreateSession(Box<CreateSession>),
+    Session(SessionRef),
+    SessionByKey(WorkspaceId, AgentId, String),
+    Sessions(SessionsQuery),
+    Thread(SessionRef, ThreadId),
+    Append(Append),
+    Submit(Box<Submit>),
+    Emit(Emit),
+    Finish(Finish),
+    DeleteMessage(DeleteMessage),
+    Message(SessionRef, MessageId),
+    Messages(SessionRef, Matching),
+    Turn(SessionRef, TurnId),
+    Turns(SessionRef, PageAt),
+    Changes(SessionRef, u64, u32),
+    EndOrphans(EndOrphans),
+    Outbox(u32),
+}
+
+/// What an operation answered.
+#[derive(Debug, PartialEq)]
+pub(super) enum Answer {
+    Workspace(WorkspaceRecord),
+    FoundWorkspace(Option<WorkspaceRecord>),
+    Agent(AgentRecord),
+    FoundAgent(Option<AgentRecord>),
+    Created(Box<Created>),
+    Session(Box<SessionRecord>),
+    Sessions(Listed<SessionRecord>),
+    Thread(ThreadRecord),
+    Written(Vec<Message>),
+    Submitted(Box<Submitted>),
+    Turn(Box<Turn>),
+    Deleted,
+    Message(Box<Message>),
+    Matched(Matched),
+    Turns(Listed<Turn>),
+    Changes(Vec<Change>),
+    Ended(Vec<Turn>),
+    Outbox(Vec<WebhookRow>),
+}
+
+/// Does it.
+pub(super) fn apply(store: &dyn Store, op: &Op) -> Result<Answer> {
+    Ok(match op.clone() {
+        Op::EnsureWorkspace(op) => Answer::Workspace(store.ensure_workspace(op)?),
+        Op::FindWorkspace(name) => Answer::FoundWorkspace(store.find_workspace(&name)?),
+        Op::EnsureAgent(op) => Answer::Agent(store.ensure_agent(op)?),
+        Op::FindAgent(workspace, name) => Answer::FoundAgent(store.find_agent(workspace, &name)?),
+        Op::CreateSession(op) => Answer::Created(Box::new(store.create_session(*op)?)),
+        Op::Session(at) => Answer::Session(Box::new(store.session(at)?)),
+        Op::SessionByKey(workspace, agent, key) => {
+            Answer::Session(Box::new(store.session_by_key(workspace, agent, &key)?))
+        }
+        Op::Sessions(query) => Answer::Sessions(store.sessions(query)?),
+        Op::Thread(at, thread) => Answer::Thread(store.thread(at, thread)?),
+        Op::Append(op) => Answer::Written(store.append(op)?),
+        Op::Submit(op) => Answer::Submitted(Box::new(store.submit(*op)?)),
+        Op::Emit(op) => Answer::Written(store.emit(op)?),
+        Op::Finish(op) => Answer::Turn(Box::new(store.finish(op)?)),
+        Op::DeleteMessage(op) => {
+            store.delete_message(op)?;
+            Answer::Deleted
+        }
+        Op::Message(at, message) => Answer::Message(Box::new(store.message(at, message)?)),
+        Op::Messages(at, matching) => Answer::Matched(store.messages(at, matching)?),
+        Op::Turn(at, turn) => Answer::Turn(Box::new(store.turn(at, turn)?)),
+        Op::Turns(at, page) => Answer::Turns(store.turns(at, page)?),
+        Op::Changes(at, after, limit) => Answer::Changes(store.changes(at, after, limit)?),
+        Op::EndOrphans(op) => Answer::Ended(store.end_orphans(op)?),
+        Op::Outbox(limit) => Answer::Outbox(store.outbox(limit)?),
+    })
+}

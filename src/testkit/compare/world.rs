@@ -1,0 +1,178 @@
+//! What a random run knows of the stores: from the answers, which both gave.
+
+use uuid::Uuid;
+
+use super::super::rng::Rng;
+use super::op::{Answer, Op};
+use crate::id::{AgentId, MessageId, OwnerId, Stamp, ThreadId, TurnId, WorkspaceId};
+use crate::limit::CALLER_TS_MICROS;
+use crate::record::{Message, SessionRecord};
+use crate::store::{Claim, SessionRef, Submitted};
+use crate::time::Timestamp;
+
+/// The state of a run.
+pub(super) struct World {
+    pub rng: Rng,
+    /// Microseconds on the wall.
+    clock: u64,
+    /// Every workspace that was made.
+    pub workspaces: Vec<WorkspaceId>,
+    pub agents: Vec<(WorkspaceId, AgentId)>,
+    pub sessions: Vec<Known>,
+    /// Operations whose ids can be used again.
+    pub past: Vec<Op>,
+    /// Few enough that callers meet each other's.
+    pub ids: Vec<Uuid>,
+}
+
+/// A session as a caller knows it.
+pub(super) struct Known {
+    pub at: SessionRef,
+    pub agent: AgentId,
+    pub key: String,
+    pub messages: Vec<MessageId>,
+    pub threads: Vec<ThreadId>,
+    pub turns: Vec<TurnId>,
+    pub claims: Vec<Claim>,
+    pub last_ts: u64,
+    pub last_number: u32,
+}
+
+impl Known {
+    fn new(record: &SessionRecord) -> Self {
+        Known {
+            at: SessionRef { workspace: record.workspace_id, session: record.id },
+            agent: record.agent_id,
+            key: record.key.clone(),
+            messages: Vec::new(),
+            threads: Vec::new(),
+            turns: Vec::new(),
+            claims: Vec::new(),
+            last_ts: 0,
+            last_number: 0,
+        }
+    }
+
+    fn message(&mut self, message: &Message) {
+        self.messages.push(message.id);
+        self.last_ts = self.last_ts.max(message.ts.as_micros());
+        self.last_number = self.last_number.max(message.number);
+    }
+
+    fn submitted(&mut self, submitted: &Submitted) {
+        self.message(&submitted.message);
+        self.threads.push(submitted.turn.thread_id);
+        self.turns.push(submitted.turn.id);
+        self.claims.extend(submitted.claim);
+    }
+}
+
+impl World {
+    pub fn new(seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        let ids = (0..12).map(|_| uuid_of(&mut rng)).collect();
+        World {
+            rng,
+            clock: 1_777_573_302_000_000,
+            workspaces: Vec::new(),
+            agents: Vec::new(),
+            sessions: Vec::new(),
+            past: Vec::new(),
+            ids,
+        }
+    }
+
+    pub fn workspaces(&self) -> &[WorkspaceId] {
+        &self.workspaces
+    }
+
+    /// A stamp of the clock's time, which may have moved anywhere since the last one.
+    pub fn stamp(&mut self) -> Stamp {
+        let at = self.now();
+        Stamp::new(at, self.rng.next() >> 2)
+    }
+
+    pub fn now(&mut self) -> Timestamp {
+        let by = self.rng.below(2_000_000);
+        self.clock = match self.rng.below(100) {
+            0..40 => self.clock,
+            40..80 => self.clock.saturating_add(by),
+            80..88 => self.clock.saturating_add(1),
+            88..96 => self.clock.saturating_sub(by),
+            96 => self.clock.saturating_add(by << 20),
+            97 => self.clock.saturating_sub(by << 20),
+            98 => 1_777_573_302_000_000,
+            _ => self.rng.one([0, CALLER_TS_MICROS - 1, CALLER_TS_MICROS, Timestamp::MAX.as_micros()]),
+        };
+        self.clock = self.clock.min(Timestamp::MAX.as_micros());
+        Timestamp::from_micros(self.clock)
+    }
+
+    /// An id that nothing has.
+    pub fn fresh(&mut self) -> Uuid {
+        uuid_of(&mut self.rng)
+    }
+
+    /// An id that others may use, too.
+    pub fn shared_id(&mut self) -> Uuid {
+        let pick = self.rng.index(self.ids.len());
+        self.ids.get(pick).copied().unwrap_or_default()
+    }
+
+    /// One of three processes.
+    pub fn owner(&mut self) -> OwnerId {
+        OwnerId::from_uuid(Uuid::from_u128(self.rng.one([1, 1, 1, 2, 3])))
+    }
+
+    fn known(&mut self, at: SessionRef) -> Option<&mut Known> {
+        self.sessions.iter_mut().find(|known| known.at == at)
+    }
+
+    /// Remembers what both stores answered.
+    pub fn learn(&mut self, op: &Op, answer: &Answer) {
+        match answer {
+            Answer::Workspace(made) if !self.workspaces.contains(&made.id) => self.workspaces.push(made.id),
+            Answer::Agent(made) if !self.agents.contains(&(made.workspace_id, made.id)) => {
+                self.agents.push((made.workspace_id, made.id));
+            }
+            Answer::Created(created) if !created.replayed => {
+                let mut known = Known::new(&created.session);
+                created.first.iter().for_each(|first| known.submitted(first));
+                self.sessions.push(known);
+            }
+            Answer::Submitted(submitted) => {
+                let at = at_of(op);
+                if let Some(known) = at.and_then(|at| self.known(at)) {
+                    known.submitted(submitted);
+                }
+            }
+            Answer::Written(messages) => {
+                let at = at_of(op);
+                if let Some(known) = at.and_then(|at| self.known(at)) {
+                    messages.iter().for_each(|message| known.message(message));
+                }
+            }
+            Answer::Turn(turn) => {
+                let at = at_of(op);
+                if let Some(known) = at.and_then(|at| self.known(at)) {
+                    known.messages.extend(turn.final_message);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn at_of(op: &Op) -> Option<SessionRef> {
+    match op {
+        Op::Append(op) => Some(op.at),
+        Op::Submit(op) => Some(op.at),
+        Op::Emit(op) => Some(op.at),
+        Op::Finish(op) => Some(op.at),
+        _ => None,
+    }
+}
+
+fn uuid_of(rng: &mut Rng) -> Uuid {
+    Uuid::from_u64_pair(rng.next() | 1, rng.next())
+}

@@ -1,0 +1,121 @@
+//! The specification of [`Store`] in code: one check a claim, each on a fresh store.
+
+mod append;
+mod changes;
+mod create;
+mod cursor;
+mod delete;
+mod ends;
+mod fence;
+mod inputs;
+mod interrupt;
+mod listing;
+mod names;
+mod orphans;
+mod outbox;
+mod races;
+mod repeat;
+mod scene;
+mod sessions;
+mod submit;
+mod times;
+mod tools;
+mod walls;
+mod whole;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::error::ErrorKind;
+use crate::store::Store;
+use crate::sync::{Arc, Mutex};
+
+/// A check of one claim on stores that the factory makes, new and empty each time. It panics
+/// where the claim does not hold.
+pub type Check = fn(&dyn Fn() -> Arc<dyn Store>);
+
+/// Puts the named functions of a module into its `CLAIMS`.
+macro_rules! subject {
+    ($($name:ident),* $(,)?) => {
+        /// The claims of this module.
+        pub(super) const CLAIMS: &[(&str, super::Check)] = &[$((stringify!($name), $name)),*];
+    };
+}
+use subject;
+
+const SUBJECTS: [(&str, &[(&str, Check)]); 20] = [
+    ("names", names::CLAIMS),
+    ("walls", walls::CLAIMS),
+    ("create", create::CLAIMS),
+    ("sessions", sessions::CLAIMS),
+    ("append", append::CLAIMS),
+    ("submit", submit::CLAIMS),
+    ("interrupt", interrupt::CLAIMS),
+    ("repeat", repeat::CLAIMS),
+    ("fence", fence::CLAIMS),
+    ("ends", ends::CLAIMS),
+    ("tools", tools::CLAIMS),
+    ("times", times::CLAIMS),
+    ("listing", listing::CLAIMS),
+    ("cursor", cursor::CLAIMS),
+    ("changes", changes::CLAIMS),
+    ("delete", delete::CLAIMS),
+    ("orphans", orphans::CLAIMS),
+    ("outbox", outbox::CLAIMS),
+    ("races", races::CLAIMS),
+    ("whole", whole::CLAIMS),
+];
+
+/// Every claim: its subject, its name and its check, to be run one by one.
+///
+/// [`conformance`] runs them all.
+pub fn claims() -> impl Iterator<Item = (&'static str, &'static str, Check)> {
+    SUBJECTS.into_iter().flat_map(|(subject, claims)| claims.iter().map(move |&(name, check)| (subject, name, check)))
+}
+
+/// Puts a store to every [claim](claims). `factory` makes a new and empty store at each call.
+///
+/// After each claim the stores that it used must [`verify`](Store::verify) without a breach.
+///
+/// # Panics
+///
+/// When a claim does not hold. All of them are tried first; the message names each that failed, and how.
+///
+/// ```no_run
+/// # fn my_store() -> std::sync::Arc<dyn parlor::store::Store> { unimplemented!() }
+/// parlor::testkit::conformance(|| my_store());
+/// ```
+pub fn conformance(factory: impl Fn() -> Arc<dyn Store>) {
+    let failures: Vec<String> = claims()
+        .filter_map(|(subject, name, check)| {
+            let failure = failure_of(check, &factory)?;
+            Some(format!("{subject}::{name}: {failure}"))
+        })
+        .collect();
+    let all = claims().count();
+    assert!(failures.is_empty(), "{} of {all} claims do not hold:\n{}", failures.len(), failures.join("\n"));
+}
+
+/// What a check panicked with, or a breach it left behind.
+fn failure_of(check: Check, factory: &dyn Fn() -> Arc<dyn Store>) -> Option<String> {
+    let made = Mutex::new(Vec::new());
+    let remembering = || {
+        let store = factory();
+        made.lock().push(Arc::clone(&store));
+        store
+    };
+    // Nothing of a store that panicked is used again.
+    catch_unwind(AssertUnwindSafe(|| {
+        check(&remembering);
+        for store in made.lock().iter() {
+            match store.verify() {
+                Ok(breaches) => assert!(breaches.is_empty(), "verify afterwards: {breaches:?}"),
+                Err(error) => assert_eq!(error.kind(), ErrorKind::Closed, "verify afterwards: {error}"),
+            }
+        }
+    }))
+    .err()
+    .map(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without a text").to_owned()
+    })
+}

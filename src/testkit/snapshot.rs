@@ -1,0 +1,129 @@
+//! All that can be read from a store, as one value: what a refused operation must not change,
+//! and what two stores must agree on.
+
+use std::fmt::Debug;
+
+use crate::error::Result;
+use crate::id::WorkspaceId;
+use crate::page::{Direction, Matching, PageAt, Roles, Types};
+use crate::record::{Change, Message, SessionRecord, ThreadRecord, Ts, Turn, WebhookRow};
+use crate::store::{Listed, SessionRef, SessionsQuery, Store};
+
+/// Everything below some workspaces, and the outbox.
+#[derive(Debug, PartialEq)]
+pub(super) struct Snapshot {
+    sessions: Vec<SessionSnapshot>,
+    outbox: Vec<WebhookRow>,
+}
+
+/// Everything of one session.
+#[derive(Debug, PartialEq)]
+pub(super) struct SessionSnapshot {
+    pub(super) record: SessionRecord,
+    pub(super) messages: Vec<Message>,
+    pub(super) changes: Vec<Change>,
+    pub(super) turns: Vec<Turn>,
+    pub(super) threads: Vec<ThreadRecord>,
+}
+
+impl Snapshot {
+    pub(super) fn of(store: &dyn Store, workspaces: &[WorkspaceId]) -> Result<Self> {
+        let mut sessions = Vec::new();
+        for &workspace in workspaces {
+            for record in all_sessions(store, workspace)? {
+                let at = SessionRef { workspace, session: record.id };
+                sessions.push(SessionSnapshot::of(store, at)?);
+            }
+        }
+        Ok(Snapshot { sessions, outbox: store.outbox(OUTBOX)? })
+    }
+}
+
+impl SessionSnapshot {
+    pub(super) fn of(store: &dyn Store, at: SessionRef) -> Result<Self> {
+        let turns = all_turns(store, at)?;
+        let threads = turns.iter().map(|turn| store.thread(at, turn.thread_id)).collect::<Result<_>>()?;
+        Ok(SessionSnapshot {
+            record: store.session(at)?,
+            messages: all_messages(store, at)?,
+            changes: all_changes(store, at)?,
+            turns,
+            threads,
+        })
+    }
+}
+
+/// More rows than any test leaves behind.
+const OUTBOX: u32 = 10_000;
+
+/// Every message, oldest first.
+pub(super) const EVERY: Matching = Matching {
+    thread: None,
+    types: Types::ALL,
+    roles: Roles::ALL,
+    gts: Ts::ZERO,
+    past: None,
+    direction: Direction::Asc,
+    offset: 0,
+    limit: 1000,
+};
+
+pub(super) fn all_messages(store: &dyn Store, at: SessionRef) -> Result<Vec<Message>> {
+    let mut all: Vec<Message> = Vec::new();
+    loop {
+        let past = all.last().map(|message| message.number);
+        let found = store.messages(at, Matching { past, ..EVERY })?;
+        let Some(first) = found.items.first() else { return Ok(all) };
+        assert!(Some(first.number) > past, "messages past {past:?} begin with number {}", first.number);
+        all.extend(found.items);
+    }
+}
+
+pub(super) fn all_changes(store: &dyn Store, at: SessionRef) -> Result<Vec<Change>> {
+    let mut all: Vec<Change> = Vec::new();
+    loop {
+        let after = all.last().map_or(0, |change| change.number);
+        let found = store.changes(at, after, 1000)?;
+        let Some(first) = found.first() else { return Ok(all) };
+        assert!(first.number > after, "changes after {after} begin with number {}", first.number);
+        all.extend(found);
+    }
+}
+
+/// Newest first.
+pub(super) fn all_turns(store: &dyn Store, at: SessionRef) -> Result<Vec<Turn>> {
+    every_page(|page| store.turns(at, page))
+}
+
+/// Newest activity first.
+pub(super) fn all_sessions(store: &dyn Store, workspace: WorkspaceId) -> Result<Vec<SessionRecord>> {
+    every_page(|page| store.sessions(SessionsQuery { workspace, agent: None, page }))
+}
+
+fn every_page<T>(read: impl Fn(PageAt) -> Result<Listed<T>>) -> Result<Vec<T>> {
+    let mut all = Vec::new();
+    for page in 1.. {
+        let found = read(PageAt { page, limit: 100 })?;
+        let end = found.items.is_empty();
+        all.extend(found.items);
+        if end || all.len() as u64 >= found.total {
+            break;
+        }
+    }
+    Ok(all)
+}
+
+/// Where two values first differ, in the lines of their long form; `None` when they are equal.
+pub(super) fn difference<T: PartialEq + Debug>(left: &T, right: &T) -> Option<String> {
+    if left == right {
+        return None;
+    }
+    let (left, right) = (format!("{left:#?}"), format!("{right:#?}"));
+    let (left, right): (Vec<_>, Vec<_>) = (left.lines().collect(), right.lines().collect());
+    let same = left.iter().zip(&right).take_while(|(left, right)| left == right).count();
+    let shown = |lines: &[&str]| {
+        let (from, to) = (same.saturating_sub(12), lines.len().min(same + 6));
+        lines.get(from..to).unwrap_or_default().join("\n")
+    };
+    Some(format!("line {same}:\n--- one\n{}\n--- other\n{}", shown(&left), shown(&right)))
+}
