@@ -192,6 +192,8 @@ mod shared;
 pub mod store;
 mod sync;
 #[cfg(feature = "testkit")]
+#[allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 pub mod testkit;
 pub mod time;
 mod wait;

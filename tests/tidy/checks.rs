@@ -54,6 +54,19 @@ pub fn clocks_come_through_time(sources: &[Source]) -> Vec<String> {
     named(sources, &["std::time", "core::time"], |path| path == "src/time.rs")
 }
 
+pub fn panics_are_caught_at_two_doors(sources: &[Source]) -> Vec<String> {
+    let mut breaches = Vec::new();
+    let doors = ["src/executor/run.rs", "src/redb/fault.rs"];
+    for source in sources.iter().filter(|source| source.is_library() && !source.path.starts_with("src/testkit/")) {
+        let catches = |path: &&Named| path.segments.last().is_some_and(|last| last == "catch_unwind");
+        if !doors.contains(&&*source.path) {
+            breaches
+                .extend(source.paths().iter().filter(catches).map(|path| breach(source, path.line, "catches panics")));
+        }
+    }
+    breaches
+}
+
 /// Which room a file of the library stands in; the root of the crate stands in none.
 fn room(path: &str) -> Option<&str> {
     let inner = path.strip_prefix("src/")?;
