@@ -12,7 +12,7 @@ use self::world::World;
 use super::snapshot::{Snapshot, difference};
 use crate::error::Result;
 use crate::store::Store;
-use crate::sync::Arc;
+use crate::sync::{Arc, panicking};
 
 /// A store under comparison.
 pub trait Subject {
@@ -116,7 +116,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if panicking() {
             // The panic may be the store's own, which does not know where it is.
             eprintln!("compare stopped at seed {}, step {}: {}", self.seed, self.step, self.op);
         }
