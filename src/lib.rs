@@ -169,6 +169,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used))]
+#![cfg_attr(not(test), warn(clippy::fn_params_excessive_bools))]
 
 /// The first screen, compiled.
 #[cfg(doctest)]

@@ -197,7 +197,7 @@ fn conversation(number: usize) -> Vec<Value> {
             say("assistant", "tool_call", Value::Null, &calls, None);
         }
         // Every fifth conversation never hears from its last call.
-        let heard = calls.len().saturating_sub(usize::from(number % 5 == 0));
+        let heard = calls.len().saturating_sub(usize::from(number.is_multiple_of(5)));
         for call in calls.iter().take(heard) {
             say("tool", "tool_call", json!(format!("result {call}")), &[], Some(*call));
         }
