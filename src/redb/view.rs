@@ -43,6 +43,12 @@ impl<T> View<T> {
         Ok(View { tables: [open(a)?, open(b)?, open(c)?, open(d)?, open(e)?, open(f)?, open(g)?] })
     }
 
+    #[expect(clippy::indexing_slicing, reason = "there are as many tables as `Table` has values")]
+    fn table(&self, table: Table) -> &T {
+        &self.tables[table.index()]
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "there are as many tables as `Table` has values")]
     pub(super) fn table_mut(&mut self, table: Table) -> &mut T {
         &mut self.tables[table.index()]
     }
@@ -50,7 +56,7 @@ impl<T> View<T> {
 
 impl<T: ReadableTable<&'static [u8], &'static [u8]>> Read for View<T> {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Guard<'_>>> {
-        self.tables[table.index()].get(key).map_err(fault::storage)
+        self.table(table).get(key).map_err(fault::storage)
     }
 
     fn scan(
@@ -60,7 +66,7 @@ impl<T: ReadableTable<&'static [u8], &'static [u8]>> Read for View<T> {
         direction: Direction,
         each: &mut Each<'_>,
     ) -> Result<()> {
-        let mut rows = self.tables[table.index()].range::<&[u8]>(between).map_err(fault::storage)?;
+        let mut rows = self.table(table).range::<&[u8]>(between).map_err(fault::storage)?;
         loop {
             let next = match direction {
                 Direction::Asc => rows.next(),

@@ -1,4 +1,4 @@
-//! What holds a [`Store`](crate::store::Store) to its contract, and the clock that a test drives.
+//! What holds a [`Store`] to its contract, and the clock that a test drives.
 //!
 //! * [`ManualClock`]: a [`Clock`](crate::Clock) that stands until it is told to go.
 //! * [`conformance`]: every promise of [`store`](crate::store) as a claim that a store of your
