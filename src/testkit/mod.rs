@@ -9,6 +9,7 @@
 //! All of it reports by panicking, as tests do: the message names the claim, or the seed and the
 //! step, and what was seen instead.
 
+mod caught;
 mod clock;
 mod compare;
 mod conformance;
