@@ -43,23 +43,17 @@ impl<'v> Merged<'v> {
         let mut runs = Vec::with_capacity(self.lists.len());
         let mut skip = from;
         for list in &mut self.lists {
-            let rank = list.rank(start)?;
-            skip -= rank.min(skip);
+            skip = skip.saturating_sub(list.rank(start)?);
             runs.push(Run::start(list, start)?);
         }
         while found.len() < count {
-            let Some(next) =
-                (0..runs.len()).filter(|run| runs[*run].head().is_some()).min_by_key(|run| runs[*run].head())
-            else {
-                break;
-            };
-            let run = &mut runs[next];
-            if skip > 0 {
-                skip -= 1;
-            } else {
-                found.extend(run.head());
+            let heads = runs.iter_mut().filter_map(|run| Some((run.head()?, run)));
+            let Some((head, run)) = heads.min_by_key(|(head, _)| *head) else { break };
+            match skip {
+                0 => found.push(head),
+                _ => skip -= 1,
             }
-            run.advance(&mut self.lists[next])?;
+            run.advance()?;
         }
         Ok(found)
     }
@@ -83,20 +77,21 @@ impl<'v> Merged<'v> {
 }
 
 /// A walk through one list.
-struct Run {
+struct Run<'l, 'v> {
+    list: &'l mut List<'v>,
     block: usize,
     positions: Vec<u32>,
     at: usize,
 }
 
-impl Run {
+impl<'l, 'v> Run<'l, 'v> {
     /// Stands at the first position at or above a number.
-    fn start(list: &mut List<'_>, number: u32) -> Result<Self> {
+    fn start(list: &'l mut List<'v>, number: u32) -> Result<Self> {
         let block = list.block_of(number);
         let positions = list.block(block)?.to_vec();
         let at = positions.partition_point(|position| *position < number);
-        let mut run = Run { block, positions, at };
-        run.settle(list)?;
+        let mut run = Run { list, block, positions, at };
+        run.settle()?;
         Ok(run)
     }
 
@@ -104,16 +99,16 @@ impl Run {
         self.positions.get(self.at).copied()
     }
 
-    fn advance(&mut self, list: &mut List<'_>) -> Result<()> {
+    fn advance(&mut self) -> Result<()> {
         self.at += 1;
-        self.settle(list)
+        self.settle()
     }
 
     /// Goes on to the next block that has positions.
-    fn settle(&mut self, list: &mut List<'_>) -> Result<()> {
-        while self.at >= self.positions.len() && self.block + 1 < list.blocks() {
+    fn settle(&mut self) -> Result<()> {
+        while self.at >= self.positions.len() && self.block + 1 < self.list.blocks() {
             self.block += 1;
-            self.positions = list.block(self.block)?.to_vec();
+            self.positions = self.list.block(self.block)?.to_vec();
             self.at = 0;
         }
         Ok(())
