@@ -192,6 +192,33 @@ fn a_turn_that_is_over_when_its_caller_comes_back_never_runs() {
 }
 
 #[test]
+fn a_turn_that_is_interrupted_when_its_worker_has_it_never_runs() {
+    on_every_store(|store| {
+        let faulty = Arc::new(Faulty::new(store));
+        let store: Arc<dyn Store> = faulty.clone();
+        let (ran, runs) = unbounded();
+        let engine = open(&store, |builder| {
+            builder.agent_fn("worker", move |turn| {
+                ran.send(turn.input().text())?;
+                Ok(())
+            })
+        });
+        let session = session(&engine, "worker");
+        let (gate, keeper) = gate();
+        // The worker looks whether the turn is over, and does not come to its agent yet.
+        faulty.hold_turn(gate);
+        let first = session.send("first").unwrap();
+        keeper.arrival();
+        let second = session.follow_up("second").unwrap();
+        keeper.open();
+        second.wait().unwrap();
+        assert_eq!(first.wait().unwrap().turn.started_at, None);
+        assert_eq!(runs.try_iter().collect::<Vec<_>>(), ["second"]);
+        engine.close().unwrap();
+    });
+}
+
+#[test]
 fn a_close_waits_for_the_turns_that_are_being_accepted() {
     on_every_store(|store| {
         let faulty = Arc::new(Faulty::new(store));

@@ -24,7 +24,8 @@ pub struct Faulty {
 struct Spoiled {
     finish: Option<ErrorKind>,
     panic: bool,
-    hold: Option<Gate>,
+    hold_submit: Option<Gate>,
+    hold_turn: Option<Gate>,
     messages: Vec<u32>,
 }
 
@@ -50,7 +51,12 @@ impl Faulty {
     /// The answer to the next submit is held at this gate: the store has accepted the turn, and
     /// its caller does not know yet.
     pub fn hold_answer(&self, gate: Gate) {
-        self.spoiled().hold = Some(gate);
+        self.spoiled().hold_submit = Some(gate);
+    }
+
+    /// The next one who reads a turn gets its answer at this gate.
+    pub fn hold_turn(&self, gate: Gate) {
+        self.spoiled().hold_turn = Some(gate);
     }
 
     /// From now on turns can be ended again.
@@ -129,7 +135,7 @@ impl Store for Faulty {
     }
 
     fn submit(&self, op: Submit) -> Result<Submitted> {
-        let hold = self.spoiled().hold.take();
+        let hold = self.spoiled().hold_submit.take();
         let submitted = self.inner.submit(op);
         if let Some(gate) = hold {
             gate.pass("submitted");
@@ -150,7 +156,12 @@ impl Store for Faulty {
     }
 
     fn turn(&self, at: SessionRef, turn: TurnId) -> Result<Turn> {
-        self.inner.turn(at, turn)
+        let hold = self.spoiled().hold_turn.take();
+        let read = self.inner.turn(at, turn);
+        if let Some(gate) = hold {
+            gate.pass("read");
+        }
+        read
     }
 
     fn turns(&self, at: SessionRef, page: PageAt) -> Result<Listed<Turn>> {
