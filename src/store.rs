@@ -3,7 +3,7 @@
 //! An operation is atomic with its conditions inside: what the domain promises (one running
 //! turn per session, the fence, idempotent ids, *conflict*) is decided where the data is. A
 //! store needs neither clock nor randomness, both come with the operation's [`Stamp`].
-//! [`testkit::conformance`](crate::testkit) is the specification of this trait in code.
+//! `testkit::conformance` (feature `testkit`) is the specification of this trait in code.
 //!
 //! # What every store promises
 //!

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use parlor::store::Store;
-use parlor::testkit::{ModelStore, Subject, claims, compare_with, conformance, redb_store};
+use parlor::testkit::{ModelStore, Subject, claims, compare_with, conformance, redb_store_in_blocks};
 
 /// Steps of one random run.
 const STEPS: u32 = 100;
@@ -34,19 +34,30 @@ macro_rules! stores {
 stores! {
     model: model, model;
     redb: || Redb::new().store, Redb::new;
+    redb_in_blocks_of_one: || Redb::in_blocks_of(1).store, || Redb::in_blocks_of(1);
+    redb_in_blocks_of_three: || Redb::in_blocks_of(3).store, || Redb::in_blocks_of(3);
 }
 
 /// The default store in a directory that goes away with it.
 struct Redb {
     store: Arc<dyn Store>,
     dir: tempfile::TempDir,
+    /// Entries in a block of positions: few, so that few messages fill many blocks.
+    block: u32,
 }
 
 impl Redb {
     fn new() -> Self {
+        Redb::in_blocks_of(u32::MAX)
+    }
+
+    fn in_blocks_of(block: u32) -> Self {
         let dir = directory();
-        let store = redb_store(dir.path().join("a.parlor")).expect("the store opens");
-        Redb { store, dir }
+        Redb { store: Redb::open(&dir, block), dir, block }
+    }
+
+    fn open(dir: &tempfile::TempDir, block: u32) -> Arc<dyn Store> {
+        redb_store_in_blocks(dir.path().join("a.parlor"), block).expect("the store opens")
     }
 }
 
@@ -57,7 +68,7 @@ impl Subject for Redb {
 
     fn reopen(&mut self) {
         self.store.close().expect("the store closes");
-        self.store = redb_store(self.dir.path().join("a.parlor")).expect("the store opens again");
+        self.store = Redb::open(&self.dir, self.block);
     }
 }
 

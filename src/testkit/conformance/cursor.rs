@@ -19,7 +19,7 @@ super::subject! {
 /// Follows the link from page to page.
 struct Reader {
     link: Link,
-    /// The greatest number that was there when it began.
+    /// It is to see what comes after this number: newest first, what was not there when it began.
     began: u32,
     seen: Vec<Message>,
 }
@@ -28,10 +28,10 @@ impl Reader {
     /// Reads a first page, of which only its link is used.
     fn begin(scene: &Scene, at: SessionRef, query: MessageQuery) -> Self {
         let link = Link { form: Form::Session(at.session), query };
-        let began = scene.record(at).last_message;
-        let mut reader = Reader { link, began, seen: Vec::new() };
+        let mut reader = Reader { link, began: 0, seen: Vec::new() };
         reader.read(scene, at);
         if query.direction_or_default() == Direction::Desc {
+            reader.began = scene.record(at).last_message;
             reader.seen.clear();
         }
         reader
@@ -47,18 +47,17 @@ impl Reader {
         full
     }
 
-    /// Reads to the end and checks what was seen against all that is there now.
+    /// Reads to the end and checks what was seen against all that is there now and that it was to see.
     #[track_caller]
-    fn assert_complete(mut self, scene: &Scene, at: SessionRef, oldest_first: bool) {
+    fn assert_complete(mut self, scene: &Scene, at: SessionRef) {
         while self.read(scene, at) {}
         let numbers: Vec<_> = self.seen.iter().map(|message| message.number).collect();
         assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]), "each once, in order of commit: {numbers:?}");
         let query = self.link.query;
-        let began = if oldest_first { 0 } else { self.began };
         let missed: Vec<_> = scene
             .messages(at)
             .into_iter()
-            .filter(|message| message.number > began && matches(&query, message))
+            .filter(|message| message.number > self.began && matches(&query, message))
             .filter(|message| !numbers.contains(&message.number))
             .collect();
         assert_eq!(missed, [], "none is missed by {query:?}");
@@ -121,7 +120,7 @@ fn walk(factory: Factory<'_>, seed: u64, limit: u32) {
     let scene = Scene::new(factory);
     let at = scene.session();
     let mut rng = Rng::new(seed);
-    let mut readers: Vec<(Reader, bool)> = Vec::new();
+    let mut readers: Vec<Reader> = Vec::new();
     for round in 0..40 {
         write_something(&scene, at, &mut rng);
         if round % 5 == 0 {
@@ -130,16 +129,16 @@ fn walk(factory: Factory<'_>, seed: u64, limit: u32) {
                 rng.one([Types::ALL, Types::only(MessageType::Message), Types::only(MessageType::FinalMessage)]);
             let roles = rng.one([Roles::ALL, Roles::only(Role::Assistant), Roles::only(Role::User).with(Role::Tool)]);
             let query = MessageQuery::default().types(types).roles(roles).limit(limit).direction(direction);
-            readers.push((Reader::begin(&scene, at, query), direction == Direction::Asc));
+            readers.push(Reader::begin(&scene, at, query));
         }
-        for (reader, _) in &mut readers {
+        for reader in &mut readers {
             if rng.percent(40) {
                 reader.read(&scene, at);
             }
         }
     }
-    for (reader, oldest_first) in readers {
-        reader.assert_complete(&scene, at, oldest_first);
+    for reader in readers {
+        reader.assert_complete(&scene, at);
     }
 }
 
@@ -166,7 +165,7 @@ fn a_reader_of_a_thread_sees_every_later_message_of_it_once(factory: Factory<'_>
             reader.read(&scene, at);
         }
     }
-    reader.assert_complete(&scene, at, false);
+    reader.assert_complete(&scene, at);
 }
 
 fn a_reader_of_an_empty_session_begins_at_its_first_message(factory: Factory<'_>) {
