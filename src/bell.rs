@@ -93,10 +93,10 @@ impl Drop for Registration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sync::{AtomicUsize, Ordering, Wake};
+    use crate::sync::{AtomicU64, Ordering, Wake};
 
     #[derive(Default)]
-    struct Count(AtomicUsize);
+    struct Count(AtomicU64);
 
     impl Wake for Count {
         fn wake(self: Arc<Self>) {

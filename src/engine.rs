@@ -10,7 +10,7 @@ use crate::executor::Executor;
 use crate::limit;
 use crate::record::check_name;
 use crate::record::{Turn, WebhookRow};
-use crate::redb::{Options, RedbStore, Trust};
+use crate::redb::{BLOCK, Options, RedbStore, Trust};
 use crate::scope::{Core, Workspace};
 use crate::shared::{Phase, Shared};
 use crate::store::{EndOrphans, EnsureWorkspace, Store};
@@ -186,7 +186,7 @@ impl Engine {
             agents: Vec::new(),
             workers: limit::WORKERS_DEFAULT,
             grace: GRACE,
-            file: Options { cache_bytes: limit::CACHE_BYTES_DEFAULT, trust: Trust::Clean },
+            file: Options { cache_bytes: limit::CACHE_BYTES_DEFAULT, trust: Trust::Clean, block: BLOCK },
             clock: Arc::new(SystemClock::new()),
         }
     }

@@ -12,15 +12,15 @@ use crate::sync::{Arc, AtomicU8, Mutex, Ordering};
 use crate::time::Clock;
 
 /// How far an engine is from its end. It only moves on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Phase {
     /// It takes work.
-    Open,
+    Open = 0,
     /// It takes none, and ends the turns it runs.
-    Closing,
+    Closing = 1,
     /// It ends no more turns: who still waits is answered *closed*.
-    Closed,
+    Closed = 2,
 }
 
 /// What a waiter is to know of a turn and cannot read from the store.
@@ -51,7 +51,7 @@ impl Shared {
 
     /// The store, while the engine takes work.
     pub(crate) fn open(&self) -> Result<&dyn Store> {
-        if self.reached(Phase::Closing) { Err(Error::closed()) } else { Ok(self.store()) }
+        if self.phase() == Phase::Open { Ok(self.store()) } else { Err(Error::closed()) }
     }
 
     /// The store, whatever the phase: for those who end what was begun.
@@ -74,9 +74,13 @@ impl Shared {
         Runner { owner: self.owner, lease: None }
     }
 
-    /// Whether the engine has come to this phase.
-    pub(crate) fn reached(&self, phase: Phase) -> bool {
-        self.phase.load(Ordering::SeqCst) >= phase as u8
+    /// How far the engine is from its end.
+    pub(crate) fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::SeqCst) {
+            0 => Phase::Open,
+            1 => Phase::Closing,
+            _ => Phase::Closed,
+        }
     }
 
     /// Goes on to this phase; nothing happens where it was reached before.

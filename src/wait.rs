@@ -50,7 +50,7 @@ pub struct TurnHandle {
 /// How far a turn has come.
 enum Progress {
     Running(Turn),
-    Ended(TurnReport),
+    Ended(Box<TurnReport>),
 }
 
 impl TurnHandle {
@@ -115,7 +115,7 @@ impl TurnHandle {
         let mut own = self.clone();
         loop {
             let turn = match own.progress(&waker)? {
-                Progress::Ended(report) => return Ok(report),
+                Progress::Ended(report) => return Ok(*report),
                 Progress::Running(turn) => turn,
             };
             let Some(deadline) = deadline else {
@@ -133,30 +133,30 @@ impl TurnHandle {
     /// Registers the waker, then reads how far the turn has come.
     fn progress(&mut self, waker: &Waker) -> Result<Progress> {
         self.waiting = Some(self.shared.bell.register(self.at.session, Event::Ended, waker.clone()));
-        // The phase comes before the turn: an engine that had closed by then writes no end after it.
-        let closed = self.shared.reached(Phase::Closed);
-        let progress = self.read(closed);
+        // The phase is read before the turn: an engine that was closed by then writes no end after it.
+        let phase = self.shared.phase();
+        let progress = self.read(phase);
         if !matches!(progress, Ok(Progress::Running(_))) {
             self.waiting = None;
         }
         progress
     }
 
-    fn read(&self, closed: bool) -> Result<Progress> {
+    fn read(&self, phase: Phase) -> Result<Progress> {
         let turn = match self.shared.store().turn(self.at, self.turn) {
             Err(error) if error.kind() == ErrorKind::Closed => {
                 let (turn, reply) = self.shared.verdict(self.turn).unwrap_or(Err(error))?;
-                return Ok(Progress::Ended(TurnReport { turn, reply }));
+                return Ok(Progress::Ended(Box::new(TurnReport { turn, reply })));
             }
             answer => answer?,
         };
         if turn.state.is_terminal() {
             let reply = self.shared.reply_of(self.at, &turn)?;
-            return Ok(Progress::Ended(TurnReport { turn, reply }));
+            return Ok(Progress::Ended(Box::new(TurnReport { turn, reply })));
         }
         match self.shared.verdict(self.turn) {
             Some(Err(lost)) => Err(lost),
-            _ if closed => Err(Error::closed()),
+            _ if phase == Phase::Closed => Err(Error::closed()),
             _ => Ok(Progress::Running(turn)),
         }
     }
@@ -169,7 +169,7 @@ impl Future for TurnHandle {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.get_mut().progress(cx.waker()) {
             Ok(Progress::Running(_)) => Poll::Pending,
-            Ok(Progress::Ended(report)) => Poll::Ready(Ok(report)),
+            Ok(Progress::Ended(report)) => Poll::Ready(Ok(*report)),
             Err(error) => Poll::Ready(Err(error)),
         }
     }

@@ -23,9 +23,10 @@ const KILLS: [usize; 2] = [30, 100];
 
 #[test]
 fn killed_at_any_moment_it_has_all_it_acknowledged_and_goes_on() {
-    let long = env::var_os("PARLOR_LONG").is_some_and(|value| value == "1");
     let dir = tempfile::tempdir().unwrap();
-    let recorded = recorded_files(dir.path(), long);
+    let long = env::var_os("PARLOR_LONG").is_some_and(|value| value == "1");
+    let recorded = if long { recorded_files() } else { None };
+    let recorded = recorded.unwrap_or_else(|| vec![made_file(dir.path())]);
     let messages: usize = recorded.iter().map(|file| fs::read_to_string(file).unwrap().lines().count()).sum();
     let wanted = KILLS[usize::from(long)];
     // About ten kills for one file, so that files are also begun, ended and opened as they were left.
@@ -36,8 +37,8 @@ fn killed_at_any_moment_it_has_all_it_acknowledged_and_goes_on() {
         let file = dir.path().join(format!("{round}.parlor"));
         let mut acked = Vec::new();
         loop {
-            let after = if kills < wanted { random.below(most) } else { usize::MAX };
-            let ended = run(&file, &recorded, after, &mut acked);
+            let moment = if kills < wanted { moment(&mut random, most) } else { Moment::Never };
+            let ended = run(&file, &recorded, moment, &mut acked);
             // Half of the files are opened by the next run first, which then has to recover them.
             if ended == Ended::Whole || random.below(2) == 0 {
                 check(&file, &acked);
@@ -54,14 +55,33 @@ fn killed_at_any_moment_it_has_all_it_acknowledged_and_goes_on() {
     }
 }
 
+/// When a process is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Moment {
+    /// After it has printed so many lines. The first one is printed before the file is opened.
+    Lines(usize),
+    /// When it has played everything, and closes the file.
+    Played,
+    Never,
+}
+
+/// Now and then while the file is made or recovered, or closed; most times in the midst of it.
+fn moment(random: &mut Random, most: usize) -> Moment {
+    match random.below(8) {
+        0 => Moment::Played,
+        1 | 2 => Moment::Lines(random.below(4)),
+        _ => Moment::Lines(random.below(most)),
+    }
+}
+
 #[derive(Debug, PartialEq, Eq)]
 enum Ended {
     Killed,
     Whole,
 }
 
-/// Runs the replay until it has printed so many lines, and kills it; adds what it acknowledged.
-fn run(file: &Path, recorded: &[PathBuf], after: usize, acked: &mut Vec<(SessionId, MessageId)>) -> Ended {
+/// Runs the replay up to a moment, and kills it; adds what it acknowledged.
+fn run(file: &Path, recorded: &[PathBuf], moment: Moment, acked: &mut Vec<(SessionId, MessageId)>) -> Ended {
     let mut child = Command::new(replay())
         .args(["--acks", "-", "--workers", "8", "--file"])
         .arg(file)
@@ -72,7 +92,7 @@ fn run(file: &Path, recorded: &[PathBuf], after: usize, acked: &mut Vec<(Session
     let mut out = BufReader::new(child.stdout.take().unwrap());
     let mut last = String::new();
     for number in 0.. {
-        if number == after {
+        if moment == Moment::Lines(number) || moment == Moment::Played && last.starts_with("played ") {
             child.kill().unwrap();
         }
         let mut line = String::new();
@@ -162,17 +182,18 @@ fn replay() -> PathBuf {
     replay
 }
 
-/// The recorded conversations beside the project in a long run, where they are; else made ones.
-fn recorded_files(dir: &Path, long: bool) -> Vec<PathBuf> {
+/// The recorded conversations beside the project, where they are.
+fn recorded_files() -> Option<Vec<PathBuf>> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    let real = ["tau_airline.jsonl", "crosswoz_val.jsonl"].map(|name| beside.join(name));
-    if long && real.iter().all(|file| file.exists()) {
-        return real.to_vec();
-    }
+    let files = ["tau_airline.jsonl", "crosswoz_val.jsonl"].map(|name| beside.join(name));
+    files.iter().all(|file| file.exists()).then(|| files.to_vec())
+}
+
+fn made_file(dir: &Path) -> PathBuf {
     let file = dir.join("made.jsonl");
     let lines: Vec<_> = (0..40).flat_map(conversation).map(|line| format!("{line}\n")).collect();
     fs::write(&file, lines.concat()).unwrap();
-    vec![file]
+    file
 }
 
 /// A conversation with what can be cut in two: a prompt, plain answers, calls one by one and in

@@ -23,6 +23,8 @@ pub(crate) struct Options {
     pub(crate) cache_bytes: usize,
     /// How far the file is trusted.
     pub(crate) trust: Trust,
+    /// Entries in a block of positions: [`BLOCK`](super::BLOCK), and less where a test wants many blocks.
+    pub(crate) block: u32,
 }
 
 /// How far a file is trusted when it is opened.

@@ -12,6 +12,7 @@ mod feed;
 mod file;
 mod message;
 mod place;
+mod positions;
 mod scope;
 mod session;
 mod tables;
@@ -23,6 +24,7 @@ mod write_set;
 mod writer;
 
 pub(crate) use file::{Options, Trust};
+pub(crate) use positions::BLOCK;
 
 use std::path::Path;
 
@@ -54,7 +56,7 @@ pub(crate) struct RedbStore {
 impl RedbStore {
     /// Opens the file, and makes it when it is missing.
     pub(crate) fn open(path: &Path, options: Options) -> Result<Self> {
-        let shared = Arc::new(Shared::new(file::open(path, options)?)?);
+        let shared = Arc::new(Shared::new(file::open(path, options)?, options.block)?);
         let (jobs, queue) = bounded(WRITER_QUEUE);
         let writers = shared.clone();
         ThreadBuilder::new()

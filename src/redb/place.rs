@@ -1,6 +1,7 @@
 //! From names and ids to dense numbers. Every way to a session starts with its workspace.
 
-use super::codec::{self, Id, NumberRow, SessionRow, SlotRow};
+use super::codec::{self, Id, NumberRow, SessionRow};
+use super::positions::Times;
 use super::tables::{Table, names, rows, sessions};
 use super::view::Read;
 use crate::error::{Error, Result};
@@ -63,10 +64,10 @@ pub(super) fn thread(view: &dyn Read, session: u32, id: ThreadId) -> Result<u32>
         .ok_or_else(|| Error::not_found(format_args!("thread {id}")))
 }
 
-/// A message's number and slot in its session; a soft-deleted one is not found.
-pub(super) fn message(view: &dyn Read, session: u32, id: MessageId) -> Result<(u32, SlotRow)> {
+/// A message's number in its session; a soft-deleted one is not found.
+pub(super) fn message(view: &dyn Read, session: u32, id: MessageId) -> Result<u32> {
     let not_found = || Error::not_found(format_args!("message {id}"));
     let number = number(view, session, rows::Kind::MessageId, id.as_uuid().as_bytes())?.ok_or_else(not_found)?;
-    let slot: SlotRow = view.expected(Table::Rows, &rows::numbered(session, rows::Kind::Slot, number))?;
-    if slot.deleted { Err(not_found()) } else { Ok((number, slot)) }
+    let entry = Times::new(view, session, number).entry(number)?;
+    if entry.is_deleted() { Err(not_found()) } else { Ok(number) }
 }

@@ -140,14 +140,14 @@ pub(super) mod sessions {
 pub(super) mod rows {
     use super::{Id, key};
 
-    /// What a row is. Each is dense from 1 in its session but for the last three.
+    /// What a row is. Those that are numbered are so without gaps, from 1 unless it says so.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     #[repr(u8)]
     pub(in crate::redb) enum Kind {
         /// Messages, never rewritten.
         Message = 1,
-        /// What listings filter messages by.
-        Slot = 2,
+        /// Blocks of times; numbered from 0.
+        Times = 2,
         /// Events of the change feed; their numbers are 64 bits wide.
         Change = 3,
         Turn = 4,
@@ -158,6 +158,10 @@ pub(super) mod rows {
         TurnId = 7,
         /// From a thread's id to its number.
         ThreadId = 8,
+        /// Blocks of the lists of positions.
+        Block = 9,
+        /// Directories of the lists of positions.
+        Directory = 10,
     }
 
     pub(in crate::redb) fn numbered(session: u32, kind: Kind, number: u32) -> Vec<u8> {
@@ -170,6 +174,23 @@ pub(super) mod rows {
 
     pub(in crate::redb) fn by_id(session: u32, kind: Kind, id: &Id) -> Vec<u8> {
         key(&[&session.to_be_bytes(), &[kind as u8], id])
+    }
+
+    /// A block of a list: of a thread's number (0: of the session), a class, and its place in the list.
+    pub(in crate::redb) fn block(session: u32, thread: u32, class: u8, block: u32) -> Vec<u8> {
+        let list = [&session.to_be_bytes()[..], &[Kind::Block as u8], &thread.to_be_bytes(), &[class]];
+        [&list.concat()[..], &block.to_be_bytes()].concat()
+    }
+
+    /// The directory of a list.
+    pub(in crate::redb) fn directory(session: u32, thread: u32, class: u8) -> Vec<u8> {
+        key(&[&session.to_be_bytes(), &[Kind::Directory as u8], &thread.to_be_bytes(), &[class]])
+    }
+
+    /// Of a block's key: the thread and the class of its list.
+    pub(in crate::redb) fn list(key: &[u8]) -> Option<(u32, u8)> {
+        let (thread, rest) = key.get(5..)?.split_first_chunk()?;
+        Some((u32::from_be_bytes(*thread), *rest.first()?))
     }
 
     /// The number at the end of a numbered key; none when the key is no such key.

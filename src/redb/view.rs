@@ -18,6 +18,9 @@ pub(super) type Each<'a> = dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>> + 
 
 /// What a verb may do: read.
 pub(super) trait Read {
+    /// Entries in a block of positions.
+    fn block(&self) -> u32;
+
     /// The value under a key.
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Guard<'_>>>;
 
@@ -34,13 +37,14 @@ pub(super) trait Read {
 /// All tables, opened.
 pub(super) struct View<T> {
     tables: [T; Table::ALL.len()],
+    block: u32,
 }
 
 impl<T> View<T> {
     /// Opens every table with `open`.
-    pub(super) fn open(mut open: impl FnMut(Table) -> Result<T>) -> Result<Self> {
+    pub(super) fn open(block: u32, mut open: impl FnMut(Table) -> Result<T>) -> Result<Self> {
         let [a, b, c, d, e, f, g] = Table::ALL;
-        Ok(View { tables: [open(a)?, open(b)?, open(c)?, open(d)?, open(e)?, open(f)?, open(g)?] })
+        Ok(View { tables: [open(a)?, open(b)?, open(c)?, open(d)?, open(e)?, open(f)?, open(g)?], block })
     }
 
     #[expect(clippy::indexing_slicing, reason = "there are as many tables as `Table` has values")]
@@ -55,6 +59,10 @@ impl<T> View<T> {
 }
 
 impl<T: ReadableTable<&'static [u8], &'static [u8]>> Read for View<T> {
+    fn block(&self) -> u32 {
+        self.block
+    }
+
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Guard<'_>>> {
         self.table(table).get(key).map_err(fault::storage)
     }
@@ -85,8 +93,8 @@ impl<T: ReadableTable<&'static [u8], &'static [u8]>> Read for View<T> {
 pub(super) type Snapshot = View<redb::ReadOnlyTable<&'static [u8], &'static [u8]>>;
 
 /// Opens the tables of a read transaction.
-pub(super) fn snapshot(transaction: &ReadTransaction) -> Result<Snapshot> {
-    View::open(|table| transaction.open_table(table.definition()).map_err(fault::table))
+pub(super) fn snapshot(block: u32, transaction: &ReadTransaction) -> Result<Snapshot> {
+    View::open(block, |table| transaction.open_table(table.definition()).map_err(fault::table))
 }
 
 impl dyn Read + '_ {

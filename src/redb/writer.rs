@@ -78,15 +78,18 @@ pub(super) struct Shared {
     pub(super) published: RwLock<Option<Arc<Snapshot>>>,
     /// Why no more is written, once a commit failed.
     broken: Mutex<Option<String>>,
+    /// Entries in a block of positions.
+    block: u32,
 }
 
 impl Shared {
-    pub(super) fn new(database: Database) -> Result<Self> {
-        let published = fault::guarded(|| snapshot_of(&database))?;
+    pub(super) fn new(database: Database, block: u32) -> Result<Self> {
+        let published = fault::guarded(|| snapshot_of(&database, block))?;
         Ok(Shared {
             database: Mutex::new(Some(database)),
             published: RwLock::new(Some(Arc::new(published))),
             broken: Mutex::new(None),
+            block,
         })
     }
 
@@ -101,8 +104,8 @@ impl Shared {
     }
 }
 
-fn snapshot_of(database: &Database) -> Result<Snapshot> {
-    view::snapshot(&database.begin_read().map_err(fault::transaction)?)
+fn snapshot_of(database: &Database, block: u32) -> Result<Snapshot> {
+    view::snapshot(block, &database.begin_read().map_err(fault::transaction)?)
 }
 
 /// The writer thread's whole life: it ends when the last sender is gone.
@@ -146,7 +149,8 @@ fn commit(shared: &Shared, group: &mut [Job]) -> Result<()> {
     let mut transaction = database.begin_write().map_err(fault::transaction)?;
     file::durable(&mut transaction)?;
     let applied = fault::guarded(|| {
-        let mut view = View::open(|table| transaction.open_table(table.definition()).map_err(fault::table))?;
+        let mut view =
+            View::open(shared.block, |table| transaction.open_table(table.definition()).map_err(fault::table))?;
         apply(&mut view, group)
     });
     match applied {
@@ -155,7 +159,7 @@ fn commit(shared: &Shared, group: &mut [Job]) -> Result<()> {
         Ok(Wrote::Nothing) => return transaction.abort().map_err(fault::storage),
         Err(error) => return transaction.abort().map_err(fault::storage).and(Err(error)),
     }
-    let next = Arc::new(snapshot_of(database)?);
+    let next = Arc::new(snapshot_of(database, shared.block)?);
     shared.published.write().replace(next);
     Ok(())
 }

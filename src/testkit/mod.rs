@@ -9,6 +9,7 @@
 //! All of it reports by panicking, as tests do: the message names the claim, or the seed and the
 //! step, and what was seen instead.
 
+mod caught;
 mod clock;
 mod compare;
 mod conformance;
@@ -23,7 +24,7 @@ pub use conformance::{Check, claims, conformance};
 use std::path::Path;
 
 use crate::error::Result;
-use crate::redb::{Options, RedbStore, Trust};
+use crate::redb::{BLOCK, Options, RedbStore, Trust};
 use crate::store::Store;
 use crate::sync::Arc;
 
@@ -33,6 +34,17 @@ use crate::sync::Arc;
 ///
 /// Those of [`Builder::open`](crate::Builder::open).
 pub fn redb_store(path: impl AsRef<Path>) -> Result<Arc<dyn Store>> {
-    let options = Options { cache_bytes: crate::limit::CACHE_BYTES_DEFAULT, trust: Trust::Clean };
+    redb_store_in_blocks(path, BLOCK)
+}
+
+/// The default store with blocks of positions of this many entries, so that a few messages fill
+/// many of them. A file is to be opened with the same number always.
+///
+/// # Errors
+///
+/// Those of [`Builder::open`](crate::Builder::open).
+pub fn redb_store_in_blocks(path: impl AsRef<Path>, block: u32) -> Result<Arc<dyn Store>> {
+    let block = block.clamp(1, BLOCK);
+    let options = Options { cache_bytes: crate::limit::CACHE_BYTES_DEFAULT, trust: Trust::Clean, block };
     Ok(Arc::new(RedbStore::open(path.as_ref(), options)?))
 }

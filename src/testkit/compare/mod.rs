@@ -7,12 +7,13 @@ mod world;
 
 use std::fmt::Debug;
 
-use self::op::apply;
+use self::op::{Op, apply};
 use self::world::World;
+use super::caught::caught;
 use super::snapshot::{Snapshot, difference};
 use crate::error::Result;
 use crate::store::Store;
-use crate::sync::{Arc, panicking};
+use crate::sync::Arc;
 
 /// A store under comparison.
 pub trait Subject {
@@ -55,70 +56,58 @@ pub fn compare(a: Arc<dyn Store>, b: Arc<dyn Store>, seed: u64, steps: u32) {
 ///
 /// When the stores differ. The message holds the seed, the step, the operation and both answers.
 pub fn compare_with(a: &mut dyn Subject, b: &mut dyn Subject, seed: u64, steps: u32) {
-    let mut world = World::new(seed);
-    let mut place = Place { seed, step: 0, op: "the first reads".into() };
-    for step in 1..=steps {
+    let mut done = Vec::new();
+    if let Some(failure) = caught(|| run(a, b, World::new(seed), steps, &mut done)) {
+        let from = done.len().saturating_sub(SHOWN);
+        let shown = (from + 1..).zip(done.iter().skip(from)).map(|(step, op)| format!("step {step}: {op:?}"));
+        let shown = shown.collect::<Vec<_>>().join("\n");
+        panic!("seed {seed} fails in step {}, the last of these:\n{shown}\n{failure}", done.len());
+    }
+}
+
+/// How many operations a failure shows: often the cause is among them.
+const SHOWN: usize = 5;
+
+fn run(a: &mut dyn Subject, b: &mut dyn Subject, mut world: World, steps: u32, done: &mut Vec<Op>) {
+    for _ in 0..steps {
         let op = world.draw();
-        place = Place { seed, step, op: format!("{op:?}") };
+        // Kept before it is done: a store may panic, too.
+        done.push(op.clone());
         let (left, right) = (apply(&*a.store(), &op), apply(&*b.store(), &op));
-        place.assert_same(&left, &right);
+        assert_same(&left, &right);
         if let Ok(answer) = left {
             world.learn(&op, &answer);
         }
         if world.rng.percent(2) {
-            place.op = "reopening".into();
             a.reopen();
             b.reopen();
         }
         if world.rng.percent(4) {
-            place.assert_all_reads_same(&*a.store(), &*b.store(), &world);
+            assert_all_reads_same(&*a.store(), &*b.store(), &world);
         }
     }
-    place.assert_all_reads_same(&*a.store(), &*b.store(), &world);
+    assert_all_reads_same(&*a.store(), &*b.store(), &world);
 }
 
-/// Where in a run we are: named by every failure, also where a store itself panics.
-struct Place {
-    seed: u64,
-    step: u32,
-    op: String,
-}
-
-impl Place {
-    fn fail(&self, what: &str) -> ! {
-        panic!("seed {}, step {}: {}\n{what}", self.seed, self.step, self.op)
-    }
-
-    fn assert_same<T: PartialEq + Debug>(&self, left: &Result<T>, right: &Result<T>) {
-        match (left, right) {
-            (Ok(left), Ok(right)) => {
-                if let Some(difference) = difference(left, right) {
-                    self.fail(&format!("the answers differ at {difference}"));
-                }
-            }
-            (Err(left), Err(right)) if left.kind() == right.kind() => {}
-            _ => self.fail(&format!("--- one\n{left:#?}\n--- other\n{right:#?}")),
-        }
-    }
-
-    fn assert_all_reads_same(&mut self, a: &dyn Store, b: &dyn Store, world: &World) {
-        self.op.insert_str(0, "reading all after ");
-        let of = |store| Snapshot::of(store, world.workspaces());
-        self.assert_same(&of(a), &of(b));
-        for store in [a, b] {
-            match store.verify() {
-                Ok(breaches) if breaches.is_empty() => {}
-                answer => self.fail(&format!("verify: {answer:?}")),
+fn assert_same<T: PartialEq + Debug>(left: &Result<T>, right: &Result<T>) {
+    match (left, right) {
+        (Ok(left), Ok(right)) => {
+            if let Some(difference) = difference(left, right) {
+                panic!("the answers differ at {difference}");
             }
         }
+        (Err(left), Err(right)) if left.kind() == right.kind() => {}
+        _ => panic!("one answers {left:#?}\nthe other answers {right:#?}"),
     }
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        if panicking() {
-            // The panic may be the store's own, which does not know where it is.
-            eprintln!("compare stopped at seed {}, step {}: {}", self.seed, self.step, self.op);
+fn assert_all_reads_same(a: &dyn Store, b: &dyn Store, world: &World) {
+    let of = |store| Snapshot::of(store, &world.workspaces);
+    assert_same(&of(a), &of(b));
+    for (what, store) in [("one", a), ("the other", b)] {
+        match store.verify() {
+            Ok(breaches) if breaches.is_empty() => {}
+            answer => panic!("all reads are the same, but {what} verifies as {answer:?}"),
         }
     }
 }

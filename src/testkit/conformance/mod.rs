@@ -23,8 +23,7 @@ mod tools;
 mod walls;
 mod whole;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
+use super::caught::caught;
 use crate::error::ErrorKind;
 use crate::store::Store;
 use crate::sync::{Arc, Mutex};
@@ -103,8 +102,7 @@ fn failure_of(check: Check, factory: &dyn Fn() -> Arc<dyn Store>) -> Option<Stri
         made.lock().push(Arc::clone(&store));
         store
     };
-    // Nothing of a store that panicked is used again.
-    catch_unwind(AssertUnwindSafe(|| {
+    caught(|| {
         check(&remembering);
         for store in made.lock().iter() {
             match store.verify() {
@@ -112,10 +110,5 @@ fn failure_of(check: Check, factory: &dyn Fn() -> Arc<dyn Store>) -> Option<Stri
                 Err(error) => assert_eq!(error.kind(), ErrorKind::Closed, "verify afterwards: {error}"),
             }
         }
-    }))
-    .err()
-    .map(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without a text").to_owned()
     })
 }

@@ -3,13 +3,17 @@
 //! Numbers are dense; every index row has its record and the reverse; the heads' counts and
 //! clocks are those of the rows; totals are recounted; claims and running turns are each other's.
 
+mod positions;
+
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
 
+use self::positions::Lists;
 use super::codec::{
-    self, ChangeRow, ClaimRow, CountRow, HeadRow, Id, MessageRow, NumberRow, Row, SessionRow, SlotRow, ThreadRow,
-    TurnRow, state_byte,
+    self, ChangeRow, ClaimRow, CountRow, HeadRow, Id, MessageRow, NumberRow, Row, SessionRow, ThreadRow, TurnRow,
+    state_byte,
 };
+use super::positions::Times;
 use super::tables::{Table, activity, claims, names, rows, sessions};
 use super::view::Read;
 use crate::error::Result;
@@ -148,6 +152,8 @@ impl Check<'_> {
 
     fn messages(&mut self, session: u32, head: &HeadRow) -> Result<()> {
         let (mut last_ts, mut last_created) = (0, 0);
+        let mut due = Lists::default();
+        let mut times = Times::new(self.view, session, head.messages);
         self.dense(session, rows::Kind::Message, head.messages, |check, number, key, value| {
             let row: MessageRow<'_> = match codec::decode(Table::Rows, key, value) {
                 Ok(row) => row,
@@ -157,12 +163,7 @@ impl Check<'_> {
                 }
             };
             check.id(session, rows::Kind::MessageId, &row.id, number)?;
-            let slot_key = rows::numbered(session, rows::Kind::Slot, number);
-            if let Some(slot) = check.row::<SlotRow>(session, Table::Rows, &slot_key)?
-                && (slot.role, slot.kind, slot.ts) != (row.role, row.kind, row.ts)
-            {
-                check.breach(session, format_args!("message {number} and its slot differ"));
-            }
+            check.entry(session, number, &row, &mut times, &mut due)?;
             if row.ts <= last_ts || row.created_at < last_created {
                 check.breach(session, format_args!("message {number} goes back in time"));
             }
@@ -172,7 +173,7 @@ impl Check<'_> {
         if (last_ts, last_created) != (head.last_ts, head.last_created_at) && head.messages > 0 {
             self.breach(session, "the head's clocks are not those of the last message");
         }
-        self.dense(session, rows::Kind::Slot, head.messages, |_, _, _, _| Ok(()))?;
+        self.positions(session, head, &due)?;
         self.indexed(session, rows::Kind::MessageId, head.messages)
     }
 
