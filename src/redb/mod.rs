@@ -10,6 +10,9 @@ mod ending;
 mod fault;
 mod feed;
 mod file;
+#[cfg(feature = "testkit")]
+#[allow(clippy::panic, reason = "a check reports by panicking")]
+mod keys;
 mod message;
 mod place;
 mod positions;
@@ -24,6 +27,8 @@ mod write_set;
 mod writer;
 
 pub(crate) use file::{Options, Trust};
+#[cfg(feature = "testkit")]
+pub(crate) use keys::check_order;
 pub(crate) use positions::BLOCK;
 
 use std::path::Path;

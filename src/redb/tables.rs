@@ -1,7 +1,7 @@
 //! Every table and every key, each with a line of reason.
 //!
-//! Keys are fixed-width and big-endian, so they sort as their numbers do; only names stand at
-//! the end of a key as they are. A look-up by id, key or name starts with the workspace's number;
+//! Keys are fixed-width and big-endian, so they sort as their numbers do; only names, which stand at
+//! the end of a key, have a length of their own. No key begins with another. A look-up by id, key or name starts with the workspace's number;
 //! what stands below a session starts with the session's, so it can be reached only through its
 //! workspace. Numbers are dense and 32 bits wide: an index row is a third of one with UUIDs.
 
@@ -65,6 +65,13 @@ fn key(parts: &[&[u8]]) -> Vec<u8> {
     parts.concat()
 }
 
+/// Text at the end of a key: it ends in two zeros, and a zero within is followed by 255. So keys
+/// sort as their texts do, and none begins with another.
+fn text(text: &str) -> Vec<u8> {
+    let escaped = text.bytes().flat_map(|byte| [Some(byte), (byte == 0).then_some(0xff)]).flatten();
+    escaped.chain([0, 0]).collect()
+}
+
 /// Keys of [`Table::Meta`]: one byte.
 pub(super) mod meta {
     /// The format: a fixed form of its own, see `file`.
@@ -75,11 +82,11 @@ pub(super) mod meta {
 
 /// Keys of [`Table::Names`]: what it is (1 byte), the number of what it stands in, the name or id.
 pub(super) mod names {
-    use super::{Id, key};
+    use super::{Id, key, text};
 
     /// A workspace's number by its name.
     pub(in crate::redb) fn workspace_name(name: &str) -> Vec<u8> {
-        key(&[&[1], name.as_bytes()])
+        key(&[&[1], &text(name)])
     }
 
     /// A workspace's number by its id.
@@ -89,7 +96,7 @@ pub(super) mod names {
 
     /// An agent's number by its name in a workspace.
     pub(in crate::redb) fn agent_name(workspace: u32, name: &str) -> Vec<u8> {
-        key(&[&[3], &workspace.to_be_bytes(), name.as_bytes()])
+        key(&[&[3], &workspace.to_be_bytes(), &text(name)])
     }
 
     /// An agent's number by its id in a workspace.
@@ -99,7 +106,7 @@ pub(super) mod names {
 
     /// A live session's number by its key under an agent.
     pub(in crate::redb) fn session_key(agent: u32, name: &str) -> Vec<u8> {
-        key(&[&[5], &agent.to_be_bytes(), name.as_bytes()])
+        key(&[&[5], &agent.to_be_bytes(), &text(name)])
     }
 
     /// A session's number by its id in a workspace.
