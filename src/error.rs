@@ -41,6 +41,8 @@ pub enum ErrorKind {
     BadRequest,
     /// A value is out of range, too long or unknown.
     InvalidArgument,
+    /// The cursor belongs to another listing, or is none.
+    InvalidCursor,
     /// It is not there, or it belongs to another workspace or session.
     NotFound,
     /// The session is busy, the key is taken, or an id was used before with other content.
@@ -116,7 +118,7 @@ impl Error {
     pub fn http(&self) -> Option<(u16, &'static str)> {
         Some(match self.kind() {
             ErrorKind::BadRequest => (400, "BAD_REQUEST"),
-            ErrorKind::InvalidArgument => (400, "VALIDATION"),
+            ErrorKind::InvalidArgument | ErrorKind::InvalidCursor => (400, "VALIDATION"),
             ErrorKind::NotFound => (404, "NOT_FOUND"),
             ErrorKind::Conflict => (409, "CONFLICT"),
             ErrorKind::TooLarge => (413, "TOO_LARGE"),

@@ -60,6 +60,9 @@ pub const PAGE_LIMIT_DEFAULT: u32 = 50;
 /// The largest page.
 pub const PAGE_LIMIT_MAX: u32 = 100;
 
+/// Longest text of a listing's cursor, in bytes.
+pub const CURSOR_BYTES: usize = 256;
+
 /// Most messages that one history call returns, and its default.
 pub const HISTORY_LIMIT_MAX: u32 = 1000;
 

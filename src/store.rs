@@ -40,10 +40,10 @@
 
 use crate::error::Result;
 use crate::id::{AgentId, MessageId, OwnerId, SessionId, Stamp, ThreadId, TurnId, WorkspaceId};
-pub use crate::page::Damaged;
+pub use crate::page::{Damaged, Matched};
 use crate::page::{Matching, PageAt};
 use crate::record::{
-    AgentRecord, Change, Message, NewMessage, NewSession, NewTurn, Reason, SessionRecord, ThreadRecord, Ts, Turn,
+    AgentRecord, Change, Message, NewMessage, NewSession, NewTurn, Reason, SessionRecord, ThreadRecord, Turn,
     TurnState, WebhookRow, WorkspaceRecord,
 };
 use crate::time::{Duration, Timestamp};
@@ -354,19 +354,6 @@ pub struct DeleteMessage {
     pub at: SessionRef,
     /// The message.
     pub message: MessageId,
-}
-
-/// Answer of [`Store::messages`].
-#[derive(Debug, Clone, PartialEq)]
-pub struct Matched {
-    /// The messages, in the listing's direction.
-    pub items: Vec<Message>,
-    /// How many match in all, whatever page was asked for.
-    pub total: u64,
-    /// The greatest `ts` of all that match.
-    pub newest: Option<Ts>,
-    /// What stands on the page and cannot be read.
-    pub damaged: Vec<Damaged>,
 }
 
 /// Input of [`Store::end_orphans`]. The ids of synthetic results run on from one turn to the next.

@@ -32,7 +32,8 @@ pub(super) fn list(view: &dyn Read, at: SessionRef, matching: &Matching) -> Resu
         Err(error) if error.kind() == ErrorKind::Corrupt => asked.slowly()?,
         found => found?,
     };
-    let mut matched = Matched { items: Vec::new(), total: found.total, newest: None, damaged: Vec::new() };
+    let Found { total, before, .. } = found;
+    let mut matched = Matched { items: Vec::new(), total, before, newest: None, damaged: Vec::new() };
     for number in found.numbers {
         let read = message::read(view, session, at.session, number);
         view::sort(read, &mut matched.items, &mut matched.damaged, |error| {
@@ -57,10 +58,12 @@ struct Asked<'v> {
     times: Times<'v>,
 }
 
-/// What matches: which messages stand on the page, how many there are in all, and the last of all.
+/// What matches: which messages stand on the page, how many there are in all and before the page,
+/// and the last of all.
 struct Found {
     numbers: Vec<u32>,
     total: u64,
+    before: u64,
     newest: Option<u32>,
 }
 
@@ -97,41 +100,40 @@ impl Asked<'_> {
         let thread = self.thread.unwrap_or_default();
         let lists = self.classes.iter().map(|class| List::open(self.view, self.session, thread, class));
         let mut merged = Merged::new(lists.collect::<Result<_>>()?);
-        let before = if from <= 1 { 0 } else { merged.rank(from)? };
+        let least = if from <= 1 { 0 } else { merged.rank(from)? };
         let all = merged.total();
         let Matching { past, direction, offset, limit, .. } = *self.matching;
-        let numbers = match direction {
+        let (numbers, before) = match direction {
             Direction::Asc => {
-                let start = past.map_or(Ok(before), |past| merged.rank(past.saturating_add(1)))?.max(before);
-                merged.range(start.saturating_add(offset), limit as usize)?
+                let start = past.map_or(Ok(least), |past| merged.rank(past.saturating_add(1)))?.max(least);
+                let start = start.saturating_add(offset).min(all);
+                (merged.range(start, limit as usize)?, start.saturating_sub(least))
             }
             Direction::Desc => {
-                let end = past.map_or(Ok(all), |past| merged.rank(past))?.saturating_sub(offset).max(before);
-                let start = end.saturating_sub(u64::from(limit)).max(before);
+                let end = past.map_or(Ok(all), |past| merged.rank(past))?.saturating_sub(offset).max(least);
+                let start = end.saturating_sub(u64::from(limit)).max(least);
                 let mut numbers = merged.range(start, usize::try_from(end - start).unwrap_or(usize::MAX))?;
                 numbers.reverse();
-                numbers
+                (numbers, all.saturating_sub(end))
             }
         };
         let newest = merged.last()?.filter(|newest| *newest >= from);
-        Ok(Found { numbers, total: all.saturating_sub(before), newest })
+        Ok(Found { numbers, total: all.saturating_sub(least), before, newest })
     }
 
     /// The page of all that match, in order of their numbers.
     fn page_of(&self, all: &[u32]) -> Found {
         let Matching { past, direction, offset, limit, .. } = *self.matching;
         let skip = usize::try_from(offset).unwrap_or(usize::MAX);
-        let numbers = match direction {
-            Direction::Asc => {
-                let rest = all.iter().copied().filter(|number| past.is_none_or(|past| *number > past));
-                rest.skip(skip).take(limit as usize).collect()
-            }
+        let rest: Vec<u32> = match direction {
+            Direction::Asc => all.iter().copied().filter(|number| past.is_none_or(|past| *number > past)).collect(),
             Direction::Desc => {
-                let rest = all.iter().rev().copied().filter(|number| past.is_none_or(|past| *number < past));
-                rest.skip(skip).take(limit as usize).collect()
+                all.iter().rev().copied().filter(|number| past.is_none_or(|past| *number < past)).collect()
             }
         };
-        Found { numbers, total: all.len() as u64, newest: all.last().copied() }
+        let before = (all.len() - rest.len() + skip.min(rest.len())) as u64;
+        let numbers = rest.into_iter().skip(skip).take(limit as usize).collect();
+        Found { numbers, total: all.len() as u64, before, newest: all.last().copied() }
     }
 
     /// By every message, where the positions are damaged. One that cannot be told is left out, and
