@@ -95,8 +95,8 @@ fn deleting_the_message_at_the_edge_loses_no_other() {
     append(&session, 0..12);
     let query = MessageQuery::all().direction(Direction::Asc).limit(4);
     let first = page(&session, query);
-    session.delete_message(first.items[3].id).expect("it is deleted");
-    session.delete_message(page(&session, query.page(2)).items[0].id).expect("so is the one after it");
+    session.delete_message(page(&session, query.page(2)).items[0].id).expect("the one after it is deleted");
+    session.delete_message(first.items[3].id).expect("so is the one at the edge");
     assert_eq!(texts(&page(&session, query.cursor(first.next.expect("more")))), ["5", "6", "7", "8"]);
     engine.close().expect("it closes");
 }
