@@ -48,3 +48,13 @@ pub fn redb_store_in_blocks(path: impl AsRef<Path>, block: u32) -> Result<Arc<dy
     let options = Options { cache_bytes: crate::limit::CACHE_BYTES_DEFAULT, trust: Trust::Clean, block };
     Ok(Arc::new(RedbStore::open(path.as_ref(), options)?))
 }
+
+/// Draws two keys of the default store from bytes and holds them to each other: their bytes sort
+/// as what they stand for does, and none begins with the other.
+///
+/// # Panics
+///
+/// When they do not.
+pub fn check_key_order(bytes: &[u8]) {
+    crate::redb::check_order(bytes);
+}
