@@ -162,6 +162,10 @@
 //! * Wall time never decides an order. It comes from a [`Clock`] that a test can drive.
 //! * Records and errors may gain fields and kinds: they are `#[non_exhaustive]`.
 //!
+//! Some items end with *From document A* (B, C): parlor follows three descriptions of hosted systems, and
+//! differs where they lose something. A has sessions with threads, cursor polling and follow-ups; B manages an
+//! agent's sessions by key; C runs turns in the background. Nobody needs to have read them.
+//!
 //! # Features
 //!
 //! * `testkit`, off by default: the reference store, the conformance suite for a

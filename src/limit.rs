@@ -1,11 +1,19 @@
 //! Every bound of the library: its name, its value and the reason for it.
 //!
-//! A value outside a bound is refused at the door with an error that names the
-//! bound; nothing is written. The names below are the ones that errors print.
+//! A value outside a bound is refused at the door, with an error that names what was given,
+//! its value and the bound; nothing is written.
+//!
+//! ```
+//! use parlor::{ErrorKind, NewSession, limit};
+//!
+//! let error = NewSession::default().label("a".repeat(limit::LABEL_CHARS + 1)).check().unwrap_err();
+//! assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+//! assert_eq!(error.to_string(), "session label has 256 characters; it must have 0 to 255");
+//! ```
 
 /// Longest name of a workspace or an agent, in characters (Unicode scalar values).
 ///
-/// The bound the documents give to labels, used for every short text of a person's.
+/// The bound that labels have in document B, used for every short text of a person's.
 pub const NAME_CHARS: usize = 255;
 
 /// Longest session key, in characters. A key has at least one.

@@ -29,24 +29,26 @@ fn killed_at_any_moment_it_has_all_it_acknowledged_and_goes_on() {
     let recorded = recorded.unwrap_or_else(|| vec![made_file(dir.path())]);
     let messages: usize = recorded.iter().map(|file| fs::read_to_string(file).unwrap().lines().count()).sum();
     let wanted = KILLS[usize::from(long)];
-    // About ten kills for one file, so that files are also begun, ended and opened as they were left.
+    // A fifth of a file at most, so that a file sees several kills.
     let most = messages / 5 + 2;
     let mut random = Random(0x5eed);
     let mut kills = 0;
     for round in 0.. {
         let file = dir.path().join(format!("{round}.parlor"));
         let mut acked = Vec::new();
-        loop {
-            let moment = if kills < wanted { moment(&mut random, most) } else { Moment::Never };
-            let ended = run(&file, &recorded, moment, &mut acked);
+        let mut ended = Ended::Killed;
+        while ended == Ended::Killed && kills < wanted {
+            ended = run(&file, &recorded, moment(&mut random, most), &mut acked);
+            kills += 1;
             // Half of the files are opened by the next run first, which then has to recover them.
-            if ended == Ended::Whole || random.below(2) == 0 {
+            if ended == Ended::Closing || random.below(2) == 0 {
                 check(&file, &acked);
             }
-            match ended {
-                Ended::Whole => break,
-                Ended::Killed => kills += 1,
-            }
+        }
+        // The last file is played to its end and compared; in a long run every one.
+        if long || kills >= wanted {
+            assert_eq!(run(&file, &recorded, Moment::Never, &mut acked), Ended::Whole);
+            check(&file, &acked);
         }
         assert_eq!(acked.len(), acked.iter().collect::<HashSet<_>>().len(), "a message was acknowledged twice");
         if kills >= wanted {
@@ -58,25 +60,26 @@ fn killed_at_any_moment_it_has_all_it_acknowledged_and_goes_on() {
 /// When a process is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Moment {
-    /// After it has printed so many lines. The first one is printed before the file is opened.
+    /// After it has printed so many lines, and at the latest when it has played everything and
+    /// closes the file. The first line is printed before the file is opened.
     Lines(usize),
-    /// When it has played everything, and closes the file.
-    Played,
     Never,
 }
 
 /// Now and then while the file is made or recovered, or closed; most times in the midst of it.
 fn moment(random: &mut Random, most: usize) -> Moment {
-    match random.below(8) {
-        0 => Moment::Played,
-        1 | 2 => Moment::Lines(random.below(4)),
-        _ => Moment::Lines(random.below(most)),
-    }
+    Moment::Lines(match random.below(8) {
+        0 => usize::MAX,
+        1 | 2 => random.below(4),
+        _ => random.below(most),
+    })
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ended {
     Killed,
+    /// Killed when all was played.
+    Closing,
     Whole,
 }
 
@@ -91,8 +94,12 @@ fn run(file: &Path, recorded: &[PathBuf], moment: Moment, acked: &mut Vec<(Sessi
         .unwrap();
     let mut out = BufReader::new(child.stdout.take().unwrap());
     let mut last = String::new();
+    let mut killed = Ended::Killed;
     for number in 0.. {
-        if moment == Moment::Lines(number) || moment == Moment::Played && last.starts_with("played ") {
+        if last.starts_with("played ") {
+            killed = Ended::Closing;
+        }
+        if moment != Moment::Never && (moment == Moment::Lines(number) || killed == Ended::Closing) {
             child.kill().unwrap();
         }
         let mut line = String::new();
@@ -107,7 +114,7 @@ fn run(file: &Path, recorded: &[PathBuf], moment: Moment, acked: &mut Vec<(Sessi
         last = line;
     }
     match child.wait().unwrap().code() {
-        None => Ended::Killed,
+        None => killed,
         Some(0) => {
             assert!(last.ends_with(" 0 differences\n"), "the last line is {last:?}");
             Ended::Whole

@@ -35,9 +35,9 @@ use crate::record::{MessageType, Role, Ts};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MessageQuery {
-    /// The types to list (`type` in the documents).
+    /// The types to list (`type` in a query string).
     pub types: Option<Types>,
-    /// The roles to list (`role` in the documents).
+    /// The roles to list (`role` in a query string).
     pub roles: Option<Roles>,
     /// Only this thread's messages.
     pub thread: Option<ThreadId>,
@@ -260,7 +260,7 @@ impl Direction {
     /// Both.
     pub const ALL: [Direction; 2] = [Direction::Asc, Direction::Desc];
 
-    /// As the documents write it.
+    /// Its name, as queries and JSON write it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Direction::Asc => "asc",

@@ -79,7 +79,7 @@ impl NewMessage {
         self
     }
 
-    /// What it is (`type` in the documents).
+    /// What it is (`type` in JSON).
     #[must_use]
     pub fn kind(mut self, kind: MessageType) -> Self {
         self.kind = Some(kind);

@@ -1,4 +1,7 @@
-//! The JSON that an HTTP API of the three starting documents speaks, as values to serialize.
+//! The JSON of an HTTP API for conversations, as values to serialize.
+//!
+//! The shapes are those of three hosted systems, called A, B and C throughout this library; a
+//! client of theirs can read them. Take the ones that you need.
 //!
 //! Each value is made from records and written with any `serde` format. Where links go along,
 //! they stand behind a base URL such as `https://chat.example`, and are relative where it is empty.

@@ -14,6 +14,7 @@ mod names;
 mod orphans;
 mod outbox;
 mod races;
+mod refusals;
 mod repeat;
 mod scene;
 mod sessions;
@@ -41,7 +42,7 @@ macro_rules! subject {
 }
 use subject;
 
-const SUBJECTS: [(&str, &[(&str, Check)]); 20] = [
+const SUBJECTS: [(&str, &[(&str, Check)]); 21] = [
     ("names", names::CLAIMS),
     ("walls", walls::CLAIMS),
     ("create", create::CLAIMS),
@@ -50,6 +51,7 @@ const SUBJECTS: [(&str, &[(&str, Check)]); 20] = [
     ("submit", submit::CLAIMS),
     ("interrupt", interrupt::CLAIMS),
     ("repeat", repeat::CLAIMS),
+    ("refusals", refusals::CLAIMS),
     ("fence", fence::CLAIMS),
     ("ends", ends::CLAIMS),
     ("tools", tools::CLAIMS),
