@@ -93,10 +93,10 @@ impl Drop for Registration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sync::{AtomicU64, Ordering, Wake};
+    use crate::sync::{AtomicU8, Ordering, Wake};
 
     #[derive(Default)]
-    struct Count(AtomicU64);
+    struct Count(AtomicU8);
 
     impl Wake for Count {
         fn wake(self: Arc<Self>) {
