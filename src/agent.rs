@@ -331,5 +331,11 @@ where
         return Err(Error::new(ErrorKind::TooLarge, text));
     }
     messages.iter().try_for_each(NewMessage::check)?;
+    let bytes: usize = messages.iter().map(NewMessage::size).sum();
+    if bytes > limit::BATCH_BYTES {
+        let most = limit::BATCH_BYTES;
+        let text = format!("batch has {bytes} bytes; it may have at most {most} (BATCH_BYTES)");
+        return Err(Error::new(ErrorKind::TooLarge, text));
+    }
     Ok(messages)
 }

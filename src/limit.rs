@@ -45,8 +45,11 @@ pub const TURN_JSON_BYTES: usize = 1 << 20;
 /// Longest URL, token or secret of a webhook, in bytes.
 pub const WEBHOOK_BYTES: usize = 8192;
 
-/// Most messages in one `append` or one `emit`: together with [`GROUP_BYTES`] it bounds a commit.
+/// Most messages in one `append` or one `emit`: together with [`BATCH_BYTES`] it bounds a commit.
 pub const BATCH_MESSAGES: usize = 1000;
+
+/// Most bytes in one `append` or one `emit`: four of the largest messages.
+pub const BATCH_BYTES: usize = 64 << 20;
 
 /// Most messages that one turn may write, the ones of its end not counted.
 ///
@@ -88,6 +91,9 @@ pub const WORKERS_MAX: usize = 4096;
 
 /// Bytes of redb's page cache where none are asked for: little, the system's cache does the rest.
 pub const CACHE_BYTES_DEFAULT: usize = 32 << 20;
+
+/// Most sessions whose place in the file is kept in memory, some 100 bytes each.
+pub const PLACES_KEPT: usize = 1 << 16;
 
 /// Most operations in one commit of the writer.
 pub const GROUP_OPERATIONS: usize = 1024;

@@ -6,7 +6,7 @@
 
 use redb::{Database, ReadableDatabase};
 
-use super::view::{self, Read, Snapshot, View};
+use super::view::{self, Around, Read, Snapshot, Stage, View};
 use super::write_set::WriteSet;
 use super::{fault, file};
 use crate::error::{Error, ErrorKind, Result};
@@ -78,18 +78,18 @@ pub(super) struct Shared {
     pub(super) published: RwLock<Option<Arc<Snapshot>>>,
     /// Why no more is written, once a commit failed.
     broken: Mutex<Option<String>>,
-    /// Entries in a block of positions.
-    block: u32,
+    around: Around,
 }
 
 impl Shared {
     pub(super) fn new(database: Database, block: u32) -> Result<Self> {
-        let published = fault::guarded(|| snapshot_of(&database, block))?;
+        let around = Around { block, places: Arc::default() };
+        let published = fault::guarded(|| snapshot_of(&database, &around))?;
         Ok(Shared {
             database: Mutex::new(Some(database)),
             published: RwLock::new(Some(Arc::new(published))),
             broken: Mutex::new(None),
-            block,
+            around,
         })
     }
 
@@ -104,8 +104,8 @@ impl Shared {
     }
 }
 
-fn snapshot_of(database: &Database, block: u32) -> Result<Snapshot> {
-    view::snapshot(block, &database.begin_read().map_err(fault::transaction)?)
+fn snapshot_of(database: &Database, around: &Around) -> Result<Snapshot> {
+    view::snapshot(around.clone(), &database.begin_read().map_err(fault::transaction)?)
 }
 
 /// The writer thread's whole life: it ends when the last sender is gone.
@@ -149,8 +149,9 @@ fn commit(shared: &Shared, group: &mut [Job]) -> Result<()> {
     let mut transaction = database.begin_write().map_err(fault::transaction)?;
     file::durable(&mut transaction)?;
     let applied = fault::guarded(|| {
-        let mut view =
-            View::open(shared.block, |table| transaction.open_table(table.definition()).map_err(fault::table))?;
+        let mut view = View::open(shared.around.clone(), Stage::Open, |table| {
+            transaction.open_table(table.definition()).map_err(fault::table)
+        })?;
         apply(&mut view, group)
     });
     match applied {
@@ -159,7 +160,7 @@ fn commit(shared: &Shared, group: &mut [Job]) -> Result<()> {
         Ok(Wrote::Nothing) => return transaction.abort().map_err(fault::storage),
         Err(error) => return transaction.abort().map_err(fault::storage).and(Err(error)),
     }
-    let next = Arc::new(snapshot_of(database, shared.block)?);
+    let next = Arc::new(snapshot_of(database, &shared.around)?);
     shared.published.write().replace(next);
     Ok(())
 }
