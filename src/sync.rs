@@ -7,7 +7,6 @@ pub(crate) use std::task::{Context, Poll, Wake, Waker};
 
 pub(crate) use crossbeam_channel::{Receiver, Sender, bounded};
 pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
-#[cfg(feature = "testkit")]
 pub(crate) use std::thread::{Builder as ThreadBuilder, JoinHandle};
 
 use crate::time::Duration;
