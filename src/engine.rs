@@ -243,7 +243,7 @@ impl Engine {
     ///
     /// An agent that does not return by then is left to itself: its thread goes on until it
     /// returns, but can write nothing. Who waits for a turn learns how it ended, or that the
-    /// engine is closed.
+    /// engine is closed; who follows or watches is told what was left, and then the end.
     ///
     /// # Errors
     ///
@@ -252,6 +252,7 @@ impl Engine {
     pub fn close(self) -> Result<()> {
         self.core.shared.advance(Phase::Closing);
         let ended = self.core.executor.close(self.grace);
+        self.core.shared.keep_tails();
         let closed = self.core.shared.store().close();
         ended.and(closed)
     }

@@ -72,6 +72,12 @@ pub const HISTORY_LIMIT_MAX: u32 = 1000;
 /// Most events that one read of the change feed returns.
 pub const CHANGES_LIMIT_MAX: u32 = 1000;
 
+/// Most events that a follower reads at once, and that are kept for it when the engine closes.
+///
+/// Enough that catching up costs little beside the events themselves, and few enough that
+/// thousands of followers who all lag hold little.
+pub const FOLLOW_BATCH: u32 = 256;
+
 /// A `ts` supplied by a caller is below this many microseconds (2^52 − 2^40).
 ///
 /// Up to 2^52 µs a double of seconds still tells neighbouring microseconds apart; the
@@ -108,6 +114,7 @@ pub const SESSION_ROWS: u32 = u32::MAX - 1;
 const _: () = {
     assert!(PAGE_LIMIT_MIN <= PAGE_LIMIT_DEFAULT && PAGE_LIMIT_DEFAULT <= PAGE_LIMIT_MAX);
     assert!(PAGE_LIMIT_MAX <= HISTORY_LIMIT_MAX);
+    assert!(0 < FOLLOW_BATCH && FOLLOW_BATCH <= CHANGES_LIMIT_MAX);
     assert!(CALLER_TS_MICROS < TS_MICROS_MAX);
     assert!((SESSION_ROWS as u64) < TS_MICROS_MAX - CALLER_TS_MICROS);
     assert!(MESSAGE_BYTES <= 2 * GROUP_BYTES);
