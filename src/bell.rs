@@ -220,10 +220,10 @@ impl Drop for Watching {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sync::{AtomicU8, Ordering, Wake};
+    use crate::sync::{AtomicU64, Ordering, Wake};
 
     #[derive(Default)]
-    struct Count(AtomicU8);
+    struct Count(AtomicU64);
 
     impl Count {
         fn get(&self) -> u64 {
