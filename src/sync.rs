@@ -1,13 +1,14 @@
 //! Locks, channels and threads: the only place that names them, so that a scheduler of a
 //! test's can take their place.
 
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+#[cfg(any(test, feature = "testkit"))]
+pub(crate) use std::sync::atomic::AtomicU64;
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 pub(crate) use std::sync::{Arc, OnceLock};
 pub(crate) use std::task::{Context, Poll, Wake, Waker};
 
 pub(crate) use crossbeam_channel::{Receiver, Sender, bounded};
 pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
-#[cfg(feature = "testkit")]
 pub(crate) use std::thread::{Builder as ThreadBuilder, JoinHandle};
 
 use crate::time::Duration;
