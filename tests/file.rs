@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use parlor::page::{Direction, MessageQuery};
-use parlor::{Engine, Error, ErrorKind, NewSession, Session};
+use parlor::{Engine, Error, ErrorKind, NewSession, NewTurn, Session, Webhook};
 
 /// A directory that goes away with the test, and a path in it.
 fn place() -> (tempfile::TempDir, PathBuf) {
@@ -217,4 +217,22 @@ fn many_who_make_the_same_file_at_once_make_one_file() {
         assert_eq!(error.kind(), ErrorKind::AlreadyOpen, "{error}");
     }
     assert_eq!(fs::read_dir(dir.path()).expect("the directory").count(), 1);
+}
+
+#[test]
+fn a_damaged_row_of_the_outbox_is_named_by_verification() {
+    let (_dir, path) = place();
+    let engine = open(&path).expect("it opens");
+    let url = "https://example.org/a-mark-of-the-outbox".to_owned();
+    let webhook = Webhook { url, token: None, secret: None, include_messages: false };
+    let turn = session(&engine, "one").send(NewTurn::from("hello").webhook(webhook)).expect("it is sent");
+    turn.wait().expect("it ends");
+    engine.close().expect("it closes");
+    assert!(replace(&path, b"a-mark-of-the-outbox", b"a-maRk-of-the-outbox") > 0);
+
+    let engine = open(&path).expect("it opens");
+    assert_eq!(engine.outbox(10).expect("the outbox is read"), []);
+    let breaches = engine.verify().expect("it verifies");
+    assert!(breaches.iter().any(|breach| breach.contains("outbox row") && breach.contains("checksum")), "{breaches:?}");
+    engine.close().expect("it closes");
 }
