@@ -236,3 +236,21 @@ fn a_damaged_row_of_the_outbox_is_named_by_verification() {
     assert!(breaches.iter().any(|breach| breach.contains("outbox row") && breach.contains("checksum")), "{breaches:?}");
     engine.close().expect("it closes");
 }
+
+#[cfg(unix)]
+#[test]
+fn a_link_opens_what_it_leads_to_and_one_that_leads_nowhere_is_refused() {
+    let (dir, path) = place();
+    let link = dir.path().join("link.parlor");
+    std::os::unix::fs::symlink(&path, &link).expect("a link");
+    let error = open(&link).expect_err("it leads nowhere");
+    assert_eq!(error.kind(), ErrorKind::Storage);
+    assert!(error.to_string().contains("link.parlor"), "{error}");
+    assert_eq!(fs::read_dir(dir.path()).expect("the directory").count(), 1, "nothing was made");
+
+    file_with(&path, &["hello"]);
+    let engine = open(&link).expect("it leads to the file");
+    assert_eq!(open(&path).expect_err("it is the same file").kind(), ErrorKind::AlreadyOpen);
+    assert_eq!(session(&engine, "one").history(1).expect("history")[0].text(), "hello");
+    engine.close().expect("it closes");
+}
