@@ -36,6 +36,12 @@ pub const TOOL_NAME_BYTES: usize = 4096;
 /// What model APIs accept in one request is of this order; a larger blob belongs in a file.
 pub const MESSAGE_BYTES: usize = 16 << 20;
 
+/// What each tool call and each image of a message counts beside what is in it, in bytes.
+///
+/// As much as one takes in memory: so a message of a great many empty ones has a size too, and is
+/// refused at the door rather than by the bound under which it is read again.
+pub const MESSAGE_ITEM_BYTES: usize = 64;
+
 /// Largest free JSON field of a session (`origin`, `metadata`, `profile`), in bytes.
 pub const SESSION_JSON_BYTES: usize = 1 << 20;
 
