@@ -6,6 +6,7 @@ use super::Class;
 use super::directory::Directory;
 use super::list::Which;
 use super::times::{Entry, place, read_block, write_block};
+use crate::bug::{Bug, is_planted};
 use crate::error::{Error, Result};
 use crate::redb::view::Read;
 use crate::redb::write_set::WriteSet;
@@ -83,6 +84,7 @@ impl<'v> PositionsDraft<'v> {
         *entry = entry.deleted();
         let class = entry.class();
         let view = self.view;
+        let thread = if is_planted(Bug::DeletionForgotten) { 0 } else { thread };
         for which in self.lists_of(class, thread) {
             self.list(which)?.delete(view, which, number)?;
         }
