@@ -5,7 +5,6 @@
 use crate::sync::{AtomicU8, Ordering};
 
 /// A fault that can be planted.
-#[cfg_attr(not(feature = "testkit"), expect(dead_code, reason = "only a test plants them"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bug {
     /// A listing from a `gts` on begins one message too early.

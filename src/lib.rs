@@ -186,6 +186,7 @@ mod bug;
 mod engine;
 pub mod error;
 mod executor;
+mod follow;
 pub mod id;
 pub mod limit;
 #[cfg(feature = "testkit")]
@@ -197,17 +198,20 @@ mod scope;
 mod shared;
 pub mod store;
 mod sync;
+mod tail;
 #[cfg(feature = "testkit")]
 #[allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 pub mod testkit;
 pub mod time;
 mod wait;
+mod watch;
 pub mod wire;
 
 pub use agent::{Agent, AgentResult, Reply, TurnContext, agent_fn};
 pub use engine::{Builder, Engine};
 pub use error::{Error, ErrorKind, Result};
+pub use follow::Follow;
 pub use record::{
     AgentRecord, Change, ChangeKind, Content, Image, Json, Message, MessageType, NewMessage, NewSession, NewTurn,
     Reason, Role, SessionRecord, SessionStatus, ThreadRecord, ToolCall, Ts, Turn, TurnState, Webhook, WebhookRow,
@@ -216,3 +220,4 @@ pub use record::{
 pub use scope::{AgentHandle, Listing, MessageIter, PageQuery, Session, Thread, Workspace};
 pub use time::{Clock, SystemClock, Timestamp};
 pub use wait::{TurnHandle, TurnReport};
+pub use watch::{Watch, Watched};

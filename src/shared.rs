@@ -7,8 +7,9 @@ use crate::bell::Bell;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{OwnerId, Stamp, TurnId};
 use crate::record::{Message, Turn};
-use crate::store::{Runner, SessionRef, Store};
+use crate::store::{Behaviour, Runner, SessionRef, Store};
 use crate::sync::{Arc, AtomicU8, Mutex, Ordering};
+use crate::tail::Tails;
 use crate::time::Clock;
 
 /// How far an engine is from its end. It only moves on.
@@ -37,6 +38,7 @@ pub(crate) struct Shared {
     store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) bell: Arc<Bell>,
+    pub(crate) tails: Arc<Tails>,
     owner: OwnerId,
     phase: AtomicU8,
     verdicts: Mutex<HashMap<TurnId, Verdict>>,
@@ -46,7 +48,8 @@ impl Shared {
     pub(crate) fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
         let owner = OwnerId::from_uuid(Stamp::random(clock.now()).uuid(0));
         let phase = AtomicU8::new(Phase::Open as u8);
-        Shared { store, clock, bell: Arc::default(), owner, phase, verdicts: Mutex::default() }
+        let (bell, tails, verdicts) = Default::default();
+        Shared { store, clock, bell, tails, owner, phase, verdicts }
     }
 
     /// The store, while the engine takes work.
@@ -70,8 +73,8 @@ impl Shared {
     }
 
     /// Who runs the turns of this engine. Its file is its own, so no claim needs renewal.
-    pub(crate) fn runner(&self) -> Runner {
-        Runner { owner: self.owner, lease: None }
+    pub(crate) fn runner(&self, behaviour: Behaviour) -> Runner {
+        Runner { owner: self.owner, lease: None, behaviour }
     }
 
     /// How far the engine is from its end.
@@ -86,6 +89,11 @@ impl Shared {
     /// Goes on to this phase; nothing happens where it was reached before.
     pub(crate) fn advance(&self, phase: Phase) {
         self.phase.fetch_max(phase as u8, Ordering::SeqCst);
+    }
+
+    /// Keeps what those who follow or watch have yet to read: the store is about to close.
+    pub(crate) fn keep_tails(&self) {
+        self.tails.keep(self.store(), self.bell.untold());
     }
 
     /// The final message of a turn that ended; none where there is none, or it was soft-deleted since.

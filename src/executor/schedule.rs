@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use crate::agent::{Agent, Token};
-use crate::id::SessionId;
+use crate::id::{AgentId, SessionId};
 use crate::record::{Message, Turn};
 use crate::store::{Claim, SessionRef};
 use crate::sync::Arc;
@@ -11,6 +11,7 @@ use crate::sync::Arc;
 /// A turn that the store accepted, and what is to run it.
 pub(crate) struct Job {
     pub(crate) at: SessionRef,
+    pub(crate) agent_id: AgentId,
     pub(crate) claim: Claim,
     pub(crate) turn: Turn,
     pub(crate) input: Message,
@@ -19,15 +20,17 @@ pub(crate) struct Job {
 }
 
 /// What it takes to end a turn that is the executor's.
+#[derive(Clone)]
 pub(super) struct Live {
     pub(super) at: SessionRef,
+    pub(super) agent_id: AgentId,
     pub(super) claim: Claim,
     pub(super) token: Arc<Token>,
 }
 
 impl Live {
     pub(super) fn of(job: &Job) -> Self {
-        Live { at: job.at, claim: job.claim, token: Arc::clone(&job.token) }
+        Live { at: job.at, agent_id: job.agent_id, claim: job.claim, token: Arc::clone(&job.token) }
     }
 }
 
@@ -108,7 +111,7 @@ impl Schedule {
             live.extend(lane.next.take().map(|job| Live::of(&job)));
             if let Some(running) = &lane.running {
                 running.token.trip();
-                live.push(Live { at: running.at, claim: running.claim, token: Arc::clone(&running.token) });
+                live.push(running.clone());
             }
             lane.running.is_some()
         });
@@ -132,6 +135,7 @@ mod tests {
         let (turn, message) = (TurnId::from_uuid(id), MessageId::from_uuid(id));
         Box::new(Job {
             at: SessionRef { workspace: WorkspaceId::from_uuid(id), session },
+            agent_id: AgentId::from_uuid(id),
             claim: Claim { turn, owner: OwnerId::from_uuid(id), epoch },
             turn: Turn::new(turn, session, ThreadId::from_uuid(id), message, 1, time),
             input: Message::new(message, session, 1, Role::User, MessageType::Message, Ts::ZERO, time),

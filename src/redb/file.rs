@@ -42,7 +42,13 @@ pub(super) fn open(path: &Path, options: Options) -> Result<Database> {
     for _ in 0..16 {
         match OpenOptions::new().read(true).write(true).open(path) {
             Ok(file) => return open_existing(path, file, options),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => create(path, options)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // The link's own name is taken, so nothing can be made under it.
+                if path.is_symlink() {
+                    return Err(fault::file(path.display(), error));
+                }
+                create(path, options)?;
+            }
             Err(error) => return Err(fault::file(path.display(), error)),
         }
     }

@@ -6,6 +6,7 @@ use super::tables::{Table, activity, claims, names, outbox, rows, sessions};
 /// A key of the file, as what it stands for. The order of the variants and fields is the order in
 /// which a table has them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(clippy::enum_variant_names, reason = "a session is found by its key")]
 enum Key {
     WorkspaceName(String),
     WorkspaceId(Id),

@@ -207,6 +207,9 @@ impl Store for RedbStore {
     }
 
     fn close(&self) -> Result<()> {
+        // Closing writes to the file, and its locks may be held for good by threads that a fork does
+        // not have. What a fork drops is leaked with the writer thread's share of it.
+        self.check_process()?;
         let jobs = self.jobs.lock().take().ok_or_else(Error::closed)?;
         drop(jobs);
         self.shared.close()
@@ -218,5 +221,40 @@ impl Drop for RedbStore {
     fn drop(&mut self) {
         // An error here has nobody to go to; `close` is there for who wants to know.
         let _ = self.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::id::Stamp;
+    use crate::time::Timestamp;
+
+    #[test]
+    fn a_fork_is_refused_and_leaves_the_file_as_it_is() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("a.parlor");
+        let options = Options { cache_bytes: 1 << 20, trust: Trust::Clean, block: BLOCK };
+        let mut store = RedbStore::open(&path, options).expect("it opens");
+        let op = EnsureWorkspace { stamp: Stamp::new(Timestamp::from_micros(1), 1), name: "acme".into() };
+        store.ensure_workspace(op.clone()).expect("it is made");
+        let before = fs::read(&path).expect("the file");
+
+        // What a fork sees: another process of the same memory. It has no writer thread to drop this share.
+        store.process = store.process.wrapping_add(1);
+        let writers = Arc::clone(&store.shared);
+        let refused = [
+            store.find_workspace("acme").map(drop),
+            store.ensure_workspace(EnsureWorkspace { name: "other".into(), ..op }).map(drop),
+            store.close(),
+        ];
+        for answer in refused {
+            assert_eq!(answer.expect_err("it is another's").kind(), ErrorKind::Closed);
+        }
+        drop(store);
+        assert!(fs::read(&path).expect("the file") == before, "the fork wrote to the file");
+        drop(writers);
     }
 }

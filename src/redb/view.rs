@@ -6,9 +6,11 @@ use redb::{AccessGuard, ReadTransaction, ReadableTable};
 
 use super::codec::{self, Row};
 use super::fault;
+use super::place::Places;
 use super::tables::Table;
 use crate::error::{Error, ErrorKind, Result};
 use crate::page::{Damaged, Direction};
+use crate::sync::Arc;
 
 /// A value as it stands in its page.
 pub(super) type Guard<'a> = AccessGuard<'a, &'static [u8]>;
@@ -20,6 +22,12 @@ pub(super) type Each<'a> = dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>> + 
 pub(super) trait Read {
     /// Entries in a block of positions.
     fn block(&self) -> u32;
+
+    /// The places that were found before.
+    fn places(&self) -> &Places;
+
+    /// What of it is committed.
+    fn stage(&self) -> Stage;
 
     /// The value under a key.
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Guard<'_>>>;
@@ -34,17 +42,35 @@ pub(super) trait Read {
     ) -> Result<()>;
 }
 
+/// What a view shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// A committed state.
+    Published,
+    /// A transaction that may still be aborted.
+    Open,
+}
+
+/// What all views of a file share.
+#[derive(Clone)]
+pub(super) struct Around {
+    pub(super) block: u32,
+    pub(super) places: Arc<Places>,
+}
+
 /// All tables, opened.
 pub(super) struct View<T> {
     tables: [T; Table::ALL.len()],
-    block: u32,
+    around: Around,
+    stage: Stage,
 }
 
 impl<T> View<T> {
     /// Opens every table with `open`.
-    pub(super) fn open(block: u32, mut open: impl FnMut(Table) -> Result<T>) -> Result<Self> {
+    pub(super) fn open(around: Around, stage: Stage, mut open: impl FnMut(Table) -> Result<T>) -> Result<Self> {
         let [a, b, c, d, e, f, g] = Table::ALL;
-        Ok(View { tables: [open(a)?, open(b)?, open(c)?, open(d)?, open(e)?, open(f)?, open(g)?], block })
+        let tables = [open(a)?, open(b)?, open(c)?, open(d)?, open(e)?, open(f)?, open(g)?];
+        Ok(View { tables, around, stage })
     }
 
     #[expect(clippy::indexing_slicing, reason = "there are as many tables as `Table` has values")]
@@ -60,7 +86,15 @@ impl<T> View<T> {
 
 impl<T: ReadableTable<&'static [u8], &'static [u8]>> Read for View<T> {
     fn block(&self) -> u32 {
-        self.block
+        self.around.block
+    }
+
+    fn places(&self) -> &Places {
+        &self.around.places
+    }
+
+    fn stage(&self) -> Stage {
+        self.stage
     }
 
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Guard<'_>>> {
@@ -93,8 +127,8 @@ impl<T: ReadableTable<&'static [u8], &'static [u8]>> Read for View<T> {
 pub(super) type Snapshot = View<redb::ReadOnlyTable<&'static [u8], &'static [u8]>>;
 
 /// Opens the tables of a read transaction.
-pub(super) fn snapshot(block: u32, transaction: &ReadTransaction) -> Result<Snapshot> {
-    View::open(block, |table| transaction.open_table(table.definition()).map_err(fault::table))
+pub(super) fn snapshot(around: Around, transaction: &ReadTransaction) -> Result<Snapshot> {
+    View::open(around, Stage::Published, |table| transaction.open_table(table.definition()).map_err(fault::table))
 }
 
 impl dyn Read + '_ {

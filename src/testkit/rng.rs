@@ -1,11 +1,13 @@
 //! Random numbers that a seed repeats, or that bytes give.
 
+use std::collections::VecDeque;
+
 /// Splitmix64, for which every seed is a good one; or what a fuzzer decides.
 #[derive(Debug, Clone)]
 pub(super) struct Rng {
     state: u64,
     /// Where decisions come from instead, until there are no more.
-    bytes: Option<std::vec::IntoIter<u8>>,
+    bytes: Option<VecDeque<u8>>,
 }
 
 impl Rng {
@@ -15,12 +17,12 @@ impl Rng {
 
     /// Every decision is read from these bytes, as few a decision as will do; zeros where there are no more.
     pub fn of_bytes(bytes: &[u8]) -> Self {
-        Rng { state: 0, bytes: Some(bytes.to_vec().into_iter()) }
+        Rng { state: 0, bytes: Some(bytes.iter().copied().collect()) }
     }
 
     /// Whether it was made of bytes and they have run out.
     pub fn is_spent(&self) -> bool {
-        self.bytes.as_ref().is_some_and(|bytes| bytes.len() == 0)
+        self.bytes.as_ref().is_some_and(VecDeque::is_empty)
     }
 
     /// A number like no other: it decides nothing, so bytes are not spent on it.
@@ -37,7 +39,7 @@ impl Rng {
             None => self.next(),
             Some(bytes) => {
                 let needed = (u64::BITS - bound.saturating_sub(1).leading_zeros()).div_ceil(u8::BITS);
-                (0..needed).fold(0, |drawn, _| drawn << 8 | u64::from(bytes.next().unwrap_or(0)))
+                (0..needed).fold(0, |drawn, _| drawn << 8 | u64::from(bytes.pop_front().unwrap_or(0)))
             }
         };
         drawn.checked_rem(bound).unwrap_or(0)

@@ -64,7 +64,7 @@ impl Href {
 
 /// A refusal.
 ///
-/// What went wrong inside (status 500) is named by kind alone: its message may name files and
+/// Of what went wrong inside (status 500) only the code is told: its message may name files and
 /// processes, which are the application's to log and not the caller's to read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]

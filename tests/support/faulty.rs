@@ -26,6 +26,8 @@ struct Spoiled {
     panic: bool,
     hold_submit: Option<Gate>,
     hold_turn: Option<Gate>,
+    hold_read: Option<Gate>,
+    read: Option<ErrorKind>,
     messages: Vec<u32>,
 }
 
@@ -59,7 +61,22 @@ impl Faulty {
         self.spoiled().hold_turn = Some(gate);
     }
 
-    /// From now on turns can be ended again.
+    /// The answer to the next read of a change feed is held at this gate: its reader knows nothing
+    /// of what is written meanwhile.
+    pub fn hold_read(&self, gate: Gate) {
+        self.spoiled().hold_read = Some(gate);
+    }
+
+    /// From now on neither a session nor its change feed can be read.
+    pub fn fail_read(&self, kind: ErrorKind) {
+        self.spoiled().read = Some(kind);
+    }
+
+    fn check_read(&self) -> Result<()> {
+        self.spoiled().read.map_or(Ok(()), |kind| Err(Error::new(kind, "the storage is broken")))
+    }
+
+    /// From now on all is well again.
     pub fn heal(&self) {
         *self.spoiled() = Spoiled::default();
     }
@@ -115,6 +132,7 @@ impl Store for Faulty {
     }
 
     fn session(&self, at: SessionRef) -> Result<SessionRecord> {
+        self.check_read()?;
         self.inner.session(at)
     }
 
@@ -169,7 +187,13 @@ impl Store for Faulty {
     }
 
     fn changes(&self, at: SessionRef, after: u64, limit: u32) -> Result<Vec<Change>> {
-        self.inner.changes(at, after, limit)
+        self.check_read()?;
+        let read = self.inner.changes(at, after, limit);
+        let hold = self.spoiled().hold_read.take();
+        if let Some(gate) = hold {
+            gate.pass("read");
+        }
+        read
     }
 
     fn end_orphans(&self, op: EndOrphans) -> Result<Vec<Turn>> {

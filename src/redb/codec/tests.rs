@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::error::ErrorKind;
-use crate::record::NewMessage;
+use crate::record::{Image, NewMessage, ToolCall};
 
 const KEY: &[u8] = b"key";
 
@@ -253,11 +253,24 @@ proptest! {
     }
 }
 
-/// The largest message that the door lets in decodes again: the decoder's limit is above it.
+/// The largest messages that the door lets in decode again: the decoder's limit is above them,
+/// also where they are made of as many empty things as can be.
 #[test]
-fn the_largest_message_comes_back() {
-    let text = "x".repeat(crate::limit::MESSAGE_BYTES);
-    let row = MessageRow { body: BodyRow { content: &text, ..body() }, ..message() };
-    let value = encode(Table::Rows, KEY, &row).expect("it encodes");
-    assert_eq!(decode::<MessageRow<'_>>(Table::Rows, KEY, &value).expect("it decodes"), row);
+fn the_largest_messages_come_back() {
+    let most = |one: &NewMessage| MESSAGE_BYTES / one.size();
+    let call = NewMessage::calls([ToolCall { kind: String::new(), ..ToolCall::new("", "", "") }]);
+    let image = NewMessage::default().image(Image { media_type: None, data: Vec::new() });
+    let artifact = NewMessage::default().artifacts([uuid::Uuid::nil()]);
+    let largest = [
+        NewMessage::text("x".repeat(MESSAGE_BYTES)),
+        NewMessage { tool_calls: vec![call.tool_calls[0].clone(); most(&call)], ..NewMessage::default() },
+        NewMessage { images: vec![image.images[0].clone(); most(&image)], ..NewMessage::default() },
+        NewMessage { artifact_ids: vec![uuid::Uuid::nil(); most(&artifact)], ..NewMessage::default() },
+    ];
+    for new in largest {
+        new.check().expect("it is within its bounds");
+        let row = MessageRow { body: BodyRow::of(&new), ..message() };
+        let value = encode(Table::Rows, KEY, &row).expect("it encodes");
+        assert!(decode::<MessageRow<'_>>(Table::Rows, KEY, &value).expect("it decodes") == row);
+    }
 }

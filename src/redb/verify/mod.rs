@@ -10,8 +10,8 @@ use std::ops::{Bound, ControlFlow};
 
 use self::positions::Lists;
 use super::codec::{
-    self, ChangeRow, ClaimRow, CountRow, HeadRow, Id, MessageRow, NumberRow, Row, SessionRow, ThreadRow, TurnRow,
-    state_byte,
+    self, ChangeRow, ClaimRow, CountRow, HeadRow, Id, MessageRow, NumberRow, OutboxRow, Row, SessionRow, ThreadRow,
+    TurnRow, state_byte,
 };
 use super::positions::Times;
 use super::tables::{Table, activity, claims, names, rows, sessions};
@@ -36,6 +36,7 @@ pub(super) fn all(view: &dyn Read) -> Result<Vec<String>> {
         check.session(*number)?;
     }
     check.counts()?;
+    check.outbox()?;
     check.strays(&numbers)?;
     Ok(check.breaches)
 }
@@ -272,6 +273,16 @@ impl Check<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Every end that waits to be announced can be read: the outbox itself leaves out what cannot.
+    fn outbox(&mut self) -> Result<()> {
+        self.view.scan(Table::Outbox, (Bound::Unbounded, Bound::Unbounded), Direction::Asc, &mut |key, value| {
+            if let Err(error) = codec::decode::<OutboxRow<'_>>(Table::Outbox, key, value) {
+                self.breaches.push(error.to_string());
+            }
+            Ok(ControlFlow::Continue(()))
+        })
     }
 
     /// Rows below no session, and more rows in the listings than sessions.
