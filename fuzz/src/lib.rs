@@ -11,8 +11,11 @@ use parlor::testkit::{ModelStore, Subject, check_key_order, check_rows, compare_
 
 pub use pages::pages;
 
+/// What a target does with its bytes.
+pub type Target = fn(&[u8]);
+
 /// Every target by its name.
-pub const TARGETS: [(&str, fn(&[u8])); 4] =
+pub const TARGETS: [(&str, Target); 4] =
     [("operations", operations), ("pages", pages), ("keys", keys), ("records", records)];
 
 /// The default store and the model answer alike to any operations, and readers see each message once.
