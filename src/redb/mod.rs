@@ -27,6 +27,8 @@ mod view;
 mod write_set;
 mod writer;
 
+#[cfg(feature = "testkit")]
+pub(crate) use codec::check_rows;
 pub(crate) use file::{Options, Trust};
 #[cfg(feature = "testkit")]
 pub(crate) use keys::check_order;
