@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use crate::bell::Event;
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::SessionId;
+use crate::id::{AgentId, SessionId};
 use crate::limit;
 use crate::page::Matching;
 use crate::record::{Content, Json, Message, NewMessage, ToolCall, Turn};
@@ -170,6 +170,7 @@ impl Token {
 pub struct TurnContext {
     pub(crate) shared: Arc<Shared>,
     pub(crate) at: SessionRef,
+    pub(crate) agent: AgentId,
     pub(crate) claim: Claim,
     pub(crate) turn: Turn,
     pub(crate) input: Message,
@@ -242,7 +243,7 @@ impl TurnContext {
         let (at, claim, started_at) = (self.at, self.claim, self.started_at);
         let op = Emit { stamp: self.shared.stamp(), at, claim, started_at, messages };
         let written = self.shared.store().emit(op)?;
-        self.shared.bell.ring(self.at.session, Event::Written);
+        self.shared.bell.ring(self.at, self.agent, Event::Written);
         Ok(written)
     }
 
@@ -331,5 +332,11 @@ where
         return Err(Error::new(ErrorKind::TooLarge, text));
     }
     messages.iter().try_for_each(NewMessage::check)?;
+    let bytes: usize = messages.iter().map(NewMessage::size).sum();
+    if bytes > limit::BATCH_BYTES {
+        let most = limit::BATCH_BYTES;
+        let text = format!("batch has {bytes} bytes; it may have at most {most} (BATCH_BYTES)");
+        return Err(Error::new(ErrorKind::TooLarge, text));
+    }
     Ok(messages)
 }

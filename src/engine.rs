@@ -5,12 +5,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::agent::{Agent, AgentResult, Reply, TurnContext, agent_fn};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::executor::Executor;
 use crate::limit;
 use crate::record::check_name;
 use crate::record::{Turn, WebhookRow};
-use crate::redb::{Options, RedbStore, Trust};
+use crate::redb::{BLOCK, Options, RedbStore, Trust};
 use crate::scope::{Core, Workspace};
 use crate::shared::{Phase, Shared};
 use crate::store::{EndOrphans, EnsureWorkspace, Store};
@@ -77,8 +77,10 @@ impl Builder {
         self
     }
 
-    /// Checks the whole file before it is used: for one that may have been damaged. By default a
-    /// record is checked when it is read.
+    /// Checks the whole file before it is used, every page and everything that must hold between
+    /// the records, and refuses it as *corrupt* at the first breach: for a file that may have been
+    /// damaged, or that comes from a stranger. It reads all of it. By default a record is checked
+    /// when it is read, and a damaged one is *corrupt* for itself alone.
     pub fn verify_on_open(mut self) -> Self {
         self.file.trust = Trust::Verify;
         self
@@ -114,7 +116,8 @@ impl Builder {
         })?;
         let executor = Executor::new(Arc::clone(&shared), self.workers);
         let behaviours: HashMap<_, _> = self.agents.into_iter().collect();
-        Ok(Engine { core: Arc::new(Core { shared, executor, behaviours }), grace: self.grace, recovered })
+        let core = Arc::new(Core { shared, executor, behaviours });
+        Ok(Engine { core, grace: self.grace, recovered, process: std::process::id() })
     }
 
     fn check(&self) -> Result<()> {
@@ -156,7 +159,8 @@ fn end_orphans(shared: &Shared) -> Result<Vec<Turn>> {
 ///
 /// Everything else is reached through it, first of all a [`Workspace`]. [`close`](Self::close) ends it in
 /// good order. Dropping it without waits for nothing: agents are told to stop, and what does not
-/// end by itself is ended at the next open.
+/// end by itself is ended at the next open. The file is free again once the last handle and the last
+/// agent are gone too.
 ///
 /// ```
 /// # fn main() -> parlor::Result<()> {
@@ -176,6 +180,8 @@ pub struct Engine {
     core: Arc<Core>,
     grace: Duration,
     recovered: Vec<Turn>,
+    /// The process that opened it: a fork has none of its threads.
+    process: u32,
 }
 
 impl Engine {
@@ -186,7 +192,7 @@ impl Engine {
             agents: Vec::new(),
             workers: limit::WORKERS_DEFAULT,
             grace: GRACE,
-            file: Options { cache_bytes: limit::CACHE_BYTES_DEFAULT, trust: Trust::Clean },
+            file: Options { cache_bytes: limit::CACHE_BYTES_DEFAULT, trust: Trust::Clean, block: BLOCK },
             clock: Arc::new(SystemClock::new()),
         }
     }
@@ -219,12 +225,17 @@ impl Engine {
         &self.recovered
     }
 
-    /// The ends of turns that wait to be announced, oldest session first, at most `limit`.
+    /// The ends of turns that wait to be announced, oldest session first, at most `limit`: 1 to
+    /// [`limit::OUTBOX_LIMIT_MAX`].
     ///
     /// # Errors
     ///
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a limit out of bounds,
     /// [`Corrupt`](crate::ErrorKind::Corrupt) or [`Storage`](crate::ErrorKind::Storage) when they cannot be read.
     pub fn outbox(&self, limit: u32) -> Result<Vec<WebhookRow>> {
+        if !(1..=limit::OUTBOX_LIMIT_MAX).contains(&limit) {
+            return Err(Error::invalid(format!("limit is {limit}; it must be 1 to {}", limit::OUTBOX_LIMIT_MAX)));
+        }
         self.core.store()?.outbox(limit)
     }
 
@@ -243,23 +254,37 @@ impl Engine {
     ///
     /// An agent that does not return by then is left to itself: its thread goes on until it
     /// returns, but can write nothing. Who waits for a turn learns how it ended, or that the
-    /// engine is closed.
+    /// engine is closed; who follows or watches is told what was left, and then the end.
     ///
     /// # Errors
     ///
     /// The first error of an end that could not be written, or of the storage. The engine is
-    /// closed all the same.
+    /// closed all the same. [`Closed`](crate::ErrorKind::Closed) in a fork of the process that opened it, where
+    /// nothing happens.
     pub fn close(self) -> Result<()> {
+        if self.is_forked() {
+            return Err(Error::new(ErrorKind::Closed, format!("the engine was opened by process {}", self.process)));
+        }
         self.core.shared.advance(Phase::Closing);
         let ended = self.core.executor.close(self.grace);
+        self.core.shared.keep_tails();
         let closed = self.core.shared.store().close();
         ended.and(closed)
+    }
+
+    /// Whether this is a fork of the process that opened it. Its threads did not come along, and whatever
+    /// they held at that moment is locked for good: there is nothing to end and nobody to wait for.
+    fn is_forked(&self) -> bool {
+        std::process::id() != self.process
     }
 }
 
 impl Drop for Engine {
     /// Tells the agents to stop and waits for nothing; after [`Engine::close`] it has nothing to do.
     fn drop(&mut self) {
+        if self.is_forked() {
+            return;
+        }
         self.core.shared.advance(Phase::Closing);
         self.core.executor.abandon();
     }
@@ -268,5 +293,35 @@ impl Drop for Engine {
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine").field("recovered", &self.recovered).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{NewSession, TurnState};
+    use crate::sync::bounded;
+
+    #[test]
+    fn in_a_fork_a_close_ends_nothing() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (here, arrived) = bounded(1);
+        let (let_go, gate) = bounded::<()>(1);
+        let engine = Engine::builder(dir.path().join("a.parlor")).grace(Duration::ZERO).agent_fn("worker", move |_| {
+            here.send(())?;
+            Ok(gate.recv()?)
+        });
+        let mut engine = engine.open().expect("an engine");
+        let agent = engine.workspace("acme").and_then(|acme| acme.agent("worker")).expect("an agent");
+        let session = agent.create_session(NewSession::default()).expect("a session");
+        let turn = session.send("hello").expect("a turn");
+        arrived.recv().expect("its agent has started");
+
+        // What a fork sees: another process of the same memory.
+        engine.process = engine.process.wrapping_add(1);
+        assert_eq!(engine.close().expect_err("it is another's").kind(), ErrorKind::Closed);
+        // The process that opened it goes on.
+        let_go.send(()).expect("its agent waits");
+        assert_eq!(turn.wait().expect("it ends").state(), TurnState::Completed);
     }
 }

@@ -41,6 +41,8 @@ pub enum ErrorKind {
     BadRequest,
     /// A value is out of range, too long or unknown.
     InvalidArgument,
+    /// The cursor belongs to another listing, or is none.
+    InvalidCursor,
     /// It is not there, or it belongs to another workspace or session.
     NotFound,
     /// The session is busy, the key is taken, or an id was used before with other content.
@@ -55,7 +57,7 @@ pub enum ErrorKind {
     Fenced,
     /// The storage failed in a commit: it may be on disk or not. Open again to find out.
     OutcomeUnknown,
-    /// The disk is full.
+    /// The disk is full. Nothing was written.
     NoSpace,
     /// Another process (or this one) has the file open.
     AlreadyOpen,
@@ -102,13 +104,21 @@ impl Error {
         self.kind() == ErrorKind::Fenced
     }
 
-    /// The HTTP status and code that the documents give this kind, where they give one.
+    /// The HTTP status to answer with, and a code for the body; none for what never leaves the
+    /// process, such as a late write of an interrupted turn.
+    ///
+    /// ```
+    /// use parlor::{Error, ErrorKind};
+    ///
+    /// assert_eq!(Error::new(ErrorKind::Conflict, "busy").http(), Some((409, "CONFLICT")));
+    /// assert_eq!(Error::new(ErrorKind::Fenced, "late").http(), None);
+    /// ```
     ///
     /// From documents A (`BAD_REQUEST`, `NOT_FOUND`) and C (404, 409).
     pub fn http(&self) -> Option<(u16, &'static str)> {
         Some(match self.kind() {
             ErrorKind::BadRequest => (400, "BAD_REQUEST"),
-            ErrorKind::InvalidArgument => (400, "VALIDATION"),
+            ErrorKind::InvalidArgument | ErrorKind::InvalidCursor => (400, "VALIDATION"),
             ErrorKind::NotFound => (404, "NOT_FOUND"),
             ErrorKind::Conflict => (409, "CONFLICT"),
             ErrorKind::TooLarge => (413, "TOO_LARGE"),

@@ -1,11 +1,19 @@
 //! Every bound of the library: its name, its value and the reason for it.
 //!
-//! A value outside a bound is refused at the door with an error that names the
-//! bound; nothing is written. The names below are the ones that errors print.
+//! A value outside a bound is refused at the door, with an error that names what was given,
+//! its value and the bound; nothing is written.
+//!
+//! ```
+//! use parlor::{ErrorKind, NewSession, limit};
+//!
+//! let error = NewSession::default().label("a".repeat(limit::LABEL_CHARS + 1)).check().unwrap_err();
+//! assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+//! assert_eq!(error.to_string(), "session label has 256 characters; it must have 0 to 255");
+//! ```
 
 /// Longest name of a workspace or an agent, in characters (Unicode scalar values).
 ///
-/// The bound the documents give to labels, used for every short text of a person's.
+/// The bound that labels have in document B, used for every short text of a person's.
 pub const NAME_CHARS: usize = 255;
 
 /// Longest session key, in characters. A key has at least one.
@@ -28,6 +36,12 @@ pub const TOOL_NAME_BYTES: usize = 4096;
 /// What model APIs accept in one request is of this order; a larger blob belongs in a file.
 pub const MESSAGE_BYTES: usize = 16 << 20;
 
+/// What each tool call and each image of a message counts beside what is in it, in bytes.
+///
+/// As much as one takes in memory: so a message of a great many empty ones has a size too, and is
+/// refused at the door rather than by the bound under which it is read again.
+pub const MESSAGE_ITEM_BYTES: usize = 64;
+
 /// Largest free JSON field of a session (`origin`, `metadata`, `profile`), in bytes.
 pub const SESSION_JSON_BYTES: usize = 1 << 20;
 
@@ -37,8 +51,14 @@ pub const TURN_JSON_BYTES: usize = 1 << 20;
 /// Longest URL, token or secret of a webhook, in bytes.
 pub const WEBHOOK_BYTES: usize = 8192;
 
-/// Most messages in one `append` or one `emit`: together with [`GROUP_BYTES`] it bounds a commit.
+/// Most tool calls of one message: each that stays open gets a result in the commit that ends the turn.
+pub const MESSAGE_CALLS: usize = 1000;
+
+/// Most messages in one `append` or one `emit`: together with [`BATCH_BYTES`] it bounds a commit.
 pub const BATCH_MESSAGES: usize = 1000;
+
+/// Most bytes in one `append` or one `emit`: four of the largest messages.
+pub const BATCH_BYTES: usize = 64 << 20;
 
 /// Most messages that one turn may write, the ones of its end not counted.
 ///
@@ -52,11 +72,23 @@ pub const PAGE_LIMIT_DEFAULT: u32 = 50;
 /// The largest page.
 pub const PAGE_LIMIT_MAX: u32 = 100;
 
+/// Longest text of a listing's cursor, in bytes.
+pub const CURSOR_BYTES: usize = 256;
+
 /// Most messages that one history call returns, and its default.
 pub const HISTORY_LIMIT_MAX: u32 = 1000;
 
+/// Most rows of the outbox that one read returns.
+pub const OUTBOX_LIMIT_MAX: u32 = 1000;
+
 /// Most events that one read of the change feed returns.
 pub const CHANGES_LIMIT_MAX: u32 = 1000;
+
+/// Most events that a follower reads at once, and that are kept for it when the engine closes.
+///
+/// Enough that catching up costs little beside the events themselves, and few enough that
+/// thousands of followers who all lag hold little.
+pub const FOLLOW_BATCH: u32 = 256;
 
 /// A `ts` supplied by a caller is below this many microseconds (2^52 − 2^40).
 ///
@@ -78,6 +110,9 @@ pub const WORKERS_MAX: usize = 4096;
 /// Bytes of redb's page cache where none are asked for: little, the system's cache does the rest.
 pub const CACHE_BYTES_DEFAULT: usize = 32 << 20;
 
+/// Most sessions whose place in the file is kept in memory, some 100 bytes each.
+pub const PLACES_KEPT: usize = 1 << 16;
+
 /// Most operations in one commit of the writer.
 pub const GROUP_OPERATIONS: usize = 1024;
 /// Bytes of input after which the writer closes a group, so that one commit stays short.
@@ -91,6 +126,7 @@ pub const SESSION_ROWS: u32 = u32::MAX - 1;
 const _: () = {
     assert!(PAGE_LIMIT_MIN <= PAGE_LIMIT_DEFAULT && PAGE_LIMIT_DEFAULT <= PAGE_LIMIT_MAX);
     assert!(PAGE_LIMIT_MAX <= HISTORY_LIMIT_MAX);
+    assert!(0 < FOLLOW_BATCH && FOLLOW_BATCH <= CHANGES_LIMIT_MAX);
     assert!(CALLER_TS_MICROS < TS_MICROS_MAX);
     assert!((SESSION_ROWS as u64) < TS_MICROS_MAX - CALLER_TS_MICROS);
     assert!(MESSAGE_BYTES <= 2 * GROUP_BYTES);

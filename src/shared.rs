@@ -7,20 +7,21 @@ use crate::bell::Bell;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{OwnerId, Stamp, TurnId};
 use crate::record::{Message, Turn};
-use crate::store::{Runner, SessionRef, Store};
+use crate::store::{Behaviour, Runner, SessionRef, Store};
 use crate::sync::{Arc, AtomicU8, Mutex, Ordering};
+use crate::tail::Tails;
 use crate::time::Clock;
 
 /// How far an engine is from its end. It only moves on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Phase {
     /// It takes work.
-    Open,
+    Open = 0,
     /// It takes none, and ends the turns it runs.
-    Closing,
+    Closing = 1,
     /// It ends no more turns: who still waits is answered *closed*.
-    Closed,
+    Closed = 2,
 }
 
 /// What a waiter is to know of a turn and cannot read from the store.
@@ -37,6 +38,7 @@ pub(crate) struct Shared {
     store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) bell: Arc<Bell>,
+    pub(crate) tails: Arc<Tails>,
     owner: OwnerId,
     phase: AtomicU8,
     verdicts: Mutex<HashMap<TurnId, Verdict>>,
@@ -46,12 +48,13 @@ impl Shared {
     pub(crate) fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
         let owner = OwnerId::from_uuid(Stamp::random(clock.now()).uuid(0));
         let phase = AtomicU8::new(Phase::Open as u8);
-        Shared { store, clock, bell: Arc::default(), owner, phase, verdicts: Mutex::default() }
+        let (bell, tails, verdicts) = Default::default();
+        Shared { store, clock, bell, tails, owner, phase, verdicts }
     }
 
     /// The store, while the engine takes work.
     pub(crate) fn open(&self) -> Result<&dyn Store> {
-        if self.reached(Phase::Closing) { Err(Error::closed()) } else { Ok(self.store()) }
+        if self.phase() == Phase::Open { Ok(self.store()) } else { Err(Error::closed()) }
     }
 
     /// The store, whatever the phase: for those who end what was begun.
@@ -70,18 +73,27 @@ impl Shared {
     }
 
     /// Who runs the turns of this engine. Its file is its own, so no claim needs renewal.
-    pub(crate) fn runner(&self) -> Runner {
-        Runner { owner: self.owner, lease: None }
+    pub(crate) fn runner(&self, behaviour: Behaviour) -> Runner {
+        Runner { owner: self.owner, lease: None, behaviour }
     }
 
-    /// Whether the engine has come to this phase.
-    pub(crate) fn reached(&self, phase: Phase) -> bool {
-        self.phase.load(Ordering::SeqCst) >= phase as u8
+    /// How far the engine is from its end.
+    pub(crate) fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::SeqCst) {
+            0 => Phase::Open,
+            1 => Phase::Closing,
+            _ => Phase::Closed,
+        }
     }
 
     /// Goes on to this phase; nothing happens where it was reached before.
     pub(crate) fn advance(&self, phase: Phase) {
         self.phase.fetch_max(phase as u8, Ordering::SeqCst);
+    }
+
+    /// Keeps what those who follow or watch have yet to read: the store is about to close.
+    pub(crate) fn keep_tails(&self) {
+        self.tails.keep(self.store(), self.bell.untold());
     }
 
     /// The final message of a turn that ended; none where there is none, or it was soft-deleted since.

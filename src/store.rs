@@ -3,7 +3,7 @@
 //! An operation is atomic with its conditions inside: what the domain promises (one running
 //! turn per session, the fence, idempotent ids, *conflict*) is decided where the data is. A
 //! store needs neither clock nor randomness, both come with the operation's [`Stamp`].
-//! [`testkit::conformance`](crate::testkit) is the specification of this trait in code.
+//! `testkit::conformance` (feature `testkit`) is the specification of this trait in code.
 //!
 //! # What every store promises
 //!
@@ -14,7 +14,10 @@
 //!   found*, and so is what stands in another session.
 //! * Where several refusals apply, it is the first of these: closed; workspace, agent or session
 //!   not found; fenced; invalid argument (the same id twice in a batch among them); an id that was
-//!   used before; the named thread not found; bad request; busy, or the key taken; a bound passed.
+//!   used before; no behaviour; the named thread not found; bad request; busy, or the key taken; a bound passed.
+//! * A repeated operation answers with the session and the turn as they stand now, without a claim
+//!   and without naming a turn that the original interrupted. *The same inputs* is literal: a
+//!   default is another input than the same value given.
 //! * Inputs were checked at the door ([`NewMessage::check`] and the like); a store may rely on it.
 //!
 //! # The arithmetic all stores share
@@ -22,7 +25,7 @@
 //! * A session's `updated_at` becomes the greater of the stamp's time and its previous value, at
 //!   every operation that changes the session. That value (call it *now*) is also the
 //!   `created_at` of a turn or thread, and the `ended_at` of a turn; a `started_at` is at least
-//!   the turn's `created_at`.
+//!   the turn's `created_at`, and at most the *now* of the write that keeps it.
 //! * A message's `created_at` is the greater of the stamp's time and the `created_at` of the
 //!   message before it in the session, the soft-deleted ones included.
 //! * A message's `ts` is: without a caller's, the greater of the stamp's time (held below
@@ -33,17 +36,17 @@
 //!   message, [`Message`](crate::record::ChangeKind::Message); then the turn's new state. An
 //!   interrupting submit ends the old turn first (its synthetic results, its state).
 //! * A turn that ends as interrupted or failed answers its open tool calls in the same commit:
-//!   for each call in a not-deleted message of the turn, in order, that no not-deleted message
+//!   for each call in a not-deleted message of the turn (the one that started it included), in order, that no not-deleted message
 //!   of the turn answers (one `tool` message answers one call of its `tool_call_id`), a message
 //!   with role `tool`, type `tool_call`, the call's id and name, content
 //!   `interrupted: <reason>`, `synthetic`, in the turn's thread; ids are [`Stamp::uuid`] from 0 on, in a submit from 3 on.
 
 use crate::error::Result;
 use crate::id::{AgentId, MessageId, OwnerId, SessionId, Stamp, ThreadId, TurnId, WorkspaceId};
-pub use crate::page::Damaged;
+pub use crate::page::{Damaged, Matched};
 use crate::page::{Matching, PageAt};
 use crate::record::{
-    AgentRecord, Change, Message, NewMessage, NewSession, NewTurn, Reason, SessionRecord, ThreadRecord, Ts, Turn,
+    AgentRecord, Change, Message, NewMessage, NewSession, NewTurn, Reason, SessionRecord, ThreadRecord, Turn,
     TurnState, WebhookRow, WorkspaceRecord,
 };
 use crate::time::{Duration, Timestamp};
@@ -86,8 +89,9 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// The role is `user` and the type `message` where the input names none (see
     /// [`NewMessage::kind_or_default`]). With ids of the caller's that the session already has:
-    /// the originals, before busy is checked, where all of the batch were written by an append
-    /// with the same inputs; where only some were, or other inputs, *conflict*.
+    /// the originals, before busy is checked, where each of the batch was written by an append
+    /// with the same inputs (the message as given, and the thread); where only some were, or with
+    /// other inputs, *conflict*.
     fn append(&self, op: Append) -> Result<Vec<Message>>;
 
     /// Writes a user's message and starts a turn that answers it, by the policy when one is
@@ -125,8 +129,8 @@ pub trait Store: Send + Sync + 'static {
     /// The events of a session after this number, oldest first, at most `limit`.
     fn changes(&self, at: SessionRef, after: u64, limit: u32) -> Result<Vec<Change>>;
 
-    /// Ends turns that another owner left running, as *failed* with reason `crash`, at most
-    /// `limit` in one commit; answers with the ones it ended.
+    /// Ends turns that another owner left running, as *failed* with reason `crash` and no detail,
+    /// the oldest session's first, at most `limit` in one commit; answers with the ones it ended.
     fn end_orphans(&self, op: EndOrphans) -> Result<Vec<Turn>>;
 
     /// The ends that wait to be announced, oldest session first, at most `limit`.
@@ -191,6 +195,17 @@ pub struct Runner {
     pub owner: OwnerId,
     /// How long the claim holds without renewal; `None` where the store is exclusive to its owner.
     pub lease: Option<Duration>,
+    /// Whether it can run the agent at all.
+    pub behaviour: Behaviour,
+}
+
+/// Whether the code of an agent is at hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Behaviour {
+    /// It is registered.
+    Registered,
+    /// It is not: what would start a turn is *no behaviour*, a repeated operation answers all the same.
+    Missing,
 }
 
 /// The right to write in the name of a turn. Every write of a turn carries one, and the stored
@@ -354,19 +369,6 @@ pub struct DeleteMessage {
     pub at: SessionRef,
     /// The message.
     pub message: MessageId,
-}
-
-/// Answer of [`Store::messages`].
-#[derive(Debug, Clone, PartialEq)]
-pub struct Matched {
-    /// The messages, in the listing's direction.
-    pub items: Vec<Message>,
-    /// How many match in all, whatever page was asked for.
-    pub total: u64,
-    /// The greatest `ts` of all that match.
-    pub newest: Option<Ts>,
-    /// What stands on the page and cannot be read.
-    pub damaged: Vec<Damaged>,
 }
 
 /// Input of [`Store::end_orphans`]. The ids of synthetic results run on from one turn to the next.

@@ -13,7 +13,7 @@ use crate::limit;
 
 /// A point in time in UTC, in microseconds since the Unix epoch.
 ///
-/// Prints and serializes as the documents write it: UTC, three decimals, `Z`.
+/// Prints and serializes as UTC with three decimals and `Z`; what is finer is cut off.
 ///
 /// ```
 /// let time = parlor::Timestamp::from_micros(1_777_573_302_000_123);

@@ -1,4 +1,4 @@
-//! The handle of a turn: one piece of code behind `wait`, `wait_timeout` and `await`.
+//! Waiting: one piece of code behind blocking, timing out and `await`, and the handle of a turn.
 
 use std::fmt;
 use std::future::Future;
@@ -12,6 +12,33 @@ use crate::shared::{Phase, Shared};
 use crate::store::SessionRef;
 use crate::sync::{Arc, Context, Parker, Poll, Waker};
 use crate::time::Duration;
+
+/// Sleeps on this thread until `poll` is ready, or this time has passed: then the answer is none.
+///
+/// `poll` registers the waker first and reads then, so a wake-up between the two is kept.
+pub(crate) fn block<T>(
+    shared: &Shared,
+    timeout: Option<Duration>,
+    mut poll: impl FnMut(&Waker) -> Poll<T>,
+) -> Option<T> {
+    let deadline = timeout.map(|timeout| shared.clock.monotonic().saturating_add(timeout));
+    let parker = Arc::<Parker>::default();
+    let waker = Waker::from(Arc::clone(&parker));
+    loop {
+        if let Poll::Ready(answer) = poll(&waker) {
+            return Some(answer);
+        }
+        let Some(deadline) = deadline else {
+            parker.park();
+            continue;
+        };
+        let left = deadline.saturating_sub(shared.clock.monotonic());
+        if left.is_zero() {
+            return None;
+        }
+        parker.park_timeout(left);
+    }
+}
 
 /// A turn to wait for: on this thread, or as a [`Future`] on any executor.
 ///
@@ -50,7 +77,7 @@ pub struct TurnHandle {
 /// How far a turn has come.
 enum Progress {
     Running(Turn),
-    Ended(TurnReport),
+    Ended(Box<TurnReport>),
 }
 
 impl TurnHandle {
@@ -105,58 +132,50 @@ impl TurnHandle {
     ///
     /// Those of [`wait`](Self::wait).
     pub fn wait_timeout(&self, timeout: Duration) -> Result<TurnReport> {
-        self.block(Some(self.shared.clock.monotonic().saturating_add(timeout)))
+        self.block(Some(timeout))
     }
 
-    fn block(&self, deadline: Option<Duration>) -> Result<TurnReport> {
-        let parker = Arc::<Parker>::default();
-        let waker = Waker::from(Arc::clone(&parker));
+    fn block(&self, timeout: Option<Duration>) -> Result<TurnReport> {
         // A place of its own in the list of those to wake: others may wait on this handle too.
         let mut own = self.clone();
-        loop {
-            let turn = match own.progress(&waker)? {
-                Progress::Ended(report) => return Ok(report),
-                Progress::Running(turn) => turn,
-            };
-            let Some(deadline) = deadline else {
-                parker.park();
-                continue;
-            };
-            let left = deadline.saturating_sub(self.shared.clock.monotonic());
-            if left.is_zero() {
-                return Ok(TurnReport { turn, reply: None });
-            }
-            parker.park_timeout(left);
+        if let Some(ended) = block(&self.shared, timeout, |waker| own.progress(waker)) {
+            return ended;
+        }
+        match self.read(self.shared.phase())? {
+            Progress::Ended(report) => Ok(*report),
+            Progress::Running(turn) => Ok(TurnReport { turn, reply: None }),
         }
     }
 
     /// Registers the waker, then reads how far the turn has come.
-    fn progress(&mut self, waker: &Waker) -> Result<Progress> {
-        self.waiting = Some(self.shared.bell.register(self.at.session, Event::Ended, waker.clone()));
-        // The phase comes before the turn: an engine that had closed by then writes no end after it.
-        let closed = self.shared.reached(Phase::Closed);
-        let progress = self.read(closed);
-        if !matches!(progress, Ok(Progress::Running(_))) {
-            self.waiting = None;
-        }
-        progress
+    fn progress(&mut self, waker: &Waker) -> Poll<Result<TurnReport>> {
+        self.waiting = Some(self.shared.bell.register(self.at, Event::Ended, waker.clone()));
+        // The phase is read before the turn: an engine that was closed by then writes no end after it.
+        let phase = self.shared.phase();
+        let ended = match self.read(phase) {
+            Ok(Progress::Running(_)) => return Poll::Pending,
+            Ok(Progress::Ended(report)) => Ok(*report),
+            Err(error) => Err(error),
+        };
+        self.waiting = None;
+        Poll::Ready(ended)
     }
 
-    fn read(&self, closed: bool) -> Result<Progress> {
+    fn read(&self, phase: Phase) -> Result<Progress> {
         let turn = match self.shared.store().turn(self.at, self.turn) {
             Err(error) if error.kind() == ErrorKind::Closed => {
                 let (turn, reply) = self.shared.verdict(self.turn).unwrap_or(Err(error))?;
-                return Ok(Progress::Ended(TurnReport { turn, reply }));
+                return Ok(Progress::Ended(Box::new(TurnReport { turn, reply })));
             }
             answer => answer?,
         };
         if turn.state.is_terminal() {
             let reply = self.shared.reply_of(self.at, &turn)?;
-            return Ok(Progress::Ended(TurnReport { turn, reply }));
+            return Ok(Progress::Ended(Box::new(TurnReport { turn, reply })));
         }
         match self.shared.verdict(self.turn) {
             Some(Err(lost)) => Err(lost),
-            _ if closed => Err(Error::closed()),
+            _ if phase == Phase::Closed => Err(Error::closed()),
             _ => Ok(Progress::Running(turn)),
         }
     }
@@ -167,11 +186,7 @@ impl Future for TurnHandle {
 
     /// Ready when the turn has ended; as [`wait`](TurnHandle::wait) otherwise.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.get_mut().progress(cx.waker()) {
-            Ok(Progress::Running(_)) => Poll::Pending,
-            Ok(Progress::Ended(report)) => Poll::Ready(Ok(report)),
-            Err(error) => Poll::Ready(Err(error)),
-        }
+        self.get_mut().progress(cx.waker())
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use parlor::page::{Direction, MessageQuery};
-use parlor::{Engine, Error, ErrorKind, NewSession, Session};
+use parlor::{Engine, Error, ErrorKind, NewMessage, NewSession, NewTurn, Session, Ts, Webhook};
 
 /// A directory that goes away with the test, and a path in it.
 fn place() -> (tempfile::TempDir, PathBuf) {
@@ -75,6 +75,45 @@ fn a_newer_format_is_refused_untouched_and_named() {
     assert!(replace(&path, b"parlor\0\0\0\0\0\x01", b"parlor\0\0\0\0\0\x07") > 0);
     let error = refuses(&path, ErrorKind::NewerFormat);
     assert!(error.to_string().contains("has format 7; this library reads up to 1"), "{error}");
+}
+
+/// A file as a killed process leaves it: a copy taken while an engine has it open.
+fn unclean(path: &Path) {
+    let engine = open(path).expect("it opens");
+    session(&engine, "one").append(["hello"]).expect("it is appended");
+    let bytes = fs::read(path).expect("the file is there");
+    engine.close().expect("it closes");
+    fs::write(path, bytes).expect("the file is written");
+}
+
+#[test]
+fn a_newer_format_is_refused_untouched_also_when_its_process_died() {
+    let (_dir, path) = place();
+    unclean(&path);
+    let copy = path.with_extension("copy");
+    fs::copy(&path, &copy).expect("a copy");
+    open(&path).expect("an unclean file of ours opens").close().expect("it closes");
+
+    // The same through redb, so that its own checksums are right.
+    let database = redb::Database::open(&copy).expect("redb recovers it");
+    let transaction = database.begin_write().expect("a transaction");
+    let table = redb::TableDefinition::<&[u8], &[u8]>::new("meta");
+    let row = [&b"parlor\0\0\0\0\0\x07"[..], &[0; 16]].concat();
+    transaction.open_table(table).expect("the table").insert(&[0][..], row.as_slice()).expect("a newer format");
+    transaction.commit().expect("it commits");
+    fs::copy(&copy, &path).expect("a copy while it is open: an unclean one");
+    refuses(&path, ErrorKind::NewerFormat);
+}
+
+#[test]
+fn full_verification_refuses_what_is_damaged_anywhere() {
+    let (_dir, path) = place();
+    file_with(&path, &["first", "second-with-a-mark"]);
+    let verified = || Engine::builder(&path).verify_on_open().open();
+    verified().expect("a whole file opens").close().expect("it closes");
+    assert!(replace(&path, b"second-with-a-mark", b"second-with-a-maRk") > 0);
+    assert_eq!(verified().expect_err("it is damaged").kind(), ErrorKind::Corrupt);
+    open(&path).expect("without it, only the message is").close().expect("it closes");
 }
 
 #[test]
@@ -217,4 +256,112 @@ fn many_who_make_the_same_file_at_once_make_one_file() {
         assert_eq!(error.kind(), ErrorKind::AlreadyOpen, "{error}");
     }
     assert_eq!(fs::read_dir(dir.path()).expect("the directory").count(), 1);
+}
+
+#[test]
+fn a_damaged_row_of_the_outbox_is_named_by_verification() {
+    let (_dir, path) = place();
+    let engine = open(&path).expect("it opens");
+    let url = "https://example.org/a-mark-of-the-outbox".to_owned();
+    let webhook = Webhook { url, token: None, secret: None, include_messages: false };
+    let turn = session(&engine, "one").send(NewTurn::from("hello").webhook(webhook)).expect("it is sent");
+    turn.wait().expect("it ends");
+    engine.close().expect("it closes");
+    assert!(replace(&path, b"a-mark-of-the-outbox", b"a-maRk-of-the-outbox") > 0);
+
+    let engine = open(&path).expect("it opens");
+    assert_eq!(engine.outbox(10).expect("the outbox is read"), []);
+    let breaches = engine.verify().expect("it verifies");
+    assert!(breaches.iter().any(|breach| breach.contains("outbox row") && breach.contains("checksum")), "{breaches:?}");
+    engine.close().expect("it closes");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_opens_what_it_leads_to_and_one_that_leads_nowhere_is_refused() {
+    let (dir, path) = place();
+    let link = dir.path().join("link.parlor");
+    std::os::unix::fs::symlink(&path, &link).expect("a link");
+    let error = open(&link).expect_err("it leads nowhere");
+    assert_eq!(error.kind(), ErrorKind::Storage);
+    assert!(error.to_string().contains("link.parlor"), "{error}");
+    assert_eq!(fs::read_dir(dir.path()).expect("the directory").count(), 1, "nothing was made");
+
+    file_with(&path, &["hello"]);
+    let engine = open(&link).expect("it leads to the file");
+    assert_eq!(open(&path).expect_err("it is the same file").kind(), ErrorKind::AlreadyOpen);
+    assert_eq!(session(&engine, "one").history(1).expect("history")[0].text(), "hello");
+    engine.close().expect("it closes");
+}
+
+#[test]
+fn damaged_times_hide_no_message_and_bring_back_none() {
+    let (_dir, path) = place();
+    let engine = open(&path).expect("it opens");
+    let one = session(&engine, "one");
+    // Later than any clock, so that each of the others is one microsecond after the one before.
+    let ts = Ts::from_micros(4_000_000_000_000_000).expect("within the bounds");
+    let first = NewMessage::text("first").ts(ts);
+    let written = one.append([first, "second".into(), "deleted".into(), "fourth".into()]).expect("they are appended");
+    one.delete_message(written[2].id).expect("it is deleted");
+    engine.close().expect("it closes");
+    // Nowhere else do two stand side by side.
+    let entries = [written[0].ts, written[1].ts].map(|ts| ts.as_micros().to_le_bytes()).concat();
+    let mut other = entries.clone();
+    other[0] ^= 1;
+    assert!(replace(&path, &entries, &other) > 0);
+
+    let engine = open(&path).expect("it opens");
+    let one = session(&engine, "one");
+    for (query, due) in [
+        (everything(), &["first", "second", "fourth"][..]),
+        (everything().limit(2).page(2), &["fourth"]),
+        (everything().gts(written[0].ts), &["second", "fourth"]),
+    ] {
+        let page = one.messages(query).page().expect("a page");
+        assert_eq!(page.items.iter().map(|message| message.text()).collect::<Vec<_>>(), due, "{query:?}");
+        assert_eq!(page.damaged, []);
+    }
+    assert_eq!(one.messages(everything().limit(1)).page().expect("a page").meta.total, 3);
+    let breaches = engine.verify().expect("it verifies");
+    assert!(breaches.iter().any(|breach| breach.contains("block at") && breach.contains("checksum")), "{breaches:?}");
+    for message in &written {
+        assert_eq!(one.message(message.id).is_ok(), message.text() != "deleted");
+    }
+    goes_on_and_heals(&engine, &one, &["first", "second", "fourth"]);
+    engine.close().expect("it closes");
+}
+
+/// The session takes messages and turns as if nothing had happened, and the damage is gone.
+fn goes_on_and_heals(engine: &Engine, session: &Session, before: &[&str]) {
+    session.append(["appended"]).expect("it takes messages");
+    assert_eq!(session.send("asked").expect("it takes turns").wait().expect("they end").text(), "asked");
+    let page = session.messages(everything()).page().expect("a page");
+    let texts: Vec<_> = page.items.iter().map(|message| message.text()).collect();
+    assert_eq!(texts, [before, &["appended", "asked", "asked"]].concat());
+    assert_eq!(engine.verify().expect("it verifies"), Vec::<String>::new());
+}
+
+#[test]
+fn a_damaged_list_hides_no_message_and_is_made_again() {
+    let (_dir, path) = place();
+    let engine = open(&path).expect("it opens");
+    let one = session(&engine, "one");
+    let written = one.append(["first", "second", "third", "fourth"]).expect("they are appended");
+    one.delete_message(written[2].id).expect("it is deleted");
+    engine.close().expect("it closes");
+    // Twelve bytes: the numbers of the session's messages of a user.
+    let list = [&[12][..], &1_u32.to_le_bytes(), &2_u32.to_le_bytes(), &4_u32.to_le_bytes()].concat();
+    let mut other = list.clone();
+    other[5] = 3;
+    assert!(replace(&path, &list, &other) > 0);
+
+    let engine = open(&path).expect("it opens");
+    let one = session(&engine, "one");
+    let from_the_list = one.messages(everything().limit(2)).page().expect("a page");
+    assert_eq!(from_the_list.meta.total, 3);
+    let breaches = engine.verify().expect("it verifies");
+    assert!(breaches.iter().any(|breach| breach.contains("block")), "{breaches:?}");
+    goes_on_and_heals(&engine, &one, &["first", "second", "fourth"]);
+    engine.close().expect("it closes");
 }

@@ -3,6 +3,7 @@
 //! The process is the replay example, which notes every message on its standard output as soon as
 //! the engine has acknowledged it. It is killed after so many lines, not after so much time.
 
+mod example;
 #[path = "../examples/replay/feed.rs"]
 mod feed;
 
@@ -23,29 +24,33 @@ const KILLS: [usize; 2] = [30, 100];
 
 #[test]
 fn killed_at_any_moment_it_has_all_it_acknowledged_and_goes_on() {
-    let long = env::var_os("PARLOR_LONG").is_some_and(|value| value == "1");
+    let replay = example::replay();
     let dir = tempfile::tempdir().unwrap();
-    let recorded = recorded_files(dir.path(), long);
+    let long = env::var_os("PARLOR_LONG").is_some_and(|value| value == "1");
+    let recorded = if long { recorded_files() } else { None };
+    let recorded = recorded.unwrap_or_else(|| vec![made_file(dir.path())]);
     let messages: usize = recorded.iter().map(|file| fs::read_to_string(file).unwrap().lines().count()).sum();
     let wanted = KILLS[usize::from(long)];
-    // About ten kills for one file, so that files are also begun, ended and opened as they were left.
+    // A fifth of a file at most, so that a file sees several kills.
     let most = messages / 5 + 2;
     let mut random = Random(0x5eed);
     let mut kills = 0;
     for round in 0.. {
         let file = dir.path().join(format!("{round}.parlor"));
         let mut acked = Vec::new();
-        loop {
-            let after = if kills < wanted { random.below(most) } else { usize::MAX };
-            let ended = run(&file, &recorded, after, &mut acked);
+        let mut ended = Ended::Killed;
+        while ended == Ended::Killed && kills < wanted {
+            ended = run(&replay, &file, &recorded, moment(&mut random, most), &mut acked);
+            kills += 1;
             // Half of the files are opened by the next run first, which then has to recover them.
-            if ended == Ended::Whole || random.below(2) == 0 {
+            if ended == Ended::Closing || random.below(2) == 0 {
                 check(&file, &acked);
             }
-            match ended {
-                Ended::Whole => break,
-                Ended::Killed => kills += 1,
-            }
+        }
+        // The last file is played to its end and compared; in a long run every one.
+        if long || kills >= wanted {
+            assert_eq!(run(&replay, &file, &recorded, Moment::Never, &mut acked), Ended::Whole);
+            check(&file, &acked);
         }
         assert_eq!(acked.len(), acked.iter().collect::<HashSet<_>>().len(), "a message was acknowledged twice");
         if kills >= wanted {
@@ -54,15 +59,41 @@ fn killed_at_any_moment_it_has_all_it_acknowledged_and_goes_on() {
     }
 }
 
-#[derive(Debug, PartialEq, Eq)]
+/// When a process is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Moment {
+    /// After it has printed so many lines, and at the latest when it has played everything and
+    /// closes the file. The first line is printed before the file is opened.
+    Lines(usize),
+    Never,
+}
+
+/// Now and then while the file is made or recovered, or closed; most times in the midst of it.
+fn moment(random: &mut Random, most: usize) -> Moment {
+    Moment::Lines(match random.below(8) {
+        0 => usize::MAX,
+        1 | 2 => random.below(4),
+        _ => random.below(most),
+    })
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ended {
     Killed,
+    /// Killed when all was played.
+    Closing,
     Whole,
 }
 
-/// Runs the replay until it has printed so many lines, and kills it; adds what it acknowledged.
-fn run(file: &Path, recorded: &[PathBuf], after: usize, acked: &mut Vec<(SessionId, MessageId)>) -> Ended {
-    let mut child = Command::new(replay())
+/// Runs the replay up to a moment, and kills it; adds what it acknowledged.
+fn run(
+    replay: &Path,
+    file: &Path,
+    recorded: &[PathBuf],
+    moment: Moment,
+    acked: &mut Vec<(SessionId, MessageId)>,
+) -> Ended {
+    let mut child = Command::new(replay)
         .args(["--acks", "-", "--workers", "8", "--file"])
         .arg(file)
         .args(recorded)
@@ -71,8 +102,12 @@ fn run(file: &Path, recorded: &[PathBuf], after: usize, acked: &mut Vec<(Session
         .unwrap();
     let mut out = BufReader::new(child.stdout.take().unwrap());
     let mut last = String::new();
+    let mut killed = Ended::Killed;
     for number in 0.. {
-        if number == after {
+        if last.starts_with("played ") {
+            killed = Ended::Closing;
+        }
+        if moment != Moment::Never && (moment == Moment::Lines(number) || killed == Ended::Closing) {
             child.kill().unwrap();
         }
         let mut line = String::new();
@@ -87,7 +122,7 @@ fn run(file: &Path, recorded: &[PathBuf], after: usize, acked: &mut Vec<(Session
         last = line;
     }
     match child.wait().unwrap().code() {
-        None => Ended::Killed,
+        None => killed,
         Some(0) => {
             assert!(last.ends_with(" 0 differences\n"), "the last line is {last:?}");
             Ended::Whole
@@ -153,26 +188,18 @@ fn check_session(session: &Session) -> (Vec<MessageId>, HashSet<MessageId>) {
     (messages.into_iter().map(|message| message.id).collect(), feed.deleted)
 }
 
-/// The replay example, which Cargo builds beside the tests.
-fn replay() -> PathBuf {
-    let test = env::current_exe().unwrap();
-    let profile = test.parent().and_then(Path::parent).expect("a test stands in target/<profile>/deps");
-    let replay = profile.join("examples").join(format!("replay{}", env::consts::EXE_SUFFIX));
-    assert!(replay.exists(), "{} is missing; `cargo build --example replay` makes it", replay.display());
-    replay
+/// The recorded conversations beside the project, where they are.
+fn recorded_files() -> Option<Vec<PathBuf>> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
+    let files = ["tau_airline.jsonl", "crosswoz_val.jsonl"].map(|name| beside.join(name));
+    files.iter().all(|file| file.exists()).then(|| files.to_vec())
 }
 
-/// The recorded conversations beside the project in a long run, where they are; else made ones.
-fn recorded_files(dir: &Path, long: bool) -> Vec<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    let real = ["tau_airline.jsonl", "crosswoz_val.jsonl"].map(|name| beside.join(name));
-    if long && real.iter().all(|file| file.exists()) {
-        return real.to_vec();
-    }
+fn made_file(dir: &Path) -> PathBuf {
     let file = dir.join("made.jsonl");
     let lines: Vec<_> = (0..40).flat_map(conversation).map(|line| format!("{line}\n")).collect();
     fs::write(&file, lines.concat()).unwrap();
-    vec![file]
+    file
 }
 
 /// A conversation with what can be cut in two: a prompt, plain answers, calls one by one and in
@@ -197,7 +224,7 @@ fn conversation(number: usize) -> Vec<Value> {
             say("assistant", "tool_call", Value::Null, &calls, None);
         }
         // Every fifth conversation never hears from its last call.
-        let heard = calls.len().saturating_sub(usize::from(number % 5 == 0));
+        let heard = calls.len().saturating_sub(usize::from(number.is_multiple_of(5)));
         for call in calls.iter().take(heard) {
             say("tool", "tool_call", json!(format!("result {call}")), &[], Some(*call));
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use parlor::id::{MessageId, SessionId, Stamp, ThreadId, TurnId};
-use parlor::page::{Damaged, Direction, Form, Link, MessagePage, MessageQuery, Meta, PageAt, Roles, Types};
+use parlor::page::{Damaged, Direction, Form, Link, Matched, MessagePage, MessageQuery, Meta, PageAt, Roles, Types};
 use parlor::{ErrorKind, Message, MessageType, Role, Timestamp, Ts, limit};
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -240,7 +240,10 @@ fn what_breaks_a_bound_is_refused_by_name_value_and_bound() {
         ("direction=up", r#"direction is "up"; it must be one of asc, desc"#),
         ("limit=5&limit=6", "limit is given twice"),
         ("direction=asc&direction=asc", "direction is given twice"),
-        ("before=1", r#"parameter is "before"; it must be one of type, role, thread_id, gts, page, limit, direction"#),
+        (
+            "before=1",
+            r#"parameter is "before"; it must be one of type, role, thread_id, gts, page, limit, direction, cursor"#,
+        ),
     ];
     for (text, message) in cases {
         let error = MessageQuery::from_query_string(text).and_then(|query| query.matching()).expect_err(text);
@@ -308,8 +311,9 @@ fn page_of(all: &[Message], this: Link) -> MessagePage {
     if matching.direction == Direction::Desc {
         found.reverse();
     }
+    let before = matching.offset.min(total);
     let items = found.into_iter().skip(matching.offset as usize).take(matching.limit as usize).collect();
-    MessagePage::new(this, this.query.page_at().expect("a valid page"), total, newest, items, Vec::new())
+    this.ask().expect("a valid query").page(Matched { items, total, before, newest, damaged: Vec::new() })
 }
 
 #[test]
@@ -344,7 +348,6 @@ fn new_messages_carries_the_cursor_that_its_page_reached() {
 #[test]
 fn the_cursor_gets_past_a_message_that_cannot_be_read() {
     let all = messages(&[1_000_000, 3_000_000]);
-    let at = PageAt::default();
     let damaged = |micros| vec![Damaged::new(Some(2), micros, "checksum")];
     let cases = [
         (Direction::Asc, None, &all[..0], damaged(Some(ts(2_000_000))), "2"),
@@ -356,7 +359,8 @@ fn the_cursor_gets_past_a_message_that_cannot_be_read() {
     ];
     for (direction, newest, items, damaged, gts) in cases {
         let this = Link { form: Form::Session(session()), query: MessageQuery::all().direction(direction) };
-        let page = MessagePage::new(this, at, 3, newest, items.to_vec(), damaged.clone());
+        let found = Matched { items: items.to_vec(), total: 3, before: 0, newest, damaged: damaged.clone() };
+        let page = this.ask().expect("a valid query").page(found);
         assert_eq!(page.new_messages.query.gts, Some(gts.parse().unwrap()), "{damaged:?}");
         assert_eq!((page.damaged, page.meta.total), (damaged, 3));
     }

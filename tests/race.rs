@@ -8,13 +8,15 @@ use std::{env, thread};
 use parlor::page::{Direction, MessageQuery};
 use parlor::{Engine, Error, ErrorKind, NewSession, Session, SessionRecord, TurnHandle, TurnState};
 
-/// How often two send at once.
-const ROUNDS: usize = 10_000;
+/// How often two send at once, and how often in a long run (`PARLOR_LONG=1`).
+const ROUNDS: [usize; 2] = [1_000, 10_000];
 /// Says which file the second process is to open.
 const SECOND: &str = "PARLOR_TEST_SECOND_PROCESS";
 
 #[test]
 fn of_two_sends_at_once_exactly_one_wins_and_of_the_other_nothing_is_stored() {
+    let long = env::var_os("PARLOR_LONG").is_some_and(|value| value == "1");
+    let rounds = ROUNDS[usize::from(long)];
     let dir = tempfile::tempdir().unwrap();
     // A turn lasts until both have sent: the winner's agent waits at the gate.
     let (open_gate, gate) = mpsc::channel::<()>();
@@ -26,24 +28,26 @@ fn of_two_sends_at_once_exactly_one_wins_and_of_the_other_nothing_is_stored() {
     let agent = engine.workspace("acme").unwrap().agent("gated").unwrap();
     let session = agent.create_session(NewSession::default()).unwrap();
 
-    let start = Barrier::new(3);
+    let start = Barrier::new(2);
     let (sent, sends) = mpsc::channel();
     let mut won = Vec::new();
     thread::scope(|scope| {
-        for runner in ["left", "right"] {
+        let runners = ["left", "right"].map(|runner| {
+            let (go, starts) = mpsc::channel::<usize>();
             let (session, start, sent) = (&session, &start, sent.clone());
             scope.spawn(move || {
-                for round in 0..ROUNDS {
-                    start.wait();
+                for round in starts {
                     let text = format!("{runner} {round}");
+                    start.wait();
                     let outcome = session.send(text.as_str());
                     sent.send((text, outcome)).unwrap();
                 }
             });
-        }
-        for _ in 0..ROUNDS {
+            go
+        });
+        for round in 0..rounds {
             let before = session.get().unwrap();
-            start.wait();
+            runners.iter().for_each(|go| go.send(round).unwrap());
             let sends = [sends.recv().unwrap(), sends.recv().unwrap()];
             won.push(settle(&session, &before, sends, &open_gate));
         }
@@ -52,7 +56,7 @@ fn of_two_sends_at_once_exactly_one_wins_and_of_the_other_nothing_is_stored() {
     let all = MessageQuery::all().direction(Direction::Asc).limit(100);
     let texts: Vec<_> = session.messages(all).iter().map(|message| message.unwrap().text()).collect();
     assert_eq!(texts, won, "the session has the winners' messages and no others");
-    assert_eq!(session.turns(1).unwrap().meta.total, ROUNDS as u64);
+    assert_eq!(session.turns(1).unwrap().meta.total, rounds as u64);
     assert_eq!(engine.verify().unwrap(), Vec::<String>::new());
     engine.close().unwrap();
 }
@@ -65,10 +69,6 @@ fn settle(
     sends: [(String, Result<TurnHandle, Error>); 2],
     open_gate: &mpsc::Sender<()>,
 ) -> String {
-    let during = session.get().unwrap();
-    // A send is a message and a turn's state: two events.
-    assert_eq!(during.last_message, before.last_message + 1);
-    assert_eq!(during.last_change, before.last_change + 2);
     let mut winners = Vec::new();
     for (text, outcome) in sends {
         match outcome {
@@ -77,6 +77,10 @@ fn settle(
         }
     }
     assert_eq!(winners.len(), 1, "{winners:?}");
+    let during = session.get().unwrap();
+    // A send is a message and a turn's state: two events.
+    assert_eq!(during.last_message, before.last_message + 1);
+    assert_eq!(during.last_change, before.last_change + 2);
     let (text, turn) = winners.remove(0);
     assert_eq!(during.running_turn, Some(turn.id()));
     open_gate.send(()).unwrap();

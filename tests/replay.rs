@@ -6,6 +6,7 @@ mod check;
 mod compare;
 #[path = "../examples/replay/data.rs"]
 mod data;
+mod example;
 #[path = "../examples/replay/feed.rs"]
 mod feed;
 #[path = "../examples/replay/listing.rs"]
@@ -18,6 +19,7 @@ mod play;
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 
 use compare::Difference;
@@ -77,12 +79,17 @@ fn file_of(conversations: &[(&str, Vec<Value>)]) -> String {
     text
 }
 
+fn system() -> Value {
+    line("system", "message", json!("be brief"), json!({}))
+}
+
 /// One conversation a quirk.
 fn hostile() -> Vec<(&'static str, Vec<Value>)> {
-    let control: String = (0..0x20).chain([0x7f, 0x85, 0x2028, 0x202e, 0xfeff]).filter_map(char::from_u32).collect();
-    let long = "没".repeat(50_000);
-    let plain = |role| [json!(null), json!(""), json!("text")].map(|content| line(role, "message", content, json!({})));
-    let system = || line("system", "message", json!("be brief"), json!({}));
+    [odd_courses(), odd_contents()].concat()
+}
+
+/// Calls, clocks, and who speaks when.
+fn odd_courses() -> Vec<(&'static str, Vec<Value>)> {
     let many = (0..60).flat_map(|turn| [user(&format!("{turn}?")), answer(&format!("{turn}!"))]).collect();
     vec![
         ("a call without a result, at the end", vec![user("a"), calls(json!(null), &["c1"])]),
@@ -115,6 +122,20 @@ fn hostile() -> Vec<(&'static str, Vec<Value>)> {
             "the last ts a caller may give",
             vec![user("a"), at(answer("b"), 4_502_500_115.742_719), user("c"), answer("d")],
         ),
+        ("no user message", vec![system(), answer("hello?"), calls(json!(null), &["c"]), result(json!("r"), "c")]),
+        ("users only", vec![user("a"), user("b"), user(""), line("user", "message", json!(null), json!({}))]),
+        ("a final message in the middle", vec![user("a"), answer("b"), answer("c"), system(), user("d"), answer("e")]),
+        ("system messages in the middle", vec![user("a"), system(), answer("b"), system(), system(), user("c")]),
+        ("longer than the longest page", many),
+    ]
+}
+
+/// What is said.
+fn odd_contents() -> Vec<(&'static str, Vec<Value>)> {
+    let control: String = (0..0x20).chain([0x7f, 0x85, 0x2028, 0x202e, 0xfeff]).filter_map(char::from_u32).collect();
+    let long = "没".repeat(50_000);
+    let plain = |role| [json!(null), json!(""), json!("text")].map(|content| line(role, "message", content, json!({})));
+    vec![
         (
             "control characters",
             vec![
@@ -125,10 +146,6 @@ fn hostile() -> Vec<(&'static str, Vec<Value>)> {
             ],
         ),
         ("50,000 characters", vec![user(&long), calls(json!(long), &["c"]), result(json!(long), "c"), answer(&long)]),
-        ("no user message", vec![system(), answer("hello?"), calls(json!(null), &["c"]), result(json!("r"), "c")]),
-        ("users only", vec![user("a"), user("b"), user(""), line("user", "message", json!(null), json!({}))]),
-        ("a final message in the middle", vec![user("a"), answer("b"), answer("c"), system(), user("d"), answer("e")]),
-        ("system messages in the middle", vec![user("a"), system(), answer("b"), system(), system(), user("c")]),
         ("null, empty and text of a user", plain("user").to_vec()),
         ("null, empty and text of an assistant", [vec![user("a")], plain("assistant").to_vec()].concat()),
         ("null, empty and text of a system", [plain("system").to_vec(), vec![user("a")]].concat()),
@@ -146,7 +163,6 @@ fn hostile() -> Vec<(&'static str, Vec<Value>)> {
                 line("assistant", "tool_call", json!("e"), json!({})),
             ],
         ),
-        ("longer than the longest page", many),
         ("\u{0}\n 名 \u{202e}", vec![user("a"), answer("b")]),
         (LONG_NAME, vec![user("a")]),
     ]
@@ -442,4 +458,23 @@ fn a_session_that_has_something_else_is_not_gone_on_with() {
     let longer = stage.script(&[("a", vec![user("a"), answer("b"), user("c"), answer("d")])]);
     let cut = difference(stage.play(&longer).map(|_| ()));
     assert_eq!((&*cut.field, cut.seq), ("messages of its turn", Some(2)));
+}
+
+#[test]
+fn the_example_exits_non_zero_and_names_the_first_difference() {
+    let replay = example::replay();
+    let stage = Stage::new();
+    let run = |lines: &[Value]| {
+        let recorded = stage.write(file_of(&[("a", lines.to_vec())]));
+        let run = Command::new(&replay).arg("--file").arg(stage.file()).arg(recorded).output().unwrap();
+        (run.status.code(), String::from_utf8(run.stdout).unwrap(), String::from_utf8(run.stderr).unwrap())
+    };
+    let (code, out, _) = run(&[user("a"), answer("b")]);
+    assert_eq!(code, Some(0));
+    assert!(out.starts_with("1 sessions, 2 messages\nplayed 1 turns in "), "{out}");
+    assert!(out.ends_with(" pages compared, 0 differences\n"), "{out}");
+    let (code, _, error) = run(&[user("a"), answer("c")]);
+    assert_eq!(code, Some(1));
+    let difference = r#"session "a", seq 1, content: expected Some(Text("c")), found Some(Text("b"))"#;
+    assert_eq!(error, format!("replay: {difference}\n"));
 }

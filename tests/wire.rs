@@ -1,7 +1,7 @@
 //! The JSON of the documents' answers, compared with their own examples.
 
 use parlor::id::{AgentId, MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
-use parlor::page::{Form, Link, MessagePage, MessageQuery};
+use parlor::page::{Form, Link, Matched, MessageQuery};
 use parlor::record::{Message, SessionRecord, ToolCall, Turn};
 use parlor::{Content, Error, ErrorKind, Json, MessageType, Role, SessionStatus, Timestamp, Ts, wire};
 use proptest::prelude::*;
@@ -54,7 +54,8 @@ fn compact(value: &impl Serialize) -> String {
 fn a_page_of_messages_is_the_documents_page() {
     let query = MessageQuery::from_query_string("type=final_message&role=assistant").unwrap();
     let this = Link { form: Form::Session(session_id()), query };
-    let page = MessagePage::new(this, query.page_at().unwrap(), 1, Some(answer().ts), vec![answer()], vec![]);
+    let found = Matched { items: vec![answer()], total: 1, before: 0, newest: Some(answer().ts), damaged: Vec::new() };
+    let page = this.ask().unwrap().page(found);
     // The document's own example, its ids written out, and `direction=asc` in the cursor's link.
     let expected = r#"{
   "items": [

@@ -1,11 +1,12 @@
 //! Every way to list a session, against the reference store.
 
 use std::collections::HashSet;
+use std::fmt::Debug;
 
 use parlor::page::{Direction, Form, Link, MessagePage, MessageQuery, Meta, Roles, Types};
 use parlor::{AgentHandle, Message, MessageType, Role, Session, Ts, limit};
 
-use crate::compare::{self, Difference, Place};
+use crate::compare::{self, Place};
 use crate::data::{Conversation, Failure};
 use crate::oracle::{Expected, Oracle};
 
@@ -20,10 +21,10 @@ const PAGES: u64 = 64;
 ///
 /// # Errors
 ///
-/// The first [`Difference`], or an error of a read.
+/// The first [`Difference`](compare::Difference), or an error of a read.
 pub fn session(session: &Session, conversation: &Conversation, stored: &[Message]) -> Result<u64, Failure> {
     let oracle = Oracle::new(conversation, stored)?;
-    let mut check = Check { session, name: &conversation.session, oracle, pages: 0 };
+    let mut check = Check { session, name: &conversation.session, stored, oracle, pages: 0 };
     let whole = Form::Session(session.id());
     for filter in filters() {
         check.pages(whole, filter)?;
@@ -44,7 +45,7 @@ pub fn session(session: &Session, conversation: &Conversation, stored: &[Message
             check.iterate(form, start)?;
         }
     }
-    check.history(stored)?;
+    check.history()?;
     check.turns()?;
     Ok(check.pages)
 }
@@ -53,7 +54,7 @@ pub fn session(session: &Session, conversation: &Conversation, stored: &[Message
 ///
 /// # Errors
 ///
-/// The first [`Difference`], or an error of a read.
+/// The first [`Difference`](compare::Difference), or an error of a read.
 pub fn sessions(agent: &AgentHandle, conversations: &[Conversation]) -> Result<(), Failure> {
     let place = Place { session: "all of them", seq: None };
     for limit in [7, limit::PAGE_LIMIT_MAX] {
@@ -113,6 +114,7 @@ fn starts(middle: Option<Ts>) -> Vec<MessageQuery> {
 struct Check<'a> {
     session: &'a Session,
     name: &'a str,
+    stored: &'a [Message],
     oracle: Oracle<'a>,
     pages: u64,
 }
@@ -191,10 +193,10 @@ impl Check<'_> {
     }
 
     /// The newest messages, oldest first.
-    fn history(&self, stored: &[Message]) -> Result<(), Failure> {
+    fn history(&self) -> Result<(), Failure> {
         for limit in [1, 7, 50, limit::HISTORY_LIMIT_MAX] {
-            let newest = stored.len().saturating_sub(limit as usize);
-            let expected: Vec<_> = stored.iter().skip(newest).collect();
+            let newest = self.stored.len().saturating_sub(limit as usize);
+            let expected: Vec<_> = self.stored.iter().skip(newest).collect();
             let link = Link { form: Form::Session(self.session.id()), query: MessageQuery::default() };
             self.items(&link, &expected, &self.session.history(limit)?)?;
         }
@@ -224,25 +226,21 @@ impl Check<'_> {
     /// The items of a listing, one by one.
     fn items(&self, link: &Link, expected: &[&Message], found: &[Message]) -> Result<(), Failure> {
         for (at, (expected, found)) in expected.iter().zip(found).enumerate() {
-            self.same(link, &format!("item {at}"), *expected, found)?;
+            if *expected != found {
+                let seq = self.stored.iter().position(|message| message.id == expected.id);
+                let place = Place { session: self.name, seq };
+                place.same(&format!("item {at} of {}", link.href("")), *expected, found)?;
+            }
         }
         self.same(link, "items", &expected.len(), &found.len())
     }
 
-    fn same<T: PartialEq + std::fmt::Debug>(
-        &self,
-        link: &Link,
-        field: &str,
-        expected: &T,
-        found: &T,
-    ) -> Result<(), Failure> {
-        if expected == found {
-            return Ok(());
+    fn same<T: PartialEq + Debug>(&self, link: &Link, what: &str, expected: &T, found: &T) -> Result<(), Failure> {
+        if expected != found {
+            let place = Place { session: self.name, seq: None };
+            place.same(&format!("{what} of {}", link.href("")), expected, found)?;
         }
-        let place = Place { session: self.name, seq: None };
-        let listing = format!("{field} of {}", link.href(""));
-        let difference: Result<(), Difference> = place.same(&listing, expected, found);
-        Ok(difference?)
+        Ok(())
     }
 }
 

@@ -74,15 +74,15 @@ fn run(options: &Options) -> Result<(), Failure> {
     let scratch = tempfile::tempdir()?;
     let file = options.file.clone().unwrap_or_else(|| scratch.path().join("replay.parlor"));
 
+    let (sessions, messages) = (script.conversations().len(), script.messages());
+    println!("{sessions} sessions, {messages} messages");
     let engine = play::builder(&file, options.workers, &script, &acks).open()?;
-    let bar = progress("playing", script.messages());
+    let bar = progress("playing", messages);
     let start = Instant::now();
     let turns = play::play(&engine, &script, options.workers, &acks, &bar)?;
     let seconds = start.elapsed().as_secs_f64();
     bar.finish_and_clear();
-    let (sessions, messages) = (script.conversations().len(), script.messages());
-    println!("{sessions} sessions, {messages} messages; played {turns} turns in {seconds:.1} s");
-    println!("{:.0} turns per second", turns as f64 / seconds);
+    println!("played {turns} turns in {seconds:.1} s, {:.0} turns per second", turns as f64 / seconds);
     engine.close()?;
 
     // What counts is what another process would find.

@@ -12,8 +12,9 @@ mod worker;
 
 pub(crate) use schedule::Job;
 
-use crate::agent::Token;
+use crate::agent::{Agent, Token};
 use crate::error::{Error, Result};
+use crate::id::AgentId;
 use crate::shared::{Phase, Shared};
 use crate::store::{SessionRef, Submitted};
 use crate::sync::Arc;
@@ -98,12 +99,15 @@ pub(crate) struct Admission<'a> {
 impl Admission<'_> {
     /// Takes in what the store answered: starts the turn, unless it is the original of an earlier
     /// operation.
-    pub(crate) fn start(self, at: SessionRef, submitted: Submitted, agent: Arc<dyn crate::agent::Agent>) {
+    pub(crate) fn start(self, at: SessionRef, agent_id: AgentId, submitted: Submitted, agent: Option<&Arc<dyn Agent>>) {
         if let Some(turn) = submitted.interrupted {
             self.pool.shared.acquit(turn);
         }
-        let Submitted { message, turn, claim: Some(claim), .. } = submitted else { return };
-        self.pool.accept(Box::new(Job { at, claim, turn, input: message, agent, token: Arc::<Token>::default() }));
+        // The store accepts a turn only where its agent's behaviour is registered.
+        let (Submitted { message, turn, claim: Some(claim), .. }, Some(agent)) = (submitted, agent) else { return };
+        let agent = Arc::clone(agent);
+        let token = Arc::<Token>::default();
+        self.pool.accept(Box::new(Job { at, agent_id, claim, turn, input: message, agent, token }));
     }
 }
 

@@ -32,9 +32,10 @@ fn outcome(shared: &Arc<Shared>, job: Job, live: &Live) -> Outcome {
     if live.token.is_tripped() {
         return closed;
     }
-    let Job { at, claim, turn, input, agent, token } = job;
+    let Job { at, agent_id, claim, turn, input, agent, token } = job;
     let started_at = token.start(shared.clock.now());
-    let context = TurnContext { shared: Arc::clone(shared), at, claim, turn, input, token, started_at };
+    let context =
+        TurnContext { shared: Arc::clone(shared), at, agent: agent_id, claim, turn, input, token, started_at };
     match call(&*agent, &context) {
         Returned::Reply(reply) => Outcome::Completed(reply),
         Returned::Error(_) if live.token.is_tripped() => closed,
@@ -61,7 +62,7 @@ impl Drop for Lost<'_> {
         let turn = self.live.claim.turn;
         let text = format!("the worker of turn {turn} panicked in the storage");
         self.shared.judge(turn, Verdict::Lost(ErrorKind::Storage, text));
-        self.shared.bell.ring(self.live.at.session, Event::Ended);
+        self.shared.bell.ring(self.live.at, self.live.agent_id, Event::Ended);
     }
 }
 
@@ -111,12 +112,14 @@ pub(super) fn end(shared: &Shared, live: &Live, outcome: Outcome) {
         answer => answer,
     };
     match refused {
-        Err(error) if !error.is_fenced() && error.kind() != ErrorKind::Closed => {
+        // Nothing was written here: who ended the turn rings for it.
+        Err(error) if error.is_fenced() => return,
+        Err(error) if error.kind() != ErrorKind::Closed => {
             shared.judge(live.claim.turn, Verdict::Lost(error.kind(), error.to_string()));
         }
         _ => {}
     }
-    shared.bell.ring(live.at.session, Event::Ended);
+    shared.bell.ring(live.at, live.agent_id, Event::Ended);
 }
 
 fn is_of_content(error: &Error) -> bool {
@@ -134,6 +137,7 @@ pub(super) fn close(shared: &Shared, live: &Live) -> Result<()> {
     };
     let reply = shared.reply_of(live.at, &turn)?.map(Box::new);
     shared.judge(turn.id, Verdict::Ended(Box::new(turn), reply));
+    shared.bell.ring(live.at, live.agent_id, Event::Ended);
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use crate::agent::{Agent, Token};
-use crate::id::SessionId;
+use crate::id::{AgentId, SessionId};
 use crate::record::{Message, Turn};
 use crate::store::{Claim, SessionRef};
 use crate::sync::Arc;
@@ -11,6 +11,7 @@ use crate::sync::Arc;
 /// A turn that the store accepted, and what is to run it.
 pub(crate) struct Job {
     pub(crate) at: SessionRef,
+    pub(crate) agent_id: AgentId,
     pub(crate) claim: Claim,
     pub(crate) turn: Turn,
     pub(crate) input: Message,
@@ -19,15 +20,17 @@ pub(crate) struct Job {
 }
 
 /// What it takes to end a turn that is the executor's.
+#[derive(Clone)]
 pub(super) struct Live {
     pub(super) at: SessionRef,
+    pub(super) agent_id: AgentId,
     pub(super) claim: Claim,
     pub(super) token: Arc<Token>,
 }
 
 impl Live {
     pub(super) fn of(job: &Job) -> Self {
-        Live { at: job.at, claim: job.claim, token: Arc::clone(&job.token) }
+        Live { at: job.at, agent_id: job.agent_id, claim: job.claim, token: Arc::clone(&job.token) }
     }
 }
 
@@ -108,10 +111,94 @@ impl Schedule {
             live.extend(lane.next.take().map(|job| Live::of(&job)));
             if let Some(running) = &lane.running {
                 running.token.trip();
-                live.push(Live { at: running.at, claim: running.claim, token: Arc::clone(&running.token) });
+                live.push(running.clone());
             }
             lane.running.is_some()
         });
         live
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::agent::agent_fn;
+    use crate::id::{MessageId, OwnerId, ThreadId, TurnId, WorkspaceId};
+    use crate::record::{MessageType, Role, Ts};
+    use crate::time::Timestamp;
+
+    fn job(session: u128, epoch: u64) -> Box<Job> {
+        let (time, session) = (Timestamp::from_micros(1), SessionId::from_uuid(Uuid::from_u128(session)));
+        let id = Uuid::from_u128(u128::from(epoch));
+        let (turn, message) = (TurnId::from_uuid(id), MessageId::from_uuid(id));
+        Box::new(Job {
+            at: SessionRef { workspace: WorkspaceId::from_uuid(id), session },
+            agent_id: AgentId::from_uuid(id),
+            claim: Claim { turn, owner: OwnerId::from_uuid(id), epoch },
+            turn: Turn::new(turn, session, ThreadId::from_uuid(id), message, 1, time),
+            input: Message::new(message, session, 1, Role::User, MessageType::Message, Ts::ZERO, time),
+            agent: Arc::new(agent_fn(|_| Ok(()))),
+            token: Arc::default(),
+        })
+    }
+
+    /// Takes the next turn, and answers with its session and its epoch.
+    fn take(schedule: &mut Schedule) -> Option<(u128, u64)> {
+        schedule.take().map(|job| (job.at.session.as_uuid().as_u128(), job.claim.epoch))
+    }
+
+    #[test]
+    fn sessions_are_served_in_the_order_they_came() {
+        let mut schedule = Schedule::default();
+        [job(1, 1), job(2, 1), job(3, 1)].into_iter().for_each(|job| schedule.accept(job));
+        // A follow-up to a turn that did not start keeps the place of its session.
+        schedule.accept(job(1, 2));
+        assert_eq!(schedule.ready(), 3);
+        assert_eq!((take(&mut schedule), take(&mut schedule)), (Some((1, 2)), Some((2, 1))));
+        // One to a turn that runs waits for its agent, and then for the others.
+        schedule.accept(job(1, 3));
+        assert_eq!(schedule.ready(), 1);
+        schedule.done(SessionId::from_uuid(Uuid::from_u128(1)));
+        assert_eq!((take(&mut schedule), take(&mut schedule), take(&mut schedule)), (Some((3, 1)), Some((1, 3)), None));
+    }
+
+    #[test]
+    fn a_later_claim_stops_the_running_agent_and_an_earlier_one_comes_too_late() {
+        let mut schedule = Schedule::default();
+        schedule.accept(job(1, 2));
+        // Accepted before it by the store, but brought here after it.
+        schedule.accept(job(1, 1));
+        let running = schedule.take().expect("the later one");
+        assert_eq!(running.claim.epoch, 2);
+        schedule.accept(job(1, 1));
+        assert!(!running.token.is_tripped());
+        schedule.done(running.at.session);
+        assert_eq!(take(&mut schedule), None, "the earlier one never runs");
+
+        schedule.accept(job(1, 3));
+        let running = schedule.take().expect("the only one");
+        schedule.accept(job(1, 4));
+        assert!(running.token.is_tripped());
+        assert_eq!(take(&mut schedule), None, "the old agent has not returned");
+        schedule.done(running.at.session);
+        assert_eq!(take(&mut schedule), Some((1, 4)));
+    }
+
+    #[test]
+    fn cancelling_stops_what_runs_and_gives_up_what_waits() {
+        let mut schedule = Schedule::default();
+        [job(1, 1), job(2, 1)].into_iter().for_each(|job| schedule.accept(job));
+        let running = schedule.take().expect("the first");
+        schedule.accept(job(1, 2));
+        let mut live: Vec<_> =
+            schedule.cancel().iter().map(|live| (live.at.session.as_uuid().as_u128(), live.claim.epoch)).collect();
+        live.sort_unstable();
+        assert_eq!(live, [(1, 1), (1, 2), (2, 1)]);
+        assert!(running.token.is_tripped());
+        schedule.done(running.at.session);
+        assert_eq!((take(&mut schedule), schedule.ready()), (None, 0));
+        assert!(schedule.lanes.is_empty());
     }
 }

@@ -197,8 +197,10 @@ impl Session {
             (Some(past), Direction::Desc) => message.number < past,
         };
         let offset = usize::try_from(matching.offset).unwrap_or(usize::MAX);
-        let shown = all.into_iter().filter(begun).skip(offset).take(matching.limit as usize);
-        Ok(Matched { items: shown.cloned().collect(), total, newest, damaged: Vec::new() })
+        let rest: Vec<_> = all.iter().copied().filter(begun).collect();
+        let before = (all.len() - rest.len() + offset.min(rest.len())) as u64;
+        let items = rest.into_iter().skip(offset).take(matching.limit as usize).cloned().collect();
+        Ok(Matched { items, total, before, newest, damaged: Vec::new() })
     }
 
     pub fn append(&mut self, op: &Append) -> Result<Vec<Message>> {

@@ -9,7 +9,7 @@ use crate::record::{
     ChangeKind, Content, Message, MessageType, NewMessage, NewTurn, Reason, Role, ThreadRecord, ToolCall, Turn,
     TurnState, Webhook, WebhookRow,
 };
-use crate::store::{Claim, Emit, Finish, Outcome, Policy, Runner, Submit, Submitted};
+use crate::store::{Behaviour, Claim, Emit, Finish, Outcome, Policy, Runner, Submit, Submitted};
 use crate::sync::Arc;
 use crate::time::Timestamp;
 
@@ -29,6 +29,14 @@ pub(super) struct StartIds {
     pub message: u32,
     pub thread: u32,
     pub turn: u32,
+}
+
+/// A turn that nobody can run does not start.
+pub(super) fn check_behaviour(runner: Runner) -> Result<()> {
+    match runner.behaviour {
+        Behaviour::Registered => Ok(()),
+        Behaviour::Missing => Err(Error::new(ErrorKind::NoBehaviour, "no behaviour is registered for the agent")),
+    }
 }
 
 impl Session {
@@ -51,6 +59,7 @@ impl Session {
         if let Some(original) = self.submitted_before(&op.new)? {
             return Ok(original);
         }
+        check_behaviour(op.runner)?;
         if let Some(thread) = op.new.thread {
             self.thread(thread)?;
         }
@@ -154,7 +163,7 @@ impl Session {
             ));
         }
         self.touch(op.stamp.at);
-        self.keep_started(op.claim.turn, op.started_at)?;
+        self.keep_started(&op.stamp, op.claim.turn, op.started_at)?;
         let messages = (0..).zip(&op.messages);
         messages.map(|(n, new)| self.say(&op.stamp, op.stamp.uuid(n), op.claim.turn, new, Origin::Turn)).collect()
     }
@@ -163,7 +172,7 @@ impl Session {
         self.check_claim(&op.claim)?;
         self.touch(op.stamp.at);
         if let Some(at) = op.started_at {
-            self.keep_started(op.claim.turn, at)?;
+            self.keep_started(&op.stamp, op.claim.turn, at)?;
         }
         self.end(&op.stamp, &mut (0..).map(|n| op.stamp.uuid(n)), op.claim.turn, &op.outcome)
     }
@@ -187,9 +196,10 @@ impl Session {
     }
 
     /// Keeps when the agent started, where it is not known yet.
-    fn keep_started(&mut self, turn: TurnId, at: Timestamp) -> Result<()> {
+    fn keep_started(&mut self, stamp: &Stamp, turn: TurnId, at: Timestamp) -> Result<()> {
+        let now = self.base.updated_at.max(stamp.at);
         let turn = &mut self.run_mut(turn)?.turn;
-        turn.started_at = turn.started_at.or(Some(at.max(turn.created_at)));
+        turn.started_at = turn.started_at.or(Some(at.max(turn.created_at).min(now)));
         Ok(())
     }
 

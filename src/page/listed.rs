@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::limit::{PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, PAGE_LIMIT_MIN};
-use crate::record::Ts;
+use crate::record::{Message, Ts};
 
 /// A page and its size, checked.
 ///
@@ -101,6 +101,21 @@ impl<T> Page<T> {
     pub fn new(at: PageAt, total: u64, items: Vec<T>, damaged: Vec<Damaged>) -> Self {
         Page { items, meta: Meta::new(total, at), damaged }
     }
+}
+
+/// What a store found for a [`Matching`](super::Matching).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Matched {
+    /// The messages, in the listing's direction.
+    pub items: Vec<Message>,
+    /// How many match in all, whatever page was asked for.
+    pub total: u64,
+    /// How many of them come before the page, in its direction.
+    pub before: u64,
+    /// The greatest `ts` of all that match.
+    pub newest: Option<Ts>,
+    /// What stands on the page and cannot be read.
+    pub damaged: Vec<Damaged>,
 }
 
 /// A damaged record in the midst of a page: it is reported, and hides no other.

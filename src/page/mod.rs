@@ -24,13 +24,15 @@
 //! # Ok::<(), parlor::Error>(())
 //! ```
 
+mod cursor;
 mod link;
 mod listed;
 mod query;
 mod set;
 
+pub use cursor::Cursor;
 pub(crate) use link::session_href;
-pub use link::{Form, Link, MessagePage};
-pub use listed::{Damaged, Meta, Page, PageAt};
+pub use link::{Asked, Form, Link, MessagePage};
+pub use listed::{Damaged, Matched, Meta, Page, PageAt};
 pub use query::{Direction, Matching, MessageQuery};
 pub use set::{Roles, Types};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{PageAt, Roles, Types};
+use super::{Cursor, PageAt, Roles, Types};
 use crate::error::{Error, Result};
 use crate::id::ThreadId;
 use crate::limit::{HISTORY_LIMIT_MAX, PAGE_LIMIT_MAX, PAGE_LIMIT_MIN};
@@ -20,6 +20,7 @@ use crate::record::{MessageType, Role, Ts};
 /// | `page` | 1 | from 1 |
 /// | `limit` | 50 | 1 to 100 |
 /// | `direction` | newest first | |
+/// | `cursor` | none | goes on where a page of the same listing ended; without `page` |
 ///
 /// ```
 /// use parlor::page::{Direction, MessageQuery, Roles, Types};
@@ -35,9 +36,9 @@ use crate::record::{MessageType, Role, Ts};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MessageQuery {
-    /// The types to list (`type` in the documents).
+    /// The types to list (`type` in a query string).
     pub types: Option<Types>,
-    /// The roles to list (`role` in the documents).
+    /// The roles to list (`role` in a query string).
     pub roles: Option<Roles>,
     /// Only this thread's messages.
     pub thread: Option<ThreadId>,
@@ -49,11 +50,13 @@ pub struct MessageQuery {
     pub limit: Option<u32>,
     /// Which way.
     pub direction: Option<Direction>,
+    /// Where a page of the same listing ended: goes on from there.
+    pub cursor: Option<Cursor>,
 }
 
 impl MessageQuery {
     /// Their names in a URL's query, in the order they are written.
-    const PARAMETERS: [&str; 7] = ["type", "role", "thread_id", "gts", "page", "limit", "direction"];
+    const PARAMETERS: [&str; 8] = ["type", "role", "thread_id", "gts", "page", "limit", "direction", "cursor"];
 
     /// Every message: all types and all roles.
     pub fn all() -> Self {
@@ -109,6 +112,13 @@ impl MessageQuery {
         self
     }
 
+    /// Where a page of the same listing ended: goes on from there, or back.
+    #[must_use]
+    pub fn cursor(mut self, cursor: Cursor) -> Self {
+        self.cursor = Some(cursor);
+        self
+    }
+
     /// The direction, given or by default.
     pub fn direction_or_default(&self) -> Direction {
         self.direction.unwrap_or(Direction::Desc)
@@ -138,6 +148,9 @@ impl MessageQuery {
             return Err(Error::invalid("role names none; it must name at least one"));
         }
         let at = self.page_at()?;
+        if self.cursor.is_some() && self.page.is_some() {
+            return Err(Error::invalid("page and cursor are both given; a cursor leads to its own page"));
+        }
         Ok(Matching {
             thread: self.thread,
             types,
@@ -172,6 +185,7 @@ impl MessageQuery {
                 "page" => once("page", &mut read.page, whole("page", &value, 1, u64::MAX)?)?,
                 "limit" => once("limit", &mut read.limit, whole("limit", &value, PAGE_LIMIT_MIN, PAGE_LIMIT_MAX)?)?,
                 "direction" => once("direction", &mut read.direction, value.parse()?)?,
+                "cursor" => once("cursor", &mut read.cursor, value.parse()?)?,
                 _ => {
                     return Err(Error::unreadable(
                         "parameter",
@@ -199,6 +213,7 @@ impl MessageQuery {
             ("page", self.page.map(|page| page.to_string())),
             ("limit", self.limit.map(|limit| limit.to_string())),
             ("direction", self.direction.map(|direction| direction.as_str().to_owned())),
+            ("cursor", self.cursor.map(|cursor| cursor.to_string())),
         ];
         for (name, value) in numbers {
             if let Some(value) = value {
@@ -260,11 +275,22 @@ impl Direction {
     /// Both.
     pub const ALL: [Direction; 2] = [Direction::Asc, Direction::Desc];
 
-    /// As the documents write it.
+    /// Its name, as queries and JSON write it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Direction::Asc => "asc",
             Direction::Desc => "desc",
+        }
+    }
+}
+
+impl Direction {
+    /// The other way.
+    #[must_use]
+    pub const fn reversed(self) -> Self {
+        match self {
+            Direction::Asc => Direction::Desc,
+            Direction::Desc => Direction::Asc,
         }
     }
 }

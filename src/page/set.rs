@@ -34,6 +34,16 @@ macro_rules! set {
                 self.0 & 1 << item as u8 != 0
             }
 
+            /// A bit each.
+            pub(super) const fn bits(self) -> u8 {
+                self.0
+            }
+
+            /// From bits; none where they stand for nothing, or for no set that can be listed.
+            pub(super) const fn from_bits(bits: u8) -> Option<Self> {
+                if bits == 0 || bits & !Self::ALL.0 != 0 { None } else { Some($name(bits)) }
+            }
+
             /// Whether there is none in it.
             pub const fn is_empty(self) -> bool {
                 self.0 == 0

@@ -28,7 +28,7 @@ impl Role {
     /// All four, in the order of their bits in a [`Roles`](crate::page::Roles).
     pub const ALL: [Role; 4] = [Role::User, Role::Assistant, Role::System, Role::Tool];
 
-    /// As the documents write it.
+    /// Its name, as queries and JSON write it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Role::User => "user",
@@ -45,7 +45,7 @@ impl fmt::Display for Role {
     }
 }
 
-/// What a message is in its turn (`type` in the documents).
+/// What a message is in its turn (`type` in JSON).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MessageType {
@@ -61,7 +61,7 @@ impl MessageType {
     /// All three, in the order of their bits in a [`Types`](crate::page::Types).
     pub const ALL: [MessageType; 3] = [MessageType::Message, MessageType::FinalMessage, MessageType::ToolCall];
 
-    /// As the documents write it.
+    /// Its name, as queries and JSON write it.
     pub const fn as_str(self) -> &'static str {
         match self {
             MessageType::Message => "message",
@@ -197,7 +197,7 @@ pub struct Message {
     pub number: u32,
     /// Who speaks.
     pub role: Role,
-    /// What it is in its turn (`type` in the documents).
+    /// What it is in its turn (`type` in JSON).
     pub kind: MessageType,
     /// What it says, if anything.
     pub content: Option<Content>,

@@ -79,7 +79,7 @@ impl NewMessage {
         self
     }
 
-    /// What it is (`type` in the documents).
+    /// What it is (`type` in JSON).
     #[must_use]
     pub fn kind(mut self, kind: MessageType) -> Self {
         self.kind = Some(kind);
@@ -149,10 +149,11 @@ impl NewMessage {
         })
     }
 
-    /// Bytes of all it carries; each tool call and each image counts 16 beside what is in it,
-    /// so that a great many empty ones have a size too.
+    /// Bytes of all it carries; each tool call and each image counts [`limit::MESSAGE_ITEM_BYTES`]
+    /// beside what is in it, so that a great many empty ones have a size too.
     pub fn size(&self) -> usize {
-        const ITEM_BYTES: usize = 16;
+        use limit::MESSAGE_ITEM_BYTES as ITEM_BYTES;
+
         let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         let calls = self.tool_calls.iter().map(|c| c.id.len() + c.kind.len() + c.name.len() + c.arguments.len());
         let images = self.images.iter().map(|i| i.data.len() + length(&i.media_type));
@@ -177,6 +178,16 @@ impl NewMessage {
             return Err(Error::new(
                 ErrorKind::TooLarge,
                 format!("message has {size} bytes; it may have at most {} (MESSAGE_BYTES)", limit::MESSAGE_BYTES),
+            ));
+        }
+        if self.tool_calls.len() > limit::MESSAGE_CALLS {
+            return Err(Error::new(
+                ErrorKind::TooLarge,
+                format!(
+                    "message has {} tool calls; it may have at most {} (MESSAGE_CALLS)",
+                    self.tool_calls.len(),
+                    limit::MESSAGE_CALLS
+                ),
             ));
         }
         if let Some(Content::Blocks(json)) = &self.content

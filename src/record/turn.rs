@@ -32,7 +32,7 @@ impl TurnState {
         !matches!(self, TurnState::Running)
     }
 
-    /// As the documents write it.
+    /// Its name, as queries and JSON write it.
     pub const fn as_str(self) -> &'static str {
         match self {
             TurnState::Running => "running",

@@ -4,10 +4,9 @@
 //! threads, turns and events, keeps the two clocks, and at the end writes the head and moves the
 //! session to the front of the listings.
 
-use super::codec::{
-    self, BodyRow, ChangeRow, HeadRow, Id, MessageRow, NumberRow, SlotRow, ThreadRow, kind_byte, role_byte,
-};
+use super::codec::{self, BodyRow, ChangeRow, HeadRow, Id, MessageRow, NumberRow, ThreadRow, kind_byte, role_byte};
 use super::place::{self, Place};
+use super::positions::{Class, Entry, PositionsDraft};
 use super::tables::{Table, activity, rows, sessions};
 use super::view::Read;
 use super::write_set::WriteSet;
@@ -16,7 +15,7 @@ use crate::id::Stamp;
 use crate::limit::SESSION_ROWS;
 use crate::record::{Message, MessageType, NewMessage, Role, Ts};
 use crate::store::SessionRef;
-use crate::time::ts_micros;
+use crate::time::{Timestamp, ts_micros};
 
 /// See the [module](self).
 pub(super) struct Draft<'v> {
@@ -24,6 +23,7 @@ pub(super) struct Draft<'v> {
     pub(super) stamp: Stamp,
     pub(super) place: Place,
     pub(super) head: HeadRow,
+    pub(super) positions: PositionsDraft<'v>,
     pub(super) writes: WriteSet,
     /// Where the listings have it now; none for a new session.
     listed_at: Option<u64>,
@@ -53,7 +53,8 @@ impl<'v> Draft<'v> {
     /// Opens a session whose place is known.
     pub(super) fn open_place(view: &'v dyn Read, place: Place, stamp: Stamp) -> Result<Self> {
         let head: HeadRow = view.expected(Table::Sessions, &sessions::head(place.number))?;
-        Ok(Draft { view, stamp, place, listed_at: Some(head.updated_at), head, writes: WriteSet::default() })
+        let positions = PositionsDraft::new(view, place.number, head.messages);
+        Ok(Draft { view, stamp, place, listed_at: Some(head.updated_at), head, positions, writes: WriteSet::default() })
     }
 
     /// A session that is being made.
@@ -71,12 +72,25 @@ impl<'v> Draft<'v> {
             running_id: None,
             failed: false,
         };
-        Draft { view, stamp, place, head, writes, listed_at: None }
+        Draft {
+            view,
+            stamp,
+            place,
+            head,
+            positions: PositionsDraft::new(view, place.number, 0),
+            writes,
+            listed_at: None,
+        }
     }
 
     /// The session's time: never before its last change.
     pub(super) fn now(&self) -> u64 {
         self.stamp.at.as_micros().max(self.head.updated_at)
+    }
+
+    /// When an agent started: not before its turn was accepted, and not after now.
+    pub(super) fn started_at(&self, at: Timestamp, created_at: u64) -> u64 {
+        at.as_micros().max(created_at).min(self.now())
     }
 
     /// The next event.
@@ -99,6 +113,7 @@ impl<'v> Draft<'v> {
         let row = MessageRow {
             id: incoming.id,
             thread: incoming.thread.map(|(_, id)| id),
+            thread_number: incoming.thread.map_or(0, |(number, _)| number),
             turn: incoming.turn.map(|(_, id)| id),
             role: role_byte(incoming.role),
             kind: kind_byte(incoming.kind),
@@ -108,16 +123,9 @@ impl<'v> Draft<'v> {
             fingerprint: incoming.fingerprint,
             body: BodyRow::of(incoming.new),
         };
-        let slot = SlotRow {
-            role: row.role,
-            kind: row.kind,
-            deleted: false,
-            thread: incoming.thread.map_or(0, |(number, _)| number),
-            turn: incoming.turn.map_or(0, |(number, _)| number),
-            ts: row.ts,
-        };
         self.writes.put(Table::Rows, rows::numbered(session, rows::Kind::Message, number), &row)?;
-        self.writes.put(Table::Rows, rows::numbered(session, rows::Kind::Slot, number), &slot)?;
+        let entry = Entry::new(row.ts, Class::of(incoming.role, incoming.kind));
+        self.positions.push(number, entry, row.thread_number)?;
         self.index(rows::Kind::MessageId, &incoming.id, number)?;
         self.change(ChangeRow { kind: codec::CHANGE_MESSAGE, number, id: Some(incoming.id), state: 0 })?;
         row.record(self.place.session, number)
@@ -149,6 +157,7 @@ impl<'v> Draft<'v> {
         self.head.updated_at = self.now();
         let now = self.head.updated_at;
         self.writes.put(Table::Sessions, sessions::head(number), &self.head)?;
+        self.positions.write(&mut self.writes)?;
         if self.listed_at != Some(now) {
             for scope in [workspace, agent] {
                 if let Some(before) = self.listed_at {

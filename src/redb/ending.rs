@@ -6,11 +6,12 @@ use std::ops::{Bound, ControlFlow};
 use super::codec::{self, ChangeRow, ClaimRow, HeadRow, Id, OutboxRow, TurnRow, reason_byte, role_byte, state_byte};
 use super::draft::{Draft, Incoming};
 use super::place::Place;
+use super::positions::{Entry, Times};
 use super::tables::{Table, claims, outbox, sessions};
 use super::turn::{Stored, check_unused, hold, of_turn};
 use super::view::Read;
 use super::write_set::WriteSet;
-use super::{message, scope, timeline, view};
+use super::{message, scope, view};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{SessionId, TurnId};
 use crate::limit::REASON_BYTES;
@@ -126,7 +127,8 @@ impl End {
             Outcome::Failed(reason, detail) => (Some(*reason), detail.as_deref()),
         };
         if let Some(reason) = reason {
-            for call in open_calls(draft.view, draft.place, number, row.message_number)? {
+            let last = draft.head.messages;
+            for call in open_calls(draft.view, draft.place.number, row.id, row.message_number, last)? {
                 write_result(draft, &row, number, &call, reason, self.next_id)?;
                 self.next_id += 1;
                 row.messages += 1;
@@ -135,7 +137,7 @@ impl End {
         }
         row.detail = detail.map(|detail| cut(detail, REASON_BYTES));
         row.state = state_byte(outcome.state());
-        row.started_at = row.started_at.or(started_at.map(|at| at.as_micros().max(row.created_at)));
+        row.started_at = row.started_at.or(started_at.map(|at| draft.started_at(at, row.created_at)));
         row.ended_at = Some(draft.now());
         if let Some(hook) = row.webhook.take() {
             let workspace = scope::id(draft.view, draft.place.workspace)?;
@@ -200,14 +202,18 @@ fn write_result(
 
 /// The calls of a turn that none of its messages answers, in order. A message that cannot be
 /// read has no calls and answers none: its damage must not keep the turn from ending.
-fn open_calls(view: &dyn Read, place: Place, turn: u32, from: u32) -> Result<Vec<ToolCall>> {
+fn open_calls(view: &dyn Read, session: u32, turn: Id, from: u32, to: u32) -> Result<Vec<ToolCall>> {
     let mut calls = Vec::new();
     let mut answers: BTreeMap<String, u32> = BTreeMap::new();
-    timeline::slots(view, place.number, from, Direction::Asc, |number, slot| {
-        if slot.turn != turn || slot.deleted {
-            return Ok(ControlFlow::Continue(()));
+    let mut times = Times::new(view, session, to);
+    for number in from..=to {
+        if times.entry(number).is_ok_and(Entry::is_deleted) {
+            continue;
         }
-        let read = message::row(view, place.number, number, |row| {
+        let read = message::row(view, session, number, |row| {
+            if row.turn != Some(turn) {
+                return Ok((Vec::new(), None));
+            }
             let answered = row.body.tool_call_id.filter(|_| row.role == role_byte(Role::Tool));
             Ok((row.calls(), answered.map(str::to_owned)))
         });
@@ -221,8 +227,7 @@ fn open_calls(view: &dyn Read, place: Place, turn: u32, from: u32) -> Result<Vec
             Err(error) if error.kind() == ErrorKind::Corrupt => {}
             Err(error) => return Err(error),
         }
-        Ok(ControlFlow::Continue(()))
-    })?;
+    }
     calls.retain(|call| match answers.get_mut(&call.id) {
         Some(left) if *left > 0 => {
             *left -= 1;

@@ -44,11 +44,25 @@ pub(super) fn transaction(error: TransactionError) -> Error {
 
 /// A failed commit: redb cannot tell whether it is on disk.
 pub(super) fn commit(error: CommitError) -> Error {
-    Error::new(
-        ErrorKind::OutcomeUnknown,
-        format!("the commit failed ({error}); whether it is on disk shows when the file is opened again"),
-    )
-    .with_source(error)
+    unknown(&error).with_source(error)
+}
+
+fn unknown(why: impl std::fmt::Display) -> Error {
+    let text = format!("the commit failed ({why}); whether it is on disk shows when the file is opened again");
+    Error::new(ErrorKind::OutcomeUnknown, text)
+}
+
+/// Runs a commit and what stands between it and its answers: whatever fails there, and a panic too,
+/// may have left it on disk.
+pub(super) fn committing<T>(what: impl FnOnce() -> Result<T>) -> Result<T> {
+    match caught(what) {
+        Ok(Err(error)) if error.kind() != ErrorKind::OutcomeUnknown => {
+            let text = error.to_string();
+            Err(unknown(text).with_source(error))
+        }
+        Ok(done) => done,
+        Err(panic) => Err(unknown(panic)),
+    }
 }
 
 /// A failed opening of the file.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::codec::{self, ChangeRow, Id, MessageRow, SlotRow};
+use super::codec::{self, ChangeRow, Id, MessageRow};
 use super::draft::{Draft, Incoming, Within};
 use super::place;
 use super::tables::{Table, rows};
@@ -33,16 +33,16 @@ pub(super) fn row<T>(
 /// A message by its id.
 pub(super) fn get(view: &dyn Read, at: SessionRef, id: MessageId) -> Result<Message> {
     let session = place::session(view, at)?;
-    let (number, _) = place::message(view, session, id)?;
+    let number = place::message(view, session, id)?;
     read(view, session, at.session, number)
 }
 
 /// Soft-deletes a message.
 pub(super) fn delete(view: &dyn Read, op: &DeleteMessage) -> Result<(WriteSet, ())> {
     let mut draft = Draft::open(view, op.at, op.stamp)?;
-    let (number, slot) = place::message(view, draft.place.number, op.message)?;
-    let key = rows::numbered(draft.place.number, rows::Kind::Slot, number);
-    draft.writes.put(Table::Rows, key, &SlotRow { deleted: true, ..slot })?;
+    let number = place::message(view, draft.place.number, op.message)?;
+    let thread = row(view, draft.place.number, number, |row| Ok(row.thread_number))?;
+    draft.positions.delete(number, thread)?;
     let id = Some(*op.message.as_uuid().as_bytes());
     draft.change(ChangeRow { kind: codec::CHANGE_DELETED, number, id, state: 0 })?;
     Ok((draft.seal()?, ()))

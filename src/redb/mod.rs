@@ -10,8 +10,13 @@ mod ending;
 mod fault;
 mod feed;
 mod file;
+#[cfg(feature = "testkit")]
+#[allow(clippy::panic, reason = "a check reports by panicking")]
+mod keys;
 mod message;
+mod overlay;
 mod place;
+mod positions;
 mod scope;
 mod session;
 mod tables;
@@ -22,7 +27,12 @@ mod view;
 mod write_set;
 mod writer;
 
+#[cfg(feature = "testkit")]
+pub(crate) use codec::check_rows;
 pub(crate) use file::{Options, Trust};
+#[cfg(feature = "testkit")]
+pub(crate) use keys::check_order;
+pub(crate) use positions::BLOCK;
 
 use std::path::Path;
 
@@ -54,7 +64,10 @@ pub(crate) struct RedbStore {
 impl RedbStore {
     /// Opens the file, and makes it when it is missing.
     pub(crate) fn open(path: &Path, options: Options) -> Result<Self> {
-        let shared = Arc::new(Shared::new(file::open(path, options)?)?);
+        let shared = Arc::new(Shared::new(file::open(path, options)?, options.block)?);
+        if options.trust == Trust::Verify {
+            check_whole(path, &shared)?;
+        }
         let (jobs, queue) = bounded(WRITER_QUEUE);
         let writers = shared.clone();
         ThreadBuilder::new()
@@ -89,6 +102,20 @@ impl RedbStore {
         let (job, answer) = Job::new(bytes, verb);
         jobs.send(job).map_err(|_| Error::closed())?;
         answer.recv().unwrap_or_else(|_| Err(Error::closed()))
+    }
+}
+
+/// Refuses a file in which anything does not hold.
+fn check_whole(path: &Path, shared: &Shared) -> Result<()> {
+    let published = shared.published.read().clone().ok_or_else(Error::closed)?;
+    let breaches = fault::guarded_opening(path, || verify::all(&*published))?;
+    match breaches.first() {
+        None => Ok(()),
+        Some(first) => Err(Error::corrupt(format!(
+            "{} has {} breaches of what must hold in it, the first: {first}",
+            path.display(),
+            breaches.len()
+        ))),
     }
 }
 
@@ -198,6 +225,9 @@ impl Store for RedbStore {
     }
 
     fn close(&self) -> Result<()> {
+        // Closing writes to the file, and its locks may be held for good by threads that a fork does
+        // not have. What a fork drops is leaked with the writer thread's share of it.
+        self.check_process()?;
         let jobs = self.jobs.lock().take().ok_or_else(Error::closed)?;
         drop(jobs);
         self.shared.close()
@@ -209,5 +239,40 @@ impl Drop for RedbStore {
     fn drop(&mut self) {
         // An error here has nobody to go to; `close` is there for who wants to know.
         let _ = self.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::id::Stamp;
+    use crate::time::Timestamp;
+
+    #[test]
+    fn a_fork_is_refused_and_leaves_the_file_as_it_is() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("a.parlor");
+        let options = Options { cache_bytes: 1 << 20, trust: Trust::Clean, block: BLOCK };
+        let mut store = RedbStore::open(&path, options).expect("it opens");
+        let op = EnsureWorkspace { stamp: Stamp::new(Timestamp::from_micros(1), 1), name: "acme".into() };
+        store.ensure_workspace(op.clone()).expect("it is made");
+        let before = fs::read(&path).expect("the file");
+
+        // What a fork sees: another process of the same memory. It has no writer thread to drop this share.
+        store.process = store.process.wrapping_add(1);
+        let writers = Arc::clone(&store.shared);
+        let refused = [
+            store.find_workspace("acme").map(drop),
+            store.ensure_workspace(EnsureWorkspace { name: "other".into(), ..op }).map(drop),
+            store.close(),
+        ];
+        for answer in refused {
+            assert_eq!(answer.expect_err("it is another's").kind(), ErrorKind::Closed);
+        }
+        drop(store);
+        assert!(fs::read(&path).expect("the file") == before, "the fork wrote to the file");
+        drop(writers);
     }
 }

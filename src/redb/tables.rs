@@ -1,7 +1,7 @@
 //! Every table and every key, each with a line of reason.
 //!
-//! Keys are fixed-width and big-endian, so they sort as their numbers do; only names stand at
-//! the end of a key as they are. A look-up by id, key or name starts with the workspace's number;
+//! Keys are fixed-width and big-endian, so they sort as their numbers do; only names, which stand at
+//! the end of a key, have a length of their own. No key begins with another. A look-up by id, key or name starts with the workspace's number;
 //! what stands below a session starts with the session's, so it can be reached only through its
 //! workspace. Numbers are dense and 32 bits wide: an index row is a third of one with UUIDs.
 
@@ -65,6 +65,13 @@ fn key(parts: &[&[u8]]) -> Vec<u8> {
     parts.concat()
 }
 
+/// Text at the end of a key: it ends in two zeros, and a zero within is followed by 255. So keys
+/// sort as their texts do, and none begins with another.
+fn text(text: &str) -> Vec<u8> {
+    let escaped = text.bytes().flat_map(|byte| [Some(byte), (byte == 0).then_some(0xff)]).flatten();
+    escaped.chain([0, 0]).collect()
+}
+
 /// Keys of [`Table::Meta`]: one byte.
 pub(super) mod meta {
     /// The format: a fixed form of its own, see `file`.
@@ -75,11 +82,11 @@ pub(super) mod meta {
 
 /// Keys of [`Table::Names`]: what it is (1 byte), the number of what it stands in, the name or id.
 pub(super) mod names {
-    use super::{Id, key};
+    use super::{Id, key, text};
 
     /// A workspace's number by its name.
     pub(in crate::redb) fn workspace_name(name: &str) -> Vec<u8> {
-        key(&[&[1], name.as_bytes()])
+        key(&[&[1], &text(name)])
     }
 
     /// A workspace's number by its id.
@@ -89,7 +96,7 @@ pub(super) mod names {
 
     /// An agent's number by its name in a workspace.
     pub(in crate::redb) fn agent_name(workspace: u32, name: &str) -> Vec<u8> {
-        key(&[&[3], &workspace.to_be_bytes(), name.as_bytes()])
+        key(&[&[3], &workspace.to_be_bytes(), &text(name)])
     }
 
     /// An agent's number by its id in a workspace.
@@ -99,7 +106,7 @@ pub(super) mod names {
 
     /// A live session's number by its key under an agent.
     pub(in crate::redb) fn session_key(agent: u32, name: &str) -> Vec<u8> {
-        key(&[&[5], &agent.to_be_bytes(), name.as_bytes()])
+        key(&[&[5], &agent.to_be_bytes(), &text(name)])
     }
 
     /// A session's number by its id in a workspace.
@@ -140,14 +147,14 @@ pub(super) mod sessions {
 pub(super) mod rows {
     use super::{Id, key};
 
-    /// What a row is. Each is dense from 1 in its session but for the last three.
+    /// What a row is. Those that are numbered are so without gaps, from 1 unless it says so.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     #[repr(u8)]
     pub(in crate::redb) enum Kind {
         /// Messages, never rewritten.
         Message = 1,
-        /// What listings filter messages by.
-        Slot = 2,
+        /// Blocks of times; numbered from 0.
+        Times = 2,
         /// Events of the change feed; their numbers are 64 bits wide.
         Change = 3,
         Turn = 4,
@@ -158,6 +165,10 @@ pub(super) mod rows {
         TurnId = 7,
         /// From a thread's id to its number.
         ThreadId = 8,
+        /// Blocks of the lists of positions.
+        Block = 9,
+        /// Directories of the lists of positions.
+        Directory = 10,
     }
 
     pub(in crate::redb) fn numbered(session: u32, kind: Kind, number: u32) -> Vec<u8> {
@@ -170,6 +181,23 @@ pub(super) mod rows {
 
     pub(in crate::redb) fn by_id(session: u32, kind: Kind, id: &Id) -> Vec<u8> {
         key(&[&session.to_be_bytes(), &[kind as u8], id])
+    }
+
+    /// A block of a list: of a thread's number (0: of the session), a class, and its place in the list.
+    pub(in crate::redb) fn block(session: u32, thread: u32, class: u8, block: u32) -> Vec<u8> {
+        let list = [&session.to_be_bytes()[..], &[Kind::Block as u8], &thread.to_be_bytes(), &[class]];
+        [&list.concat()[..], &block.to_be_bytes()].concat()
+    }
+
+    /// The directory of a list.
+    pub(in crate::redb) fn directory(session: u32, thread: u32, class: u8) -> Vec<u8> {
+        key(&[&session.to_be_bytes(), &[Kind::Directory as u8], &thread.to_be_bytes(), &[class]])
+    }
+
+    /// Of a block's key: the thread and the class of its list.
+    pub(in crate::redb) fn list(key: &[u8]) -> Option<(u32, u8)> {
+        let (thread, rest) = key.get(5..)?.split_first_chunk()?;
+        Some((u32::from_be_bytes(*thread), *rest.first()?))
     }
 
     /// The number at the end of a numbered key; none when the key is no such key.

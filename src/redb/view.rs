@@ -6,9 +6,11 @@ use redb::{AccessGuard, ReadTransaction, ReadableTable};
 
 use super::codec::{self, Row};
 use super::fault;
+use super::place::Places;
 use super::tables::Table;
 use crate::error::{Error, ErrorKind, Result};
 use crate::page::{Damaged, Direction};
+use crate::sync::Arc;
 
 /// A value as it stands in its page.
 pub(super) type Guard<'a> = AccessGuard<'a, &'static [u8]>;
@@ -18,6 +20,15 @@ pub(super) type Each<'a> = dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>> + 
 
 /// What a verb may do: read.
 pub(super) trait Read {
+    /// Entries in a block of positions.
+    fn block(&self) -> u32;
+
+    /// The places that were found before.
+    fn places(&self) -> &Places;
+
+    /// What of it is committed.
+    fn stage(&self) -> Stage;
+
     /// The value under a key.
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Guard<'_>>>;
 
@@ -31,26 +42,63 @@ pub(super) trait Read {
     ) -> Result<()>;
 }
 
+/// What a view shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// A committed state.
+    Published,
+    /// A transaction that may still be aborted.
+    Open,
+}
+
+/// What all views of a file share.
+#[derive(Clone)]
+pub(super) struct Around {
+    pub(super) block: u32,
+    pub(super) places: Arc<Places>,
+}
+
 /// All tables, opened.
 pub(super) struct View<T> {
     tables: [T; Table::ALL.len()],
+    around: Around,
+    stage: Stage,
 }
 
 impl<T> View<T> {
     /// Opens every table with `open`.
-    pub(super) fn open(mut open: impl FnMut(Table) -> Result<T>) -> Result<Self> {
+    pub(super) fn open(around: Around, stage: Stage, mut open: impl FnMut(Table) -> Result<T>) -> Result<Self> {
         let [a, b, c, d, e, f, g] = Table::ALL;
-        Ok(View { tables: [open(a)?, open(b)?, open(c)?, open(d)?, open(e)?, open(f)?, open(g)?] })
+        let tables = [open(a)?, open(b)?, open(c)?, open(d)?, open(e)?, open(f)?, open(g)?];
+        Ok(View { tables, around, stage })
     }
 
+    #[expect(clippy::indexing_slicing, reason = "there are as many tables as `Table` has values")]
+    fn table(&self, table: Table) -> &T {
+        &self.tables[table.index()]
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "there are as many tables as `Table` has values")]
     pub(super) fn table_mut(&mut self, table: Table) -> &mut T {
         &mut self.tables[table.index()]
     }
 }
 
 impl<T: ReadableTable<&'static [u8], &'static [u8]>> Read for View<T> {
+    fn block(&self) -> u32 {
+        self.around.block
+    }
+
+    fn places(&self) -> &Places {
+        &self.around.places
+    }
+
+    fn stage(&self) -> Stage {
+        self.stage
+    }
+
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Guard<'_>>> {
-        self.tables[table.index()].get(key).map_err(fault::storage)
+        self.table(table).get(key).map_err(fault::storage)
     }
 
     fn scan(
@@ -60,7 +108,7 @@ impl<T: ReadableTable<&'static [u8], &'static [u8]>> Read for View<T> {
         direction: Direction,
         each: &mut Each<'_>,
     ) -> Result<()> {
-        let mut rows = self.tables[table.index()].range::<&[u8]>(between).map_err(fault::storage)?;
+        let mut rows = self.table(table).range::<&[u8]>(between).map_err(fault::storage)?;
         loop {
             let next = match direction {
                 Direction::Asc => rows.next(),
@@ -79,8 +127,8 @@ impl<T: ReadableTable<&'static [u8], &'static [u8]>> Read for View<T> {
 pub(super) type Snapshot = View<redb::ReadOnlyTable<&'static [u8], &'static [u8]>>;
 
 /// Opens the tables of a read transaction.
-pub(super) fn snapshot(transaction: &ReadTransaction) -> Result<Snapshot> {
-    View::open(|table| transaction.open_table(table.definition()).map_err(fault::table))
+pub(super) fn snapshot(around: Around, transaction: &ReadTransaction) -> Result<Snapshot> {
+    View::open(around, Stage::Published, |table| transaction.open_table(table.definition()).map_err(fault::table))
 }
 
 impl dyn Read + '_ {

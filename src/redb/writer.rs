@@ -6,7 +6,7 @@
 
 use redb::{Database, ReadableDatabase};
 
-use super::view::{self, Read, Snapshot, View};
+use super::view::{self, Around, Read, Snapshot, Stage, View};
 use super::write_set::WriteSet;
 use super::{fault, file};
 use crate::error::{Error, ErrorKind, Result};
@@ -78,15 +78,18 @@ pub(super) struct Shared {
     pub(super) published: RwLock<Option<Arc<Snapshot>>>,
     /// Why no more is written, once a commit failed.
     broken: Mutex<Option<String>>,
+    around: Around,
 }
 
 impl Shared {
-    pub(super) fn new(database: Database) -> Result<Self> {
-        let published = fault::guarded(|| snapshot_of(&database))?;
+    pub(super) fn new(database: Database, block: u32) -> Result<Self> {
+        let around = Around { block, places: Arc::default() };
+        let published = fault::guarded(|| snapshot_of(&database, &around))?;
         Ok(Shared {
             database: Mutex::new(Some(database)),
             published: RwLock::new(Some(Arc::new(published))),
             broken: Mutex::new(None),
+            around,
         })
     }
 
@@ -101,8 +104,8 @@ impl Shared {
     }
 }
 
-fn snapshot_of(database: &Database) -> Result<Snapshot> {
-    view::snapshot(&database.begin_read().map_err(fault::transaction)?)
+fn snapshot_of(database: &Database, around: &Around) -> Result<Snapshot> {
+    view::snapshot(around.clone(), &database.begin_read().map_err(fault::transaction)?)
 }
 
 /// The writer thread's whole life: it ends when the last sender is gone.
@@ -146,17 +149,22 @@ fn commit(shared: &Shared, group: &mut [Job]) -> Result<()> {
     let mut transaction = database.begin_write().map_err(fault::transaction)?;
     file::durable(&mut transaction)?;
     let applied = fault::guarded(|| {
-        let mut view = View::open(|table| transaction.open_table(table.definition()).map_err(fault::table))?;
+        let mut view = View::open(shared.around.clone(), Stage::Open, |table| {
+            transaction.open_table(table.definition()).map_err(fault::table)
+        })?;
         apply(&mut view, group)
     });
     match applied {
-        Ok(Wrote::Something) => transaction.commit().map_err(fault::commit)?,
+        Ok(Wrote::Something) => {}
         // Explicitly: a transaction dropped by an unwinding thread marks the file for repair.
         Ok(Wrote::Nothing) => return transaction.abort().map_err(fault::storage),
         Err(error) => return transaction.abort().map_err(fault::storage).and(Err(error)),
     }
-    let next = Arc::new(snapshot_of(database)?);
-    shared.published.write().replace(next);
+    let next = fault::committing(|| {
+        transaction.commit().map_err(fault::commit)?;
+        snapshot_of(database, &shared.around)
+    })?;
+    shared.published.write().replace(Arc::new(next));
     Ok(())
 }
 
@@ -177,4 +185,106 @@ fn apply(view: &mut View<redb::Table<'_, &'static [u8], &'static [u8]>>, group: 
         }
     }
     Ok(wrote)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use redb::StorageBackend;
+    use redb::backends::InMemoryBackend;
+
+    use super::*;
+    use crate::id::Stamp;
+    use crate::redb::scope;
+    use crate::redb::tables::Table;
+    use crate::store::EnsureWorkspace;
+    use crate::sync::{AtomicU64, Ordering};
+    use crate::time::Timestamp;
+
+    /// Storage that fails for good after so many more accesses.
+    #[derive(Debug, Clone)]
+    struct Failing {
+        inner: Arc<InMemoryBackend>,
+        left: Arc<AtomicU64>,
+    }
+
+    impl Failing {
+        fn fail_after(&self, accesses: u64) {
+            self.left.store(accesses, Ordering::SeqCst);
+        }
+
+        fn access(&self) -> io::Result<&InMemoryBackend> {
+            let left = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+            left.map(|_| &*self.inner).map_err(|_| io::Error::other("it is broken"))
+        }
+    }
+
+    impl StorageBackend for Failing {
+        fn len(&self) -> io::Result<u64> {
+            self.access()?.len()
+        }
+
+        fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+            self.access()?.read(offset, out)
+        }
+
+        fn set_len(&self, len: u64) -> io::Result<()> {
+            self.access()?.set_len(len)
+        }
+
+        fn sync_data(&self) -> io::Result<()> {
+            self.access()?.sync_data()
+        }
+
+        fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+            self.access()?.write(offset, data)
+        }
+    }
+
+    /// Without a cache every page is read from the storage.
+    fn database(storage: &Failing) -> Database {
+        storage.fail_after(u64::MAX);
+        redb::Builder::new().set_cache_size(0).create_with_backend(storage.clone()).expect("a database")
+    }
+
+    /// A job that writes, and breaks the storage so many accesses after its verb has read what it needs.
+    fn write(storage: Failing, accesses: u64) -> (Job, Answer<()>) {
+        Job::new(1, move |view| {
+            let stamp = Stamp::new(Timestamp::from_micros(1), 1);
+            let (writes, _) = scope::ensure_workspace(view, &EnsureWorkspace { stamp, name: "acme".into() })?;
+            storage.fail_after(accesses);
+            Ok((writes, ()))
+        })
+    }
+
+    #[test]
+    fn whatever_access_fails_an_error_has_written_nothing_or_says_that_it_may_have() {
+        let (mut unknown, mut written) = (0, 0);
+        for accesses in 0.. {
+            let storage = Failing { inner: Arc::default(), left: Arc::default() };
+            let made = database(&storage);
+            let transaction = made.begin_write().expect("a transaction");
+            for table in Table::ALL {
+                transaction.open_table(table.definition()).expect("a table");
+            }
+            transaction.commit().expect("it commits");
+            let shared = Shared::new(made, 1).expect("it opens");
+            let (job, answer) = write(storage.clone(), accesses);
+            write_group(&shared, vec![job]);
+            let Err(error) = answer.recv().expect("an answer") else { break };
+            drop(shared);
+
+            let after =
+                snapshot_of(&database(&storage), &Around { block: 1, places: Arc::default() }).expect("it opens again");
+            let found = scope::find_workspace(&after, "acme").expect("it can be read").is_some();
+            if error.kind() == ErrorKind::OutcomeUnknown {
+                unknown += 1;
+                written += u32::from(found);
+            } else {
+                assert!(!found, "after {accesses} accesses it is written, and the error says {error:?}");
+            }
+        }
+        assert!(0 < written && written < unknown, "{written} of {unknown} unknown outcomes were on disk");
+    }
 }

@@ -12,6 +12,7 @@ use crate::record::{AgentRecord, NewSession, NewTurn, SessionRecord};
 use crate::store::{CreateSession, Created, SessionRef, Submitted};
 use crate::sync::Arc;
 use crate::wait::TurnHandle;
+use crate::watch::Watch;
 
 /// An agent of a workspace, and the door to its sessions.
 ///
@@ -71,6 +72,7 @@ impl AgentHandle {
         let store = self.core.store()?;
         new.check()?;
         let created = store.create_session(self.operation(new, None))?;
+        self.ring(&created);
         Ok(Session::new(Arc::clone(&self.core), &created.session))
     }
 
@@ -90,26 +92,35 @@ impl AgentHandle {
         if let Some(thread) = turn.thread {
             return Err(Error::invalid(format!("the first turn of a session names thread {thread}; it opens its own")));
         }
-        let behaviour = core.behaviour(self.name())?;
         let admission = core.executor.admit()?;
-        let Created { session, first, .. } = store.create_session(self.operation(new, Some(turn)))?;
-        let first: Submitted =
-            first.ok_or_else(|| Error::corrupt(format!("session {} has no first turn", session.id)))?;
-        let at = SessionRef { workspace: session.workspace_id, session: session.id };
+        let mut created = store.create_session(self.operation(new, Some(turn)))?;
+        let first: Submitted = created
+            .first
+            .take()
+            .ok_or_else(|| Error::corrupt(format!("session {} has no first turn", created.session.id)))?;
+        let at = SessionRef { workspace: self.record.workspace_id, session: created.session.id };
         let handle = TurnHandle::new(Arc::clone(&core.shared), at, &first.turn);
-        admission.start(at, first, Arc::clone(behaviour));
-        core.shared.bell.ring(at.session, Event::Written);
-        Ok((Session::new(Arc::clone(core), &session), handle))
+        admission.start(at, self.record.id, first, core.behaviour(self.name()));
+        self.ring(&created);
+        Ok((Session::new(Arc::clone(core), &created.session), handle))
+    }
+
+    /// Tells of a session that was made; the original of an earlier call is no news.
+    fn ring(&self, created: &Created) {
+        if !created.replayed {
+            let at = SessionRef { workspace: self.record.workspace_id, session: created.session.id };
+            self.core.shared.bell.ring(at, self.record.id, Event::Written);
+        }
     }
 
     fn operation(&self, new: NewSession, first: Option<NewTurn>) -> CreateSession {
-        let shared = &self.core.shared;
+        let core = &self.core;
         CreateSession {
-            stamp: shared.stamp(),
+            stamp: core.shared.stamp(),
             workspace: self.record.workspace_id,
             agent: self.record.id,
             new,
-            first: first.map(|turn| (turn, shared.runner())),
+            first: first.map(|turn| (turn, core.runner(self.name()))),
         }
     }
 
@@ -144,6 +155,11 @@ impl AgentHandle {
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a page or limit out of bounds.
     pub fn sessions(&self, query: impl Into<PageQuery>) -> Result<Page<SessionRecord>> {
         list(&self.core, self.record.workspace_id, Some(self.record.id), query.into())
+    }
+
+    /// The sessions of this agent that change from now on, as they do: see [`Watch`].
+    pub fn watch(&self) -> Watch {
+        Watch::new(&self.core.shared, self.record.workspace_id, Some(self.record.id))
     }
 }
 

@@ -93,10 +93,8 @@ impl Listing {
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a parameter out of bounds,
     /// [`NotFound`](crate::ErrorKind::NotFound) for a thread that is not the session's.
     pub fn page(&self) -> Result<MessagePage> {
-        let store = self.core.store()?;
-        let at = self.link.query.page_at()?;
-        let found = store.messages(self.at, self.matching()?)?;
-        Ok(MessagePage::new(self.link, at, found.total, found.newest, found.items, found.damaged))
+        let asked = self.link.ask()?;
+        Ok(asked.page(self.core.store()?.messages(self.at, asked.matching())?))
     }
 
     /// All messages from the page that was asked for on, in the listing's direction. Each page
@@ -108,17 +106,9 @@ impl Listing {
         MessageIter {
             core: Arc::clone(&self.core),
             at: self.at,
-            next: Some(self.matching()),
+            next: Some(self.link.ask().map(|asked| asked.matching())),
             items: Vec::new().into_iter(),
         }
-    }
-
-    fn matching(&self) -> Result<Matching> {
-        let mut matching = self.link.query.matching()?;
-        if let Form::Thread(_, thread) = self.link.form {
-            matching.thread = Some(thread);
-        }
-        Ok(matching)
     }
 }
 

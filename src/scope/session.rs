@@ -6,6 +6,7 @@ use super::{Core, Listing, PageQuery};
 use crate::agent::{checked_batch, history};
 use crate::bell::Event;
 use crate::error::{Error, Result};
+use crate::follow::Follow;
 use crate::id::{AgentId, MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
 use crate::limit;
 use crate::page::{Form, MessageQuery, Page};
@@ -122,7 +123,7 @@ impl Session {
         let store = self.core.store()?;
         let messages = checked_batch(messages)?;
         let written = store.append(Append { stamp: self.core.shared.stamp(), at: self.at, thread, messages })?;
-        self.core.shared.bell.ring(self.at.session, Event::Written);
+        self.core.shared.bell.ring(self.at, self.agent, Event::Written);
         Ok(written)
     }
 
@@ -162,15 +163,18 @@ impl Session {
         let (core, at) = (&self.core, self.at);
         let store = core.store()?;
         new.check()?;
-        let behaviour = core.behaviour(&self.agent_name)?;
         let admission = core.executor.admit()?;
-        let op = Submit { stamp: core.shared.stamp(), at, new, policy, runner: core.shared.runner() };
+        let op = Submit { stamp: core.shared.stamp(), at, new, policy, runner: core.runner(&self.agent_name) };
         let submitted = store.submit(op)?;
         let handle = TurnHandle::new(Arc::clone(&core.shared), at, &submitted.turn);
-        let event = if submitted.interrupted.is_some() { Event::Ended } else { Event::Written };
+        // The original of an earlier call is no news.
+        let event =
+            submitted.claim.map(|_| if submitted.interrupted.is_some() { Event::Ended } else { Event::Written });
         // The old agent is told to stop before anybody else learns of it.
-        admission.start(at, submitted, Arc::clone(behaviour));
-        core.shared.bell.ring(at.session, event);
+        admission.start(at, self.agent, submitted, core.behaviour(&self.agent_name));
+        if let Some(event) = event {
+            core.shared.bell.ring(at, self.agent, event);
+        }
         Ok(handle)
     }
 
@@ -210,7 +214,7 @@ impl Session {
     pub fn delete_message(&self, id: MessageId) -> Result<()> {
         let (store, stamp) = (self.core.store()?, self.core.shared.stamp());
         store.delete_message(DeleteMessage { stamp, at: self.at, message: id })?;
-        self.core.shared.bell.ring(self.at.session, Event::Written);
+        self.core.shared.bell.ring(self.at, self.agent, Event::Written);
         Ok(())
     }
 
@@ -259,6 +263,12 @@ impl Session {
             return Err(Error::invalid(format!("limit is {limit}; it must be 1 to {most}")));
         }
         store.changes(self.at, after, limit)
+    }
+
+    /// The events of the session after this number, oldest first, and those that are yet to
+    /// come: see [`Follow`]. Nothing is read before it is asked for one.
+    pub fn follow(&self, after: u64) -> Follow {
+        Follow::new(&self.core.shared, self.at, after)
     }
 }
 

@@ -10,6 +10,7 @@ use crate::record::check_name;
 use crate::record::{SessionRecord, WorkspaceRecord};
 use crate::store::{EnsureAgent, SessionRef, SessionsQuery};
 use crate::sync::Arc;
+use crate::watch::Watch;
 
 /// A workspace: the wall between tenants. What stands in another one is *not found* here.
 ///
@@ -80,6 +81,11 @@ impl Workspace {
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a page or limit out of bounds.
     pub fn sessions(&self, query: impl Into<PageQuery>) -> Result<Page<SessionRecord>> {
         list(&self.core, self.id(), None, query.into())
+    }
+
+    /// The sessions of the workspace that change from now on, as they do: see [`Watch`].
+    pub fn watch(&self) -> Watch {
+        Watch::new(&self.core.shared, self.id(), None)
     }
 }
 

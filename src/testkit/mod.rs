@@ -1,29 +1,33 @@
-//! What holds a [`Store`](crate::store::Store) to its contract, and the clock that a test drives.
+//! What holds a [`Store`] to its contract, and the clock that a test drives.
 //!
 //! * [`ManualClock`]: a [`Clock`](crate::Clock) that stands until it is told to go.
 //! * [`conformance`]: every promise of [`store`](crate::store) as a claim that a store of your
 //!   own can be put to; [`claims`] lists them.
 //! * [`ModelStore`]: the reference store, plain maps, and [`redb_store`], the default one.
-//! * [`compare`]: the same random operations on two stores, whose answers must agree.
+//! * [`compare`]: the same random operations on two stores, whose answers must agree; [`compare_bytes`] for a fuzzer.
+//! * [`Bug`]: a fault to [`plant`] in the default store, so that a suite can be put to the test.
 //!
 //! All of it reports by panicking, as tests do: the message names the claim, or the seed and the
 //! step, and what was seen instead.
 
+mod caught;
 mod clock;
 mod compare;
 mod conformance;
+mod reader;
 mod rng;
 mod snapshot;
 
+pub use crate::bug::{Bug, plant};
 pub use crate::model::ModelStore;
 pub use clock::ManualClock;
-pub use compare::{Subject, compare, compare_with};
+pub use compare::{Subject, compare, compare_bytes, compare_with};
 pub use conformance::{Check, claims, conformance};
 
 use std::path::Path;
 
 use crate::error::Result;
-use crate::redb::{Options, RedbStore, Trust};
+use crate::redb::{BLOCK, Options, RedbStore, Trust};
 use crate::store::Store;
 use crate::sync::Arc;
 
@@ -33,6 +37,37 @@ use crate::sync::Arc;
 ///
 /// Those of [`Builder::open`](crate::Builder::open).
 pub fn redb_store(path: impl AsRef<Path>) -> Result<Arc<dyn Store>> {
-    let options = Options { cache_bytes: crate::limit::CACHE_BYTES_DEFAULT, trust: Trust::Clean };
+    redb_store_in_blocks(path, BLOCK)
+}
+
+/// The default store with blocks of positions of this many entries, so that a few messages fill
+/// many of them. A file is to be opened with the same number always.
+///
+/// # Errors
+///
+/// Those of [`Builder::open`](crate::Builder::open).
+pub fn redb_store_in_blocks(path: impl AsRef<Path>, block: u32) -> Result<Arc<dyn Store>> {
+    let block = block.clamp(1, BLOCK);
+    let options = Options { cache_bytes: crate::limit::CACHE_BYTES_DEFAULT, trust: Trust::Clean, block };
     Ok(Arc::new(RedbStore::open(path.as_ref(), options)?))
+}
+
+/// Draws two keys of the default store from bytes and holds them to each other: their bytes sort
+/// as what they stand for does, and none begins with the other.
+///
+/// # Panics
+///
+/// When they do not.
+pub fn check_key_order(bytes: &[u8]) {
+    crate::redb::check_order(bytes);
+}
+
+/// Decodes bytes as rows of the default store: as they are, and with their checksum made right, so that what
+/// stands behind it is reached.
+///
+/// # Panics
+///
+/// When they are refused as anything but corrupt, or a row is not the same once encoded again.
+pub fn check_rows(bytes: &[u8]) {
+    crate::redb::check_rows(bytes);
 }

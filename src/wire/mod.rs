@@ -1,4 +1,7 @@
-//! The JSON that an HTTP API of the three starting documents speaks, as values to serialize.
+//! The JSON of an HTTP API for conversations, as values to serialize.
+//!
+//! The shapes are those of three hosted systems, called A, B and C throughout this library; a
+//! client of theirs can read them. Take the ones that you need.
 //!
 //! Each value is made from records and written with any `serde` format. Where links go along,
 //! they stand behind a base URL such as `https://chat.example`, and are relative where it is empty.
@@ -61,7 +64,7 @@ impl Href {
 
 /// A refusal.
 ///
-/// What went wrong inside (status 500) is named by kind alone: its message may name files and
+/// Of what went wrong inside (status 500) only the code is told: its message may name files and
 /// processes, which are the application's to log and not the caller's to read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]

@@ -165,12 +165,11 @@ fn views(text: &str) -> (String, String) {
     let mut at = 0;
     while at < chars.len() {
         let rest = &chars[at..];
-        let in_word = at > 0 && (chars[at - 1].is_alphanumeric() || chars[at - 1] == '_');
         if let Some(length) = comment(rest) {
             prose.extend(&rest[..length]);
             code.extend(rest[..length].iter().map(blank));
             at += length;
-        } else if let Some(length) = literal(rest, in_word) {
+        } else if let Some(length) = literal(&chars[..at], rest) {
             prose.extend(rest[..length].iter().map(blank));
             code.extend(rest[..length].iter().map(blank));
             at += length;
@@ -204,7 +203,8 @@ fn comment(rest: &[char]) -> Option<usize> {
 }
 
 /// How long the string or character is that begins here, if one does.
-fn literal(rest: &[char], in_word: bool) -> Option<usize> {
+fn literal(before: &[char], rest: &[char]) -> Option<usize> {
+    let in_word = before.last().is_some_and(|c| c.is_alphanumeric() || *c == '_');
     let prefix = rest.iter().take(2).take_while(|c| matches!(c, 'b' | 'c' | 'r')).count();
     if !in_word && prefix > 0 && rest[prefix - 1] == 'r' {
         let hashes = rest[prefix..].iter().take_while(|c| **c == '#').count();

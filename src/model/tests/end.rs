@@ -17,7 +17,7 @@ fn a_follow_up_ends_the_running_turn_in_the_order_of_what_happens() {
         at: on.at,
         new: "no, this".into(),
         policy: Policy::FollowUp,
-        runner: Runner { owner: OTHER, lease: None },
+        runner: Runner { owner: OTHER, lease: None, behaviour: Behaviour::Registered },
     };
     let next = on.store.submit(op).unwrap();
     let synthetic = MessageId::from_uuid(stamp.uuid(3));
@@ -180,7 +180,8 @@ fn the_first_write_keeps_when_the_agent_started() {
     assert_eq!(end(claim, Some(later(5))).started_at, Some(created));
     assert_eq!(end(on.start(), None).started_at, None);
     let claim = on.start();
-    assert_eq!(end(claim, Some(later(900_000))).started_at, Some(later(900_000)));
+    let ended = end(claim, Some(later(900_000)));
+    assert_eq!(ended.started_at, ended.ended_at, "never after it ended");
 }
 
 #[test]

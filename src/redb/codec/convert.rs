@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{BodyRow, CallRow, HookRow, Id, ImageRow, MessageRow, OutboxRow, SlotRow, ThreadRow, TurnRow};
+use super::{BodyRow, CallRow, HookRow, Id, ImageRow, MessageRow, OutboxRow, ThreadRow, TurnRow};
 use crate::error::{Error, Result};
 use crate::id::{MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
 use crate::record::{
@@ -123,13 +123,6 @@ impl MessageRow<'_> {
             arguments: c.arguments.to_owned(),
         };
         self.body.calls.iter().map(call).collect()
-    }
-}
-
-impl SlotRow {
-    /// The `ts`, checked.
-    pub(in crate::redb) fn ts(&self) -> Result<Ts> {
-        ts(self.ts)
     }
 }
 

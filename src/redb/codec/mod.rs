@@ -14,6 +14,8 @@
 
 mod convert;
 mod fingerprint;
+#[cfg(feature = "testkit")]
+mod hostile;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -22,6 +24,8 @@ pub(super) use convert::{
     json_text, kind_byte, kind_of, message_id, reason_byte, role_byte, role_of, state_byte, state_of, turn_id,
 };
 pub(super) use fingerprint::{of_append, of_create, of_send};
+#[cfg(feature = "testkit")]
+pub(crate) use hostile::check_rows;
 pub(super) use rows::*;
 
 use std::fmt::Write as _;
@@ -31,7 +35,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::tables::Table;
 use crate::error::{Error, Result};
-use crate::limit::MESSAGE_BYTES;
+use crate::limit::{MESSAGE_BYTES, MESSAGE_ITEM_BYTES};
 
 /// Most bytes that one value may have and that decoding one may take: a largest message and
 /// what stands around it.
@@ -39,6 +43,11 @@ const VALUE_BYTES: usize = MESSAGE_BYTES + (8 << 20);
 
 const CONFIG: Configuration<LittleEndian, Varint, Limit<VALUE_BYTES>> =
     bincode::config::standard().with_limit::<VALUE_BYTES>();
+
+/// Decoding takes memory for all calls and images of a message before it reads them, and that counts
+/// against the limit: their size at the door is no less.
+const _: () =
+    assert!(size_of::<CallRow<'_>>() <= MESSAGE_ITEM_BYTES && size_of::<ImageRow<'_>>() <= MESSAGE_ITEM_BYTES);
 
 const CHECKSUM_BYTES: usize = size_of::<u32>();
 

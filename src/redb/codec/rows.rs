@@ -137,6 +137,7 @@ pub(in crate::redb) struct BodyRow<'a> {
 pub(in crate::redb) struct MessageRow<'a> {
     pub id: Id,
     pub thread: Option<Id>,
+    pub thread_number: u32,
     pub turn: Option<Id>,
     pub role: u8,
     pub kind: u8,
@@ -149,18 +150,22 @@ pub(in crate::redb) struct MessageRow<'a> {
 }
 row!(MessageRow<'a>, 1, "message");
 
-/// What a listing filters by, beside the message so that filtering needs no message record.
+/// A block of packed numbers: of times, or of the positions of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, BorrowDecode)]
-pub(in crate::redb) struct SlotRow {
-    pub role: u8,
-    pub kind: u8,
-    pub deleted: bool,
-    /// Numbers of its thread and turn; 0 where there is none.
-    pub thread: u32,
-    pub turn: u32,
-    pub ts: u64,
+pub(in crate::redb) struct BlockRow<'a> {
+    pub packed: &'a [u8],
 }
-row!(SlotRow, 1, "message slot");
+row!(BlockRow<'a>, 1, "block");
+
+/// What the closed blocks of a list hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, BorrowDecode)]
+pub(in crate::redb) struct DirectoryRow<'a> {
+    /// How many positions each has: 2 bytes each.
+    pub counts: &'a [u8],
+    /// Where each begins: 4 bytes each.
+    pub firsts: &'a [u8],
+}
+row!(DirectoryRow<'a>, 1, "directory");
 
 /// A thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, BorrowDecode)]

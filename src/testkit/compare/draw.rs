@@ -1,25 +1,28 @@
 //! Draws the next operation: one that has a chance, one that must be refused, or one of the past again.
 
 use super::op::Op;
-use super::world::World;
+use super::world::{Known, World};
 use crate::id::{AgentId, MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
 use crate::page::{Direction, Matching, PageAt, Roles, Types};
 use crate::record::{MessageType, NewTurn, Role, Ts};
 use crate::store::{
-    Append, Claim, CreateSession, DeleteMessage, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Policy,
-    Runner, SessionRef, SessionsQuery, Submit,
+    Append, Behaviour, Claim, CreateSession, DeleteMessage, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish,
+    Policy, Runner, SessionRef, SessionsQuery, Submit,
 };
 use crate::time::Timestamp;
 
 /// Most sessions of a run: few enough that operations meet.
-const SESSIONS: usize = 6;
+const SESSIONS: usize = 5;
 
 impl World {
     pub(super) fn draw(&mut self) -> Op {
         if self.agents.is_empty() {
             return self.draw_names();
         }
-        let op = match self.rng.below(100) {
+        if self.sessions.is_empty() && self.rng.percent(80) {
+            return self.draw_creation();
+        }
+        match self.rng.below(100) {
             0..5 => self.draw_names(),
             5..10 => self.draw_creation(),
             10..18 => self.draw_repetition(),
@@ -27,18 +30,14 @@ impl World {
             29..46 => self.draw_submit(),
             46..62 => self.draw_emit(),
             62..74 => self.draw_finish(),
-            74..79 => self.draw_deletion(),
-            79..81 => {
+            74..78 => self.draw_deletion(),
+            78..79 => {
                 let limit = self.rng.one([1, 2, 10]);
                 Op::EndOrphans(EndOrphans { stamp: self.stamp(), owner: self.owner(), limit })
             }
-            81..90 => self.draw_messages(),
+            79..90 => self.draw_messages(),
             _ => self.draw_read(),
-        };
-        if matches!(op, Op::CreateSession(_) | Op::Append(_) | Op::Submit(_)) {
-            self.past.push(op.clone());
         }
-        op
     }
 
     fn workspace(&mut self) -> WorkspaceId {
@@ -52,8 +51,9 @@ impl World {
     /// Mostly an agent in its workspace.
     fn agent(&mut self) -> (WorkspaceId, AgentId) {
         let pick = self.rng.index(self.agents.len());
-        let (workspace, agent) =
-            self.agents.get(pick).copied().unwrap_or((self.workspaces[0], AgentId::from_uuid(uuid::Uuid::nil())));
+        let Some((workspace, agent)) = self.agents.get(pick).copied() else {
+            return (self.workspace(), AgentId::from_uuid(self.fresh()));
+        };
         match self.rng.below(100) {
             0..3 => (self.workspace(), agent),
             3..5 => (workspace, AgentId::from_uuid(self.fresh())),
@@ -62,8 +62,23 @@ impl World {
     }
 
     /// Mostly a session in its workspace; its place among the known ones goes with it.
-    fn place(&mut self) -> (SessionRef, Option<usize>) {
-        let pick = self.rng.index(self.sessions.len());
+    pub(super) fn place(&mut self) -> (SessionRef, Option<usize>) {
+        // The first is the busiest, so that one conversation grows long.
+        let pick = if self.rng.percent(50) { 0 } else { self.rng.index(self.sessions.len()) };
+        self.place_at(pick)
+    }
+
+    /// Mostly a session of which this holds.
+    fn place_where(&mut self, wanted: fn(&Known) -> bool) -> (SessionRef, Option<usize>) {
+        let such = (0..self.sessions.len()).filter(|index| self.sessions.get(*index).is_some_and(wanted));
+        let such: Vec<usize> = such.collect();
+        match self.rng.pick(&such).copied() {
+            Some(pick) if self.rng.percent(75) => self.place_at(pick),
+            _ => self.place(),
+        }
+    }
+
+    fn place_at(&mut self, pick: usize) -> (SessionRef, Option<usize>) {
         let Some(at) = self.sessions.get(pick).map(|known| known.at) else {
             return (SessionRef { workspace: self.workspace(), session: SessionId::from_uuid(self.shared_id()) }, None);
         };
@@ -74,9 +89,9 @@ impl World {
         }
     }
 
-    fn thread_of(&mut self, session: Option<usize>) -> ThreadId {
+    pub(super) fn thread_of(&mut self, session: Option<usize>) -> ThreadId {
         // Now and then one of another session.
-        let session = if self.rng.percent(8) { Some(self.rng.index(self.sessions.len())) } else { session };
+        let session = if self.rng.percent(5) { Some(self.rng.index(self.sessions.len())) } else { session };
         let known = session.and_then(|index| self.sessions.get(index));
         match known.and_then(|known| self.rng.pick(&known.threads)) {
             Some(thread) => *thread,
@@ -132,7 +147,8 @@ impl World {
     }
 
     fn runner(&mut self) -> Runner {
-        Runner { owner: self.owner(), lease: None }
+        let behaviour = if self.rng.percent(3) { Behaviour::Missing } else { Behaviour::Registered };
+        Runner { owner: self.owner(), lease: None, behaviour }
     }
 
     fn draw_creation(&mut self) -> Op {
@@ -151,7 +167,7 @@ impl World {
     }
 
     fn draw_append(&mut self) -> Op {
-        let (at, known) = self.place();
+        let (at, known) = self.place_where(|known| !known.running);
         let thread = self.rng.percent(20).then(|| self.thread_of(known));
         Op::Append(Append { stamp: self.stamp(), at, thread, messages: self.batch(known) })
     }
@@ -171,7 +187,7 @@ impl World {
     }
 
     fn draw_emit(&mut self) -> Op {
-        let (at, known) = self.place();
+        let (at, known) = self.place_where(|known| known.running);
         let mut messages = self.batch(known);
         if self.rng.percent(90) {
             for message in &mut messages {
@@ -183,7 +199,7 @@ impl World {
     }
 
     fn draw_finish(&mut self) -> Op {
-        let (at, known) = self.place();
+        let (at, known) = self.place_where(|known| known.running);
         let started_at = self.rng.percent(50).then(|| self.started_at());
         let (claim, outcome) = (self.claim_of(known), self.outcome(known));
         Op::Finish(Finish { stamp: self.stamp(), at, claim, started_at, outcome })
@@ -263,23 +279,36 @@ impl World {
         }
     }
 
-    fn draw_messages(&mut self) -> Op {
-        let (at, known) = self.place();
-        let (last_ts, last_number) =
-            known.and_then(|index| self.sessions.get(index)).map_or((0, 0), |known| (known.last_ts, known.last_number));
+    /// Some types and some roles.
+    pub(super) fn filters(&mut self) -> (Types, Roles) {
         let types: Types = MessageType::ALL.into_iter().filter(|_| self.rng.percent(60)).collect();
         let roles: Roles = Role::ALL.into_iter().filter(|_| self.rng.percent(60)).collect();
-        let gts =
-            [0, last_ts, last_ts.saturating_sub(1), last_ts / 2, last_ts.saturating_sub(self.rng.below(5_000_000))];
+        (
+            if types.is_empty() || self.rng.percent(30) { Types::ALL } else { types },
+            if roles.is_empty() || self.rng.percent(40) { Roles::ALL } else { roles },
+        )
+    }
+
+    /// A cursor around what matters: the session's last `ts`.
+    pub(super) fn gts(&mut self, session: Option<usize>) -> Ts {
+        let last = session.and_then(|index| self.sessions.get(index)).map_or(0, |known| known.last_ts);
+        let before = last.saturating_sub(self.rng.below(5_000_000));
+        Ts::from_micros(self.rng.one([0, last, last.saturating_sub(1), last / 2, before])).unwrap_or_default()
+    }
+
+    fn draw_messages(&mut self) -> Op {
+        let (at, known) = self.place();
+        let last_number = known.and_then(|index| self.sessions.get(index)).map_or(0, |known| known.last_number);
+        let (types, roles) = self.filters();
         let past = self.rng.below(u64::from(last_number) + 2);
         let matching = Matching {
-            thread: self.rng.percent(25).then(|| self.thread_of(known)),
-            types: if types.is_empty() { Types::ALL } else { types },
-            roles: if roles.is_empty() { Roles::ALL } else { roles },
-            gts: if self.rng.percent(50) { Ts::ZERO } else { Ts::from_micros(self.rng.one(gts)).unwrap_or_default() },
-            past: self.rng.percent(40).then_some(u32::try_from(past).unwrap_or(u32::MAX)),
+            thread: self.rng.percent(20).then(|| self.thread_of(known)),
+            types,
+            roles,
+            gts: if self.rng.percent(60) { Ts::ZERO } else { self.gts(known) },
+            past: self.rng.percent(30).then_some(u32::try_from(past).unwrap_or(u32::MAX)),
             direction: self.rng.one(Direction::ALL),
-            offset: self.rng.one([0, 0, 0, 1, 2, 10, u64::MAX]),
+            offset: self.rng.one([0, 0, 0, 0, 0, 0, 1, 2, 10, u64::MAX]),
             limit: self.rng.one([1, 2, 5, 50, 1000]),
         };
         Op::Messages(at, matching)

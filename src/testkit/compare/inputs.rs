@@ -79,7 +79,12 @@ impl World {
 
     pub(super) fn batch(&mut self, session: Option<usize>) -> Vec<NewMessage> {
         let count = self.rng.one([1, 1, 1, 2, 3, 5]);
-        (0..count).map(|_| self.message(session)).collect()
+        let mut batch: Vec<_> = (0..count).map(|_| self.message(session)).collect();
+        if self.rng.percent(25) {
+            // A batch that can be repeated as a whole.
+            batch.iter_mut().for_each(|message| message.id = Some(self.fresh().into()));
+        }
+        batch
     }
 
     fn webhook(&mut self) -> Webhook {

@@ -3,14 +3,14 @@
 mod draw;
 mod inputs;
 mod op;
+mod readers;
 mod world;
 
-use std::fmt::Debug;
-
-use self::op::apply;
+use self::op::{Op, apply};
 use self::world::World;
-use super::snapshot::{Snapshot, difference};
-use crate::error::Result;
+use super::caught::caught;
+use super::rng::Rng;
+use super::snapshot::{Snapshot, assert_same};
 use crate::store::Store;
 use crate::sync::Arc;
 
@@ -34,11 +34,14 @@ impl Subject for Arc<dyn Store> {
 ///
 /// The operations are all of [`Store`]'s, the refused ones included: several workspaces, agents
 /// and sessions, ids and keys used again on purpose, old claims, clocks that jump either way.
-/// The same seed gives the same operations.
+/// Beside them readers begin at any page of any listing and read on now and then, through links and cursors:
+/// each page must show what is due, so that a reader sees every later matching message exactly once,
+/// in the order of commits. The same seed gives the same operations.
 ///
 /// # Panics
 ///
-/// When the stores differ. The message holds the seed, the step, the operation and both answers.
+/// When the stores differ, or a reader is shown anything else. The message holds the seed, the step,
+/// the operation and both answers.
 ///
 /// ```no_run
 /// # fn my_store() -> std::sync::Arc<dyn parlor::store::Store> { unimplemented!() }
@@ -53,72 +56,67 @@ pub fn compare(a: Arc<dyn Store>, b: Arc<dyn Store>, seed: u64, steps: u32) {
 ///
 /// # Panics
 ///
-/// When the stores differ. The message holds the seed, the step, the operation and both answers.
+/// As [`compare`].
 pub fn compare_with(a: &mut dyn Subject, b: &mut dyn Subject, seed: u64, steps: u32) {
-    let mut world = World::new(seed);
-    let mut place = Place { seed, step: 0, op: "the first reads".into() };
-    for step in 1..=steps {
+    run_caught(a, b, Rng::new(seed), steps, &format!("seed {seed}"));
+}
+
+/// Like [`compare_with`], with every decision read from these bytes, until they run out: for a fuzzer, which
+/// learns which bytes lead where. About 10 to 40 bytes make a step.
+///
+/// # Panics
+///
+/// As [`compare`].
+pub fn compare_bytes(a: &mut dyn Subject, b: &mut dyn Subject, bytes: &[u8]) {
+    run_caught(a, b, Rng::of_bytes(bytes), u32::MAX, "the run of these bytes");
+}
+
+/// How many operations a failure shows: often the cause is among them.
+const SHOWN: usize = 5;
+
+fn run_caught(a: &mut dyn Subject, b: &mut dyn Subject, rng: Rng, steps: u32, name: &str) {
+    let mut done = Vec::new();
+    if let Some(failure) = caught(|| run(a, b, World::new(rng), steps, &mut done)) {
+        let from = done.len().saturating_sub(SHOWN);
+        let shown = (from + 1..).zip(done.iter().skip(from)).map(|(step, op)| format!("step {step}: {op:?}"));
+        let shown = shown.collect::<Vec<_>>().join("\n");
+        panic!("{name} fails in step {}, the last of these:\n{shown}\n{failure}", done.len());
+    }
+}
+
+fn run(a: &mut dyn Subject, b: &mut dyn Subject, mut world: World, steps: u32, done: &mut Vec<Op>) {
+    for _ in 0..steps {
+        if world.rng.is_spent() {
+            break;
+        }
         let op = world.draw();
-        place = Place { seed, step, op: format!("{op:?}") };
+        // Kept before it is done: a store may panic, too.
+        done.push(op.clone());
         let (left, right) = (apply(&*a.store(), &op), apply(&*b.store(), &op));
-        place.assert_same(&left, &right);
+        assert_same(&left, &right);
         if let Ok(answer) = left {
             world.learn(&op, &answer);
         }
         if world.rng.percent(2) {
-            place.op = "reopening".into();
             a.reopen();
             b.reopen();
         }
+        world.read_on(&[&*a.store(), &*b.store()]);
         if world.rng.percent(4) {
-            place.assert_all_reads_same(&*a.store(), &*b.store(), &world);
+            assert_all_reads_same(&*a.store(), &*b.store(), &world);
         }
     }
-    place.assert_all_reads_same(&*a.store(), &*b.store(), &world);
+    world.read_to_the_end(&[&*a.store(), &*b.store()]);
+    assert_all_reads_same(&*a.store(), &*b.store(), &world);
 }
 
-/// Where in a run we are: named by every failure, also where a store itself panics.
-struct Place {
-    seed: u64,
-    step: u32,
-    op: String,
-}
-
-impl Place {
-    fn fail(&self, what: &str) -> ! {
-        panic!("seed {}, step {}: {}\n{what}", self.seed, self.step, self.op)
-    }
-
-    fn assert_same<T: PartialEq + Debug>(&self, left: &Result<T>, right: &Result<T>) {
-        match (left, right) {
-            (Ok(left), Ok(right)) => {
-                if let Some(difference) = difference(left, right) {
-                    self.fail(&format!("the answers differ at {difference}"));
-                }
-            }
-            (Err(left), Err(right)) if left.kind() == right.kind() => {}
-            _ => self.fail(&format!("--- one\n{left:#?}\n--- other\n{right:#?}")),
-        }
-    }
-
-    fn assert_all_reads_same(&mut self, a: &dyn Store, b: &dyn Store, world: &World) {
-        self.op.insert_str(0, "reading all after ");
-        let of = |store| Snapshot::of(store, world.workspaces());
-        self.assert_same(&of(a), &of(b));
-        for store in [a, b] {
-            match store.verify() {
-                Ok(breaches) if breaches.is_empty() => {}
-                answer => self.fail(&format!("verify: {answer:?}")),
-            }
-        }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            // The panic may be the store's own, which does not know where it is.
-            eprintln!("compare stopped at seed {}, step {}: {}", self.seed, self.step, self.op);
+fn assert_all_reads_same(a: &dyn Store, b: &dyn Store, world: &World) {
+    let of = |store| Snapshot::of(store, &world.workspaces);
+    assert_same(&of(a), &of(b));
+    for (what, store) in [("one", a), ("the other", b)] {
+        match store.verify() {
+            Ok(breaches) if breaches.is_empty() => {}
+            answer => panic!("all reads are the same, but {what} verifies as {answer:?}"),
         }
     }
 }

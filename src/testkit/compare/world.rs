@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::super::reader::Reader;
 use super::super::rng::Rng;
 use super::op::{Answer, Op};
 use crate::id::{AgentId, MessageId, OwnerId, Stamp, ThreadId, TurnId, WorkspaceId};
@@ -23,6 +24,8 @@ pub(super) struct World {
     pub past: Vec<Op>,
     /// Few enough that callers meet each other's.
     pub ids: Vec<Uuid>,
+    /// Who reads beside the operations.
+    pub readers: Vec<Reader>,
 }
 
 /// A session as a caller knows it.
@@ -34,6 +37,8 @@ pub(super) struct Known {
     pub threads: Vec<ThreadId>,
     pub turns: Vec<TurnId>,
     pub claims: Vec<Claim>,
+    /// Whether its latest turn is running, as far as is known.
+    pub running: bool,
     pub last_ts: u64,
     pub last_number: u32,
 }
@@ -48,6 +53,7 @@ impl Known {
             threads: Vec::new(),
             turns: Vec::new(),
             claims: Vec::new(),
+            running: false,
             last_ts: 0,
             last_number: 0,
         }
@@ -64,12 +70,13 @@ impl Known {
         self.threads.push(submitted.turn.thread_id);
         self.turns.push(submitted.turn.id);
         self.claims.extend(submitted.claim);
+        // The original of an earlier submit comes without a claim and starts nothing.
+        self.running |= submitted.claim.is_some();
     }
 }
 
 impl World {
-    pub fn new(seed: u64) -> Self {
-        let mut rng = Rng::new(seed);
+    pub fn new(mut rng: Rng) -> Self {
         let ids = (0..12).map(|_| uuid_of(&mut rng)).collect();
         World {
             rng,
@@ -79,11 +86,8 @@ impl World {
             sessions: Vec::new(),
             past: Vec::new(),
             ids,
+            readers: Vec::new(),
         }
-    }
-
-    pub fn workspaces(&self) -> &[WorkspaceId] {
-        &self.workspaces
     }
 
     /// A stamp of the clock's time, which may have moved anywhere since the last one.
@@ -156,11 +160,31 @@ impl World {
                 let at = at_of(op);
                 if let Some(known) = at.and_then(|at| self.known(at)) {
                     known.messages.extend(turn.final_message);
+                    known.running = false;
                 }
+            }
+            Answer::Ended(turns) => {
+                let ended = |known: &&mut Known| turns.iter().any(|turn| known.turns.last() == Some(&turn.id));
+                self.sessions.iter_mut().filter(ended).for_each(|known| known.running = false);
             }
             _ => {}
         }
+        if self.rng.percent(chance_again(op)) {
+            self.past.push(op.clone());
+        }
     }
+}
+
+/// How likely it is kept to be sent again: surely where that must answer with the original.
+fn chance_again(op: &Op) -> u64 {
+    let has_ids = match op {
+        Op::CreateSession(op) => op.new.id.is_some(),
+        Op::Append(op) => op.messages.iter().all(|message| message.id.is_some()),
+        Op::Submit(op) => op.new.message.id.is_some(),
+        // The others are no retries of a caller's.
+        _ => return 0,
+    };
+    if has_ids { 100 } else { 15 }
 }
 
 fn at_of(op: &Op) -> Option<SessionRef> {

@@ -103,7 +103,7 @@ fn a_first_turn_starts_in_the_same_commit(factory: Factory<'_>) {
         [ChangeKind::Created, ChangeKind::Message(message.id), ChangeKind::Turn(turn.id, TurnState::Running)];
     assert_eq!(scene.changes(at, 0), expected);
     assert_eq!(scene.record(at), session);
-    assert_eq!(scene.messages(at), [message.clone()]);
+    assert_eq!(scene.messages(at).iter().collect::<Vec<_>>(), [message]);
     assert_eq!(&ok(scene.store.turn(at, turn.id)), turn);
     let thread = ok(scene.store.thread(at, turn.thread_id));
     assert_eq!((thread.session_id, thread.number, thread.created_at), (at.session, 1, stamp.at));

@@ -21,6 +21,7 @@ super::subject! {
     every_outcome_has_its_state_and_status,
     the_first_write_keeps_when_the_agent_started,
     an_end_keeps_when_the_agent_started,
+    the_text_of_a_failure_is_cut_to_its_bound,
     turns_are_listed_newest_first,
 }
 
@@ -93,7 +94,7 @@ fn a_refused_batch_writes_none_of_it(factory: Factory<'_>) {
     let batch = || [NewMessage::text("b").id(free), NewMessage::text("a").id(id)];
     scene.refused(Conflict, "an id that the session has", |store| store.emit(scene.emission(at, claim, batch())));
     let twice = [NewMessage::text("b").id(free), NewMessage::text("b").id(free)];
-    scene.refused(Conflict, "an id twice in the batch", |store| store.emit(scene.emission(at, claim, twice)));
+    scene.refused(InvalidArgument, "an id twice in the batch", |store| store.emit(scene.emission(at, claim, twice)));
     assert_eq!(*scene.emit(at, claim, [NewMessage::text("b").id(free)])[0].id.as_uuid(), free);
     scene.delete(at, &scene.messages(at)[1]);
     scene.refused(Conflict, "the id of a deleted message", |store| {
@@ -121,6 +122,9 @@ fn a_turn_writes_a_bounded_number_of_messages(factory: Factory<'_>) {
     scene.emit(at, claim, ["c".into(), "d".into(), "e".into()]);
     let kind = scene.store.emit(scene.emission(at, claim, ["f".into()])).err().map(|error| error.kind());
     assert_eq!(kind, Some(TooLarge), "the turn is full");
+    let used = NewMessage::text("g").id(*sent.message.id.as_uuid());
+    let kind = scene.store.emit(scene.emission(at, claim, [used])).err().map(|error| error.kind());
+    assert_eq!(kind, Some(Conflict), "an id in use is found before the bound");
     let ended = scene.finish(at, claim, Outcome::Interrupted(Reason::Closed));
     assert_eq!(ended.messages, limit::TURN_MESSAGES + 1, "the messages of its end are not bounded");
 }
@@ -214,6 +218,7 @@ fn micros_after(sent: &Submitted, micros: u64) -> Timestamp {
 fn the_first_write_keeps_when_the_agent_started(factory: Factory<'_>) {
     let scene = Scene::new(factory);
     let emit = |at: SessionRef, sent: &Submitted, started_at: Timestamp| {
+        scene.tick();
         let mut emission = scene.emission(at, claim_of(sent), ["a".into()]);
         emission.started_at = started_at;
         ok(scene.store.emit(emission));
@@ -229,6 +234,9 @@ fn the_first_write_keeps_when_the_agent_started(factory: Factory<'_>) {
     let (at, sent) = scene.busy_session();
     let earlier = Timestamp::from_micros(sent.turn.created_at.as_micros() - 1);
     assert_eq!(emit(at, &sent, earlier), Some(sent.turn.created_at), "never before it was accepted");
+    let (at, sent) = scene.busy_session();
+    let kept = emit(at, &sent, Timestamp::MAX);
+    assert_eq!(kept, Some(scene.record(at).updated_at), "never after the write that keeps it");
 }
 
 fn an_end_keeps_when_the_agent_started(factory: Factory<'_>) {
@@ -238,6 +246,7 @@ fn an_end_keeps_when_the_agent_started(factory: Factory<'_>) {
     {
         let end = |started_at: fn(&Submitted) -> Option<Timestamp>| {
             let (at, sent) = scene.busy_session();
+            scene.tick();
             let mut ending = scene.ending(at, claim_of(&sent), outcome.clone());
             ending.started_at = started_at(&sent);
             (ok(scene.store.finish(ending)).started_at, sent)
@@ -248,6 +257,23 @@ fn an_end_keeps_when_the_agent_started(factory: Factory<'_>) {
         assert_eq!(started_at, Some(micros_after(&sent, 5)));
         let (started_at, sent) = end(|_| Some(Timestamp::from_micros(1)));
         assert_eq!(started_at, Some(sent.turn.created_at), "never before it was accepted");
+    }
+}
+
+fn the_text_of_a_failure_is_cut_to_its_bound(factory: Factory<'_>) {
+    let scene = Scene::new(factory);
+    let bound = limit::REASON_BYTES;
+    for (text, kept) in [
+        ("a".repeat(bound), bound),
+        ("a".repeat(bound + 1), bound),
+        ("ä".repeat(bound), bound),
+        (format!("a{}", "ä".repeat(bound)), bound - 1),
+        (format!("a{}", "😀".repeat(bound)), bound - 3),
+    ] {
+        let (at, sent) = scene.busy_session();
+        let ended = scene.finish(at, claim_of(&sent), Outcome::Failed(Reason::Error, Some(text.clone())));
+        assert_eq!(ended.detail.as_deref(), text.get(..kept), "as many whole characters as fit");
+        assert_eq!(ok(scene.store.turn(at, ended.id)), ended);
     }
 }
 

@@ -35,9 +35,11 @@ fn plainly(all: &[Message], matching: Matching) -> Matched {
         }
     }
     let skip = usize::try_from(matching.offset).unwrap_or(usize::MAX);
+    let before = (found.len() - items.len() + skip.min(items.len())) as u64;
     Matched {
         items: items.into_iter().skip(skip).take(matching.limit as usize).cloned().collect(),
         total: found.len() as u64,
+        before,
         newest: found.iter().map(|message| message.ts).max(),
         damaged: Vec::new(),
     }
@@ -187,7 +189,7 @@ fn a_page_past_the_end_is_empty_with_its_total(factory: Factory<'_>) {
 
 fn a_session_without_messages_lists_none(factory: Factory<'_>) {
     let scene = Scene::new(factory);
-    let nothing = Matched { items: Vec::new(), total: 0, newest: None, damaged: Vec::new() };
+    let nothing = Matched { items: Vec::new(), total: 0, before: 0, newest: None, damaged: Vec::new() };
     let empty = scene.session();
     let deleted = scene.session();
     for message in scene.append(deleted, ["a".into(), "b".into()]) {
@@ -210,7 +212,7 @@ fn a_thread_without_messages_lists_none(factory: Factory<'_>) {
     let found = ok(scene.store.messages(at, matching));
     assert_eq!(
         found,
-        Matched { items: Vec::new(), total: 0, newest: None, damaged: Vec::new() },
+        Matched { items: Vec::new(), total: 0, before: 0, newest: None, damaged: Vec::new() },
         "the thread is there all the same"
     );
     let matching = Matching { thread: Some(other.turn.thread_id), ..EVERY };

@@ -14,6 +14,7 @@ mod names;
 mod orphans;
 mod outbox;
 mod races;
+mod refusals;
 mod repeat;
 mod scene;
 mod sessions;
@@ -23,8 +24,7 @@ mod tools;
 mod walls;
 mod whole;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
+use super::caught::caught;
 use crate::error::ErrorKind;
 use crate::store::Store;
 use crate::sync::{Arc, Mutex};
@@ -42,7 +42,7 @@ macro_rules! subject {
 }
 use subject;
 
-const SUBJECTS: [(&str, &[(&str, Check)]); 20] = [
+const SUBJECTS: [(&str, &[(&str, Check)]); 21] = [
     ("names", names::CLAIMS),
     ("walls", walls::CLAIMS),
     ("create", create::CLAIMS),
@@ -51,6 +51,7 @@ const SUBJECTS: [(&str, &[(&str, Check)]); 20] = [
     ("submit", submit::CLAIMS),
     ("interrupt", interrupt::CLAIMS),
     ("repeat", repeat::CLAIMS),
+    ("refusals", refusals::CLAIMS),
     ("fence", fence::CLAIMS),
     ("ends", ends::CLAIMS),
     ("tools", tools::CLAIMS),
@@ -103,8 +104,7 @@ fn failure_of(check: Check, factory: &dyn Fn() -> Arc<dyn Store>) -> Option<Stri
         made.lock().push(Arc::clone(&store));
         store
     };
-    // Nothing of a store that panicked is used again.
-    catch_unwind(AssertUnwindSafe(|| {
+    caught(|| {
         check(&remembering);
         for store in made.lock().iter() {
             match store.verify() {
@@ -112,10 +112,5 @@ fn failure_of(check: Check, factory: &dyn Fn() -> Arc<dyn Store>) -> Option<Stri
                 Err(error) => assert_eq!(error.kind(), ErrorKind::Closed, "verify afterwards: {error}"),
             }
         }
-    }))
-    .err()
-    .map(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without a text").to_owned()
     })
 }

@@ -16,8 +16,8 @@ fn webhook(tag: &str) -> Webhook {
     Webhook {
         url: format!("https://example.org/{tag}"),
         token: Some(format!("token {tag}")),
-        secret: (tag.len() % 2 == 0).then(|| format!("secret {tag}")),
-        include_messages: tag.len() % 3 == 0,
+        secret: tag.len().is_multiple_of(2).then(|| format!("secret {tag}")),
+        include_messages: tag.len().is_multiple_of(3),
     }
 }
 

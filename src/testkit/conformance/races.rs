@@ -105,7 +105,7 @@ fn of_two_appends_with_one_id_exactly_one_is_written(factory: Factory<'_>) {
 
 enum End {
     Answer(Finish),
-    FollowUp(Submit),
+    FollowUp(Box<Submit>),
 }
 
 fn an_answer_and_a_follow_up_at_once_end_the_turn_once(factory: Factory<'_>) {
@@ -116,10 +116,11 @@ fn an_answer_and_a_follow_up_at_once_end_the_turn_once(factory: Factory<'_>) {
         let finish = scene.ending(at, claim_of(&running), answer);
         let submit = Submit { policy: Policy::FollowUp, ..scene.submission(at, "no") };
         let before = scene.record(at);
-        let answers = two(&scene.store, [End::Answer(finish), End::FollowUp(submit)], |store, end| match end {
-            End::Answer(op) => store.finish(op).map(|_| None),
-            End::FollowUp(op) => store.submit(op).map(Some),
-        });
+        let answers =
+            two(&scene.store, [End::Answer(finish), End::FollowUp(Box::new(submit))], |store, end| match end {
+                End::Answer(op) => store.finish(op).map(|_| None),
+                End::FollowUp(op) => store.submit(*op).map(Some),
+            });
         let mut answers = answers.into_iter();
         let (answered, followed) = (answers.next(), answers.next());
         let Some(Ok(Some(next))) = followed else { panic!("round {round}: the follow-up is accepted: {followed:?}") };

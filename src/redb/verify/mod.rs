@@ -3,13 +3,18 @@
 //! Numbers are dense; every index row has its record and the reverse; the heads' counts and
 //! clocks are those of the rows; totals are recounted; claims and running turns are each other's.
 
+mod index;
+mod positions;
+
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
 
+use self::positions::Lists;
 use super::codec::{
-    self, ChangeRow, ClaimRow, CountRow, HeadRow, Id, MessageRow, NumberRow, Row, SessionRow, SlotRow, ThreadRow,
+    self, ChangeRow, ClaimRow, CountRow, HeadRow, Id, MessageRow, NumberRow, OutboxRow, Row, SessionRow, ThreadRow,
     TurnRow, state_byte,
 };
+use super::positions::Times;
 use super::tables::{Table, activity, claims, names, rows, sessions};
 use super::view::Read;
 use crate::error::Result;
@@ -32,6 +37,8 @@ pub(super) fn all(view: &dyn Read) -> Result<Vec<String>> {
         check.session(*number)?;
     }
     check.counts()?;
+    check.names()?;
+    check.outbox()?;
     check.strays(&numbers)?;
     Ok(check.breaches)
 }
@@ -148,6 +155,8 @@ impl Check<'_> {
 
     fn messages(&mut self, session: u32, head: &HeadRow) -> Result<()> {
         let (mut last_ts, mut last_created) = (0, 0);
+        let mut due = Lists::default();
+        let mut times = Times::new(self.view, session, head.messages);
         self.dense(session, rows::Kind::Message, head.messages, |check, number, key, value| {
             let row: MessageRow<'_> = match codec::decode(Table::Rows, key, value) {
                 Ok(row) => row,
@@ -157,12 +166,7 @@ impl Check<'_> {
                 }
             };
             check.id(session, rows::Kind::MessageId, &row.id, number)?;
-            let slot_key = rows::numbered(session, rows::Kind::Slot, number);
-            if let Some(slot) = check.row::<SlotRow>(session, Table::Rows, &slot_key)?
-                && (slot.role, slot.kind, slot.ts) != (row.role, row.kind, row.ts)
-            {
-                check.breach(session, format_args!("message {number} and its slot differ"));
-            }
+            check.entry(session, number, &row, &mut times, &mut due)?;
             if row.ts <= last_ts || row.created_at < last_created {
                 check.breach(session, format_args!("message {number} goes back in time"));
             }
@@ -172,7 +176,7 @@ impl Check<'_> {
         if (last_ts, last_created) != (head.last_ts, head.last_created_at) && head.messages > 0 {
             self.breach(session, "the head's clocks are not those of the last message");
         }
-        self.dense(session, rows::Kind::Slot, head.messages, |_, _, _, _| Ok(()))?;
+        self.positions(session, head, &due)?;
         self.indexed(session, rows::Kind::MessageId, head.messages)
     }
 
@@ -226,8 +230,16 @@ impl Check<'_> {
             }
             next = number.saturating_add(1);
             match codec::decode::<ChangeRow>(Table::Rows, key, value) {
-                Ok(row) if row.kind == codec::CHANGE_MESSAGE => written += 1,
-                Ok(_) => {}
+                Ok(row) => {
+                    written += u32::from(row.kind == codec::CHANGE_MESSAGE);
+                    let kind = match row.kind {
+                        codec::CHANGE_TURN => rows::Kind::TurnId,
+                        _ => rows::Kind::MessageId,
+                    };
+                    if let Some(id) = row.id {
+                        self.id(session, kind, &id, row.number)?;
+                    }
+                }
                 Err(error) => self.breach(session, error),
             }
             Ok(ControlFlow::Continue(()))
@@ -271,6 +283,16 @@ impl Check<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Every end that waits to be announced can be read: the outbox itself leaves out what cannot.
+    fn outbox(&mut self) -> Result<()> {
+        self.view.scan(Table::Outbox, (Bound::Unbounded, Bound::Unbounded), Direction::Asc, &mut |key, value| {
+            if let Err(error) = codec::decode::<OutboxRow<'_>>(Table::Outbox, key, value) {
+                self.breaches.push(error.to_string());
+            }
+            Ok(ControlFlow::Continue(()))
+        })
     }
 
     /// Rows below no session, and more rows in the listings than sessions.

@@ -1,0 +1,206 @@
+//! The opaque cursor of a listing: where a page ended, and of which listing it was.
+
+use std::fmt;
+use std::str::FromStr;
+
+use uuid::Uuid;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::{Direction, Form, Matching, Roles, Types};
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::{SessionId, ThreadId};
+use crate::limit::CURSOR_BYTES;
+use crate::record::Ts;
+
+const VERSION: u8 = 1;
+const CHECKSUM: usize = size_of::<u32>();
+
+/// Version, flags, session, thread, types, roles, `gts`, message number.
+const BODY: usize = 1 + 1 + 16 + 16 + 1 + 1 + 8 + 4;
+const TEXT: usize = 2 * (BODY + CHECKSUM);
+const _: () = assert!(TEXT <= CURSOR_BYTES);
+
+/// The bits of the flags.
+const THREAD_FORM: u8 = 1;
+const THREAD: u8 = 2;
+const DESC: u8 = 4;
+const BACK: u8 = 8;
+
+/// Where a page of a listing ended: continues the listing there, forwards or backwards, and
+/// neither skips nor repeats a message however much is written between the pages.
+///
+/// It carries the listing it belongs to (whose, its filters and its direction; the page size may
+/// change). Any other listing refuses it with [`InvalidCursor`](ErrorKind::InvalidCursor), as is text that
+/// is no cursor. As text it is opaque, 104 characters long and fit for a URL as it is.
+///
+/// ```
+/// # fn main() -> parlor::Result<()> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let engine = parlor::Engine::builder(dir.path().join("a.parlor")).open()?;
+/// # let session = engine.workspace("acme")?.agent("greeter")?.create_session(Default::default())?;
+/// use parlor::page::{Cursor, Direction, MessageQuery};
+///
+/// session.append(["one", "two", "three"])?;
+/// let query = MessageQuery::all().direction(Direction::Asc).limit(2);
+/// let first = session.messages(query).page()?;
+/// let text = first.next.expect("there is one more").to_string();
+///
+/// let cursor: Cursor = text.parse()?;
+/// let second = session.messages(query.cursor(cursor)).page()?;
+/// assert_eq!(second.items[0].text(), "three");
+/// assert!(second.next.is_none());
+///
+/// let back = session.messages(query.cursor(second.prev.expect("there are some before"))).page()?;
+/// assert_eq!(back.items, first.items);
+///
+/// let other = session.messages(query.direction(Direction::Desc).cursor(cursor)).page();
+/// assert_eq!(other.unwrap_err().kind(), parlor::ErrorKind::InvalidCursor);
+/// # engine.close()
+/// # }
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Cursor {
+    listing: Listed,
+    way: Way,
+    /// The message that stands at the edge of the page.
+    past: u32,
+}
+
+/// What makes a listing this one and no other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Listed {
+    form: Form,
+    thread: Option<ThreadId>,
+    types: Types,
+    roles: Roles,
+    gts: Ts,
+    direction: Direction,
+}
+
+impl Listed {
+    fn of(form: Form, matching: &Matching) -> Self {
+        let Matching { thread, types, roles, gts, direction, .. } = *matching;
+        Listed { form, thread, types, roles, gts, direction }
+    }
+}
+
+/// Where a cursor leads from its message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Way {
+    /// On in the listing's direction.
+    On,
+    /// Back to what came before.
+    Back,
+}
+
+impl Cursor {
+    /// A cursor of the listing that is matched by `matching`, at a message.
+    pub(super) fn new(form: Form, matching: &Matching, way: Way, past: u32) -> Self {
+        Cursor { listing: Listed::of(form, matching), way, past }
+    }
+
+    /// Where it leads, in the listing it belongs to.
+    pub(super) fn place(&self, form: Form, matching: &Matching) -> Result<(Way, u32)> {
+        if self.listing != Listed::of(form, matching) {
+            return Err(invalid("it belongs to another listing"));
+        }
+        Ok((self.way, self.past))
+    }
+}
+
+fn invalid(why: impl fmt::Display) -> Error {
+    Error::new(ErrorKind::InvalidCursor, format!("the cursor is invalid: {why}"))
+}
+
+fn checksum(body: &[u8]) -> [u8; CHECKSUM] {
+    // The low half: a guard against slips of the pen, not against anybody.
+    (xxh3_64(body) as u32).to_le_bytes()
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Listed { form, thread, types, roles, gts, direction } = self.listing;
+        let session = match form {
+            Form::Session(session) | Form::Thread(session, _) => session,
+        };
+        let flag = |set: bool, bit: u8| if set { bit } else { 0 };
+        let flags = flag(matches!(form, Form::Thread(..)), THREAD_FORM)
+            | flag(thread.is_some(), THREAD)
+            | flag(direction == Direction::Desc, DESC)
+            | flag(self.way == Way::Back, BACK);
+        let thread = thread.map_or(Uuid::nil(), |thread| *thread.as_uuid());
+        let mut body = vec![VERSION, flags];
+        body.extend_from_slice(session.as_uuid().as_bytes());
+        body.extend_from_slice(thread.as_bytes());
+        body.extend_from_slice(&[types.bits(), roles.bits()]);
+        body.extend_from_slice(&gts.as_micros().to_be_bytes());
+        body.extend_from_slice(&self.past.to_be_bytes());
+        body.iter().chain(&checksum(&body)).try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cursor({self})")
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = Error;
+
+    /// Reads what [`Display`](fmt::Display) wrote.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidCursor`](ErrorKind::InvalidCursor) for any other text.
+    fn from_str(text: &str) -> Result<Self> {
+        let bytes = bytes_of(text)?;
+        let (body, sum) = bytes.split_last_chunk().ok_or_else(|| invalid("it is cut short"))?;
+        if checksum(body) != *sum {
+            return Err(invalid("it was altered"));
+        }
+        let mut rest = body;
+        let [version, flags] = take(&mut rest)?;
+        if version != VERSION {
+            return Err(invalid(format_args!("its version is {version}, {VERSION} is known")));
+        }
+        if flags & !(THREAD_FORM | THREAD | DESC | BACK) != 0 {
+            return Err(invalid("it has unknown flags"));
+        }
+        let session = SessionId::from_uuid(Uuid::from_bytes(take(&mut rest)?));
+        let thread = ThreadId::from_uuid(Uuid::from_bytes(take(&mut rest)?));
+        let (form, thread) = match (flags & THREAD_FORM != 0, flags & THREAD != 0) {
+            (true, true) => (Form::Thread(session, thread), Some(thread)),
+            (false, true) => (Form::Session(session), Some(thread)),
+            (false, false) if thread.as_uuid().is_nil() => (Form::Session(session), None),
+            _ => return Err(invalid("its thread does not fit its form")),
+        };
+        let [types, roles] = take(&mut rest)?;
+        let types = Types::from_bits(types).ok_or_else(|| invalid("it has unknown types"))?;
+        let roles = Roles::from_bits(roles).ok_or_else(|| invalid("it has unknown roles"))?;
+        let gts = Ts::from_micros(u64::from_be_bytes(take(&mut rest)?)).map_err(|error| invalid(&error))?;
+        let past = u32::from_be_bytes(take(&mut rest)?);
+        let direction = if flags & DESC != 0 { Direction::Desc } else { Direction::Asc };
+        let way = if flags & BACK != 0 { Way::Back } else { Way::On };
+        Ok(Cursor { listing: Listed { form, thread, types, roles, gts, direction }, way, past })
+    }
+}
+
+/// The bytes of hexadecimal text of the right length.
+fn bytes_of(text: &str) -> Result<Vec<u8>> {
+    if text.len() != TEXT {
+        return Err(invalid(format_args!("it has {} bytes, a cursor has {TEXT}", text.len())));
+    }
+    let digit = |byte: &u8| match byte {
+        b'0'..=b'9' => Ok(byte - b'0'),
+        b'a'..=b'f' => Ok(byte - b'a' + 10),
+        _ => Err(invalid("it has a character that no cursor has")),
+    };
+    text.as_bytes().as_chunks::<2>().0.iter().map(|[high, low]| Ok(digit(high)? << 4 | digit(low)?)).collect()
+}
+
+fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N]> {
+    let (taken, left) = rest.split_first_chunk().ok_or_else(|| invalid("it is cut short"))?;
+    *rest = left;
+    Ok(*taken)
+}

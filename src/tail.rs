@@ -1,0 +1,111 @@
+//! What is kept for those who have not read to the end when the store closes.
+//!
+//! A reader of a change feed keeps a bookmark. When the engine closes, the last events after each
+//! bookmark are read for it, a bounded number, so that who had kept up hears of the end however
+//! late it is scheduled.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use crate::error::Result;
+use crate::limit::FOLLOW_BATCH;
+use crate::record::Change;
+use crate::store::{SessionRef, Store};
+use crate::sync::{Arc, AtomicU64, Mutex, OnceLock, Ordering};
+
+/// See the [module](self).
+#[derive(Default)]
+pub(crate) struct Tails {
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    next: u64,
+    marks: BTreeMap<u64, Arc<Mark>>,
+    /// The numbers of the latest events of sessions, for those who watch.
+    newest: HashMap<SessionRef, u64>,
+}
+
+/// Where a reader is, and what is there for it once the store closed.
+struct Mark {
+    at: SessionRef,
+    read: AtomicU64,
+    tail: OnceLock<Tail>,
+}
+
+/// The last events that a reader had not read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Tail {
+    pub(crate) events: Vec<Change>,
+    /// Whether they are all there were.
+    pub(crate) whole: bool,
+}
+
+impl Tails {
+    /// A bookmark behind this event of the session.
+    pub(crate) fn bookmark(self: &Arc<Self>, at: SessionRef, after: u64) -> Bookmark {
+        let mark = Arc::new(Mark { at, read: AtomicU64::new(after), tail: OnceLock::new() });
+        let mut kept = self.kept.lock();
+        kept.next += 1;
+        let number = kept.next;
+        kept.marks.insert(number, Arc::clone(&mark));
+        Bookmark { tails: Arc::clone(self), number, mark }
+    }
+
+    /// Reads what is left for every bookmark, and the latest numbers of these sessions. The store
+    /// is about to close.
+    pub(crate) fn keep(&self, store: &dyn Store, watched: HashSet<SessionRef>) {
+        let marks: Vec<_> = self.kept.lock().marks.values().cloned().collect();
+        for mark in marks {
+            // What cannot be read is as if it were too much: its reader is told to come back.
+            let tail = read(store, mark.at, mark.read.load(Ordering::SeqCst)).unwrap_or_default();
+            // A second close finds the tail of the first.
+            let _ = mark.tail.set(tail);
+        }
+        let newest = watched.into_iter().filter_map(|at| Some((at, store.session(at).ok()?.last_change))).collect();
+        self.kept.lock().newest = newest;
+    }
+
+    /// The number of the session's latest event when the store closed, if a watch had yet to tell it.
+    pub(crate) fn newest(&self, at: SessionRef) -> Option<u64> {
+        self.kept.lock().newest.get(&at).copied()
+    }
+}
+
+/// The events after a number, no more than a reader would take at once.
+fn read(store: &dyn Store, at: SessionRef, after: u64) -> Result<Tail> {
+    let last = store.session(at)?.last_change;
+    let events = store.changes(at, after, FOLLOW_BATCH)?;
+    let read = events.last().map_or(after, |event| event.number);
+    Ok(Tail { whole: read >= last, events })
+}
+
+/// Where a reader is in the feed of a session; given up when dropped.
+pub(crate) struct Bookmark {
+    tails: Arc<Tails>,
+    number: u64,
+    mark: Arc<Mark>,
+}
+
+impl Bookmark {
+    /// The session.
+    pub(crate) fn at(&self) -> SessionRef {
+        self.mark.at
+    }
+
+    /// Moves it behind this event, which was read.
+    pub(crate) fn turn_to(&self, number: u64) {
+        self.mark.read.store(number, Ordering::SeqCst);
+    }
+
+    /// What was kept behind it when the store closed.
+    pub(crate) fn tail(&self) -> Option<&Tail> {
+        self.mark.tail.get()
+    }
+}
+
+impl Drop for Bookmark {
+    fn drop(&mut self) {
+        self.tails.kept.lock().marks.remove(&self.number);
+    }
+}

@@ -1,0 +1,214 @@
+//! A store that fails where a test wants it to.
+
+use std::sync::{Arc, Mutex};
+
+use super::Gate;
+use parlor::id::{AgentId, MessageId, ThreadId, TurnId, WorkspaceId};
+use parlor::page::{Damaged, Matching, PageAt};
+use parlor::store::{
+    Append, CreateSession, Created, DeleteMessage, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Listed,
+    Matched, SessionRef, SessionsQuery, Store, Submit, Submitted,
+};
+use parlor::{
+    AgentRecord, Change, Error, ErrorKind, Message, Result, SessionRecord, ThreadRecord, Turn, WebhookRow,
+    WorkspaceRecord,
+};
+
+/// Passes every operation on, but for what it was told to spoil.
+pub struct Faulty {
+    inner: Arc<dyn Store>,
+    spoiled: Mutex<Spoiled>,
+}
+
+#[derive(Default)]
+struct Spoiled {
+    finish: Option<ErrorKind>,
+    panic: bool,
+    hold_submit: Option<Gate>,
+    hold_turn: Option<Gate>,
+    hold_read: Option<Gate>,
+    read: Option<ErrorKind>,
+    messages: Vec<u32>,
+}
+
+impl Faulty {
+    pub fn new(inner: Arc<dyn Store>) -> Self {
+        Faulty { inner, spoiled: Mutex::default() }
+    }
+
+    fn spoiled(&self) -> std::sync::MutexGuard<'_, Spoiled> {
+        self.spoiled.lock().expect("nobody panics with it")
+    }
+
+    /// From now on no turn can be ended.
+    pub fn fail_finish(&self, kind: ErrorKind) {
+        self.spoiled().finish = Some(kind);
+    }
+
+    /// The next end of a turn panics.
+    pub fn panic_once(&self) {
+        self.spoiled().panic = true;
+    }
+
+    /// The answer to the next submit is held at this gate: the store has accepted the turn, and
+    /// its caller does not know yet.
+    pub fn hold_answer(&self, gate: Gate) {
+        self.spoiled().hold_submit = Some(gate);
+    }
+
+    /// The next one who reads a turn gets its answer at this gate.
+    pub fn hold_turn(&self, gate: Gate) {
+        self.spoiled().hold_turn = Some(gate);
+    }
+
+    /// The answer to the next read of a change feed is held at this gate: its reader knows nothing
+    /// of what is written meanwhile.
+    pub fn hold_read(&self, gate: Gate) {
+        self.spoiled().hold_read = Some(gate);
+    }
+
+    /// From now on neither a session nor its change feed can be read.
+    pub fn fail_read(&self, kind: ErrorKind) {
+        self.spoiled().read = Some(kind);
+    }
+
+    fn check_read(&self) -> Result<()> {
+        self.spoiled().read.map_or(Ok(()), |kind| Err(Error::new(kind, "the storage is broken")))
+    }
+
+    /// From now on all is well again.
+    pub fn heal(&self) {
+        *self.spoiled() = Spoiled::default();
+    }
+
+    /// From now on the messages of these numbers cannot be read.
+    pub fn damage(&self, numbers: impl IntoIterator<Item = u32>) {
+        self.spoiled().messages.extend(numbers);
+    }
+}
+
+impl Store for Faulty {
+    fn finish(&self, op: Finish) -> Result<Turn> {
+        let (kind, panic) = {
+            let mut spoiled = self.spoiled();
+            (spoiled.finish, std::mem::take(&mut spoiled.panic))
+        };
+        assert!(!panic, "the storage panics");
+        match kind {
+            Some(kind) => Err(Error::new(kind, "the storage is broken")),
+            None => self.inner.finish(op),
+        }
+    }
+
+    fn messages(&self, at: SessionRef, matching: Matching) -> Result<Matched> {
+        let mut found = self.inner.messages(at, matching)?;
+        let spoiled = self.spoiled();
+        let (bad, good) = found.items.into_iter().partition(|message| spoiled.messages.contains(&message.number));
+        found.items = good;
+        let bad: Vec<Message> = bad;
+        let damaged = bad.iter().map(|message| Damaged::new(Some(message.number), Some(message.ts), "it is damaged"));
+        found.damaged = damaged.collect();
+        Ok(found)
+    }
+
+    fn ensure_workspace(&self, op: EnsureWorkspace) -> Result<WorkspaceRecord> {
+        self.inner.ensure_workspace(op)
+    }
+
+    fn find_workspace(&self, name: &str) -> Result<Option<WorkspaceRecord>> {
+        self.inner.find_workspace(name)
+    }
+
+    fn ensure_agent(&self, op: EnsureAgent) -> Result<AgentRecord> {
+        self.inner.ensure_agent(op)
+    }
+
+    fn find_agent(&self, workspace: WorkspaceId, name: &str) -> Result<Option<AgentRecord>> {
+        self.inner.find_agent(workspace, name)
+    }
+
+    fn create_session(&self, op: CreateSession) -> Result<Created> {
+        self.inner.create_session(op)
+    }
+
+    fn session(&self, at: SessionRef) -> Result<SessionRecord> {
+        self.check_read()?;
+        self.inner.session(at)
+    }
+
+    fn session_by_key(&self, workspace: WorkspaceId, agent: AgentId, key: &str) -> Result<SessionRecord> {
+        self.inner.session_by_key(workspace, agent, key)
+    }
+
+    fn sessions(&self, op: SessionsQuery) -> Result<Listed<SessionRecord>> {
+        self.inner.sessions(op)
+    }
+
+    fn thread(&self, at: SessionRef, thread: ThreadId) -> Result<ThreadRecord> {
+        self.inner.thread(at, thread)
+    }
+
+    fn append(&self, op: Append) -> Result<Vec<Message>> {
+        self.inner.append(op)
+    }
+
+    fn submit(&self, op: Submit) -> Result<Submitted> {
+        let hold = self.spoiled().hold_submit.take();
+        let submitted = self.inner.submit(op);
+        if let Some(gate) = hold {
+            gate.pass("submitted");
+        }
+        submitted
+    }
+
+    fn emit(&self, op: Emit) -> Result<Vec<Message>> {
+        self.inner.emit(op)
+    }
+
+    fn delete_message(&self, op: DeleteMessage) -> Result<()> {
+        self.inner.delete_message(op)
+    }
+
+    fn message(&self, at: SessionRef, message: MessageId) -> Result<Message> {
+        self.inner.message(at, message)
+    }
+
+    fn turn(&self, at: SessionRef, turn: TurnId) -> Result<Turn> {
+        let hold = self.spoiled().hold_turn.take();
+        let read = self.inner.turn(at, turn);
+        if let Some(gate) = hold {
+            gate.pass("read");
+        }
+        read
+    }
+
+    fn turns(&self, at: SessionRef, page: PageAt) -> Result<Listed<Turn>> {
+        self.inner.turns(at, page)
+    }
+
+    fn changes(&self, at: SessionRef, after: u64, limit: u32) -> Result<Vec<Change>> {
+        self.check_read()?;
+        let read = self.inner.changes(at, after, limit);
+        let hold = self.spoiled().hold_read.take();
+        if let Some(gate) = hold {
+            gate.pass("read");
+        }
+        read
+    }
+
+    fn end_orphans(&self, op: EndOrphans) -> Result<Vec<Turn>> {
+        self.inner.end_orphans(op)
+    }
+
+    fn outbox(&self, limit: u32) -> Result<Vec<WebhookRow>> {
+        self.inner.outbox(limit)
+    }
+
+    fn verify(&self) -> Result<Vec<String>> {
+        self.inner.verify()
+    }
+
+    fn close(&self) -> Result<()> {
+        self.inner.close()
+    }
+}
