@@ -1,9 +1,9 @@
 //! The bell: who waits for which session, and how they are woken.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use crate::id::SessionId;
-use crate::sync::{Arc, Mutex, Waker};
+use crate::sync::{Arc, HashMap, Mutex, Waker};
 
 /// What happened in a session, and what a waiter waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
