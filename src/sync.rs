@@ -1,9 +1,7 @@
 //! Locks, channels and threads: the only place that names them, so that a scheduler of a
 //! test's can take their place.
 
-#[cfg(any(test, feature = "testkit"))]
-pub(crate) use std::sync::atomic::AtomicU64;
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 pub(crate) use std::sync::{Arc, OnceLock};
 pub(crate) use std::task::{Context, Poll, Wake, Waker};
 
