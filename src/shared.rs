@@ -7,7 +7,7 @@ use crate::bell::Bell;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{OwnerId, Stamp, TurnId};
 use crate::record::{Message, Turn};
-use crate::store::{Runner, SessionRef, Store};
+use crate::store::{Behaviour, Runner, SessionRef, Store};
 use crate::sync::{Arc, AtomicU8, Mutex, Ordering};
 use crate::tail::Tails;
 use crate::time::Clock;
@@ -73,8 +73,8 @@ impl Shared {
     }
 
     /// Who runs the turns of this engine. Its file is its own, so no claim needs renewal.
-    pub(crate) fn runner(&self) -> Runner {
-        Runner { owner: self.owner, lease: None }
+    pub(crate) fn runner(&self, behaviour: Behaviour) -> Runner {
+        Runner { owner: self.owner, lease: None, behaviour }
     }
 
     /// How far the engine is from its end.

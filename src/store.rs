@@ -14,7 +14,7 @@
 //!   found*, and so is what stands in another session.
 //! * Where several refusals apply, it is the first of these: closed; workspace, agent or session
 //!   not found; fenced; invalid argument (the same id twice in a batch among them); an id that was
-//!   used before; the named thread not found; bad request; busy, or the key taken; a bound passed.
+//!   used before; no behaviour; the named thread not found; bad request; busy, or the key taken; a bound passed.
 //! * A repeated operation answers with the session and the turn as they stand now, without a claim
 //!   and without naming a turn that the original interrupted. *The same inputs* is literal: a
 //!   default is another input than the same value given.
@@ -195,6 +195,17 @@ pub struct Runner {
     pub owner: OwnerId,
     /// How long the claim holds without renewal; `None` where the store is exclusive to its owner.
     pub lease: Option<Duration>,
+    /// Whether it can run the agent at all.
+    pub behaviour: Behaviour,
+}
+
+/// Whether the code of an agent is at hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Behaviour {
+    /// It is registered.
+    Registered,
+    /// It is not: what would start a turn is *no behaviour*, a repeated operation answers all the same.
+    Missing,
 }
 
 /// The right to write in the name of a turn. Every write of a turn carries one, and the stored

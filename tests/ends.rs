@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crossbeam_channel::unbounded;
 use parlor::id::{OwnerId, Stamp};
-use parlor::store::{Policy, Runner, SessionRef, Store, Submit};
+use parlor::store::{Behaviour, Policy, Runner, SessionRef, Store, Submit};
 use parlor::{
     AgentResult, Engine, ErrorKind, Json, MessageType, NewMessage, NewTurn, Reason, Reply, Role, SessionStatus,
     Timestamp, ToolCall, TurnContext, TurnState, Webhook, limit,
@@ -291,7 +291,8 @@ fn turns_of_a_dead_process_end_once_before_any_agent_runs() {
         let engine = open(&store, build);
         let sessions: Vec<_> = (0..150).map(|_| session(&engine, "worker")).collect();
         drop(engine);
-        let dead = Runner { owner: OwnerId::from_uuid(Uuid::from_u128(7)), lease: None };
+        let dead =
+            Runner { owner: OwnerId::from_uuid(Uuid::from_u128(7)), lease: None, behaviour: Behaviour::Registered };
         for (n, session) in sessions.iter().enumerate() {
             let at = SessionRef { workspace: session.workspace_id(), session: session.id() };
             let stamp = Stamp::new(Timestamp::from_micros(1_777_573_302_000_000), n as u64);

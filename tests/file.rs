@@ -286,5 +286,43 @@ fn damaged_times_hide_no_message_and_bring_back_none() {
     assert_eq!(one.messages(everything().limit(1)).page().expect("a page").meta.total, 3);
     let breaches = engine.verify().expect("it verifies");
     assert!(breaches.iter().any(|breach| breach.contains("block at") && breach.contains("checksum")), "{breaches:?}");
+    for message in &written {
+        assert_eq!(one.message(message.id).is_ok(), message.text() != "deleted");
+    }
+    goes_on_and_heals(&engine, &one, &["first", "second", "fourth"]);
+    engine.close().expect("it closes");
+}
+
+/// The session takes messages and turns as if nothing had happened, and the damage is gone.
+fn goes_on_and_heals(engine: &Engine, session: &Session, before: &[&str]) {
+    session.append(["appended"]).expect("it takes messages");
+    assert_eq!(session.send("asked").expect("it takes turns").wait().expect("they end").text(), "asked");
+    let page = session.messages(everything()).page().expect("a page");
+    let texts: Vec<_> = page.items.iter().map(|message| message.text()).collect();
+    assert_eq!(texts, [before, &["appended", "asked", "asked"]].concat());
+    assert_eq!(engine.verify().expect("it verifies"), Vec::<String>::new());
+}
+
+#[test]
+fn a_damaged_list_hides_no_message_and_is_made_again() {
+    let (_dir, path) = place();
+    let engine = open(&path).expect("it opens");
+    let one = session(&engine, "one");
+    let written = one.append(["first", "second", "third", "fourth"]).expect("they are appended");
+    one.delete_message(written[2].id).expect("it is deleted");
+    engine.close().expect("it closes");
+    // Twelve bytes: the numbers of the session's messages of a user.
+    let list = [&[12][..], &1_u32.to_le_bytes(), &2_u32.to_le_bytes(), &4_u32.to_le_bytes()].concat();
+    let mut other = list.clone();
+    other[5] = 3;
+    assert!(replace(&path, &list, &other) > 0);
+
+    let engine = open(&path).expect("it opens");
+    let one = session(&engine, "one");
+    let from_the_list = one.messages(everything().limit(2)).page().expect("a page");
+    assert_eq!(from_the_list.meta.total, 3);
+    let breaches = engine.verify().expect("it verifies");
+    assert!(breaches.iter().any(|breach| breach.contains("block")), "{breaches:?}");
+    goes_on_and_heals(&engine, &one, &["first", "second", "fourth"]);
     engine.close().expect("it closes");
 }

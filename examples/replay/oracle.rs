@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use parlor::id::{MessageId, OwnerId, Stamp, ThreadId};
 use parlor::page::{Direction, Form, Matching, MessageQuery};
 use parlor::store::{
-    Append, CreateSession, Emit, EnsureAgent, EnsureWorkspace, Finish, Matched, Outcome, Policy, Runner, SessionRef,
-    Store, Submit,
+    Append, Behaviour, CreateSession, Emit, EnsureAgent, EnsureWorkspace, Finish, Matched, Outcome, Policy, Runner,
+    SessionRef, Store, Submit,
 };
 use parlor::testkit::ModelStore;
 use parlor::{Message, NewMessage, NewSession, NewTurn, Timestamp, Ts, limit};
@@ -141,7 +141,8 @@ impl<'a> Filling<'a> {
         new.id = stored.first().map(|first| first.session_id);
         let created = store.create_session(CreateSession { stamp: stamp(2), workspace, agent, new, first: None })?;
         let at = SessionRef { workspace, session: created.session.id };
-        let runner = Runner { owner: OwnerId::from_uuid(stamp(3).uuid(0)), lease: None };
+        let runner =
+            Runner { owner: OwnerId::from_uuid(stamp(3).uuid(0)), lease: None, behaviour: Behaviour::Registered };
         Ok(Filling { conversation, stored, store, at, runner, threads: HashMap::new(), stamps: 4 })
     }
 

@@ -99,11 +99,13 @@ pub(crate) struct Admission<'a> {
 impl Admission<'_> {
     /// Takes in what the store answered: starts the turn, unless it is the original of an earlier
     /// operation.
-    pub(crate) fn start(self, at: SessionRef, agent_id: AgentId, submitted: Submitted, agent: Arc<dyn Agent>) {
+    pub(crate) fn start(self, at: SessionRef, agent_id: AgentId, submitted: Submitted, agent: Option<&Arc<dyn Agent>>) {
         if let Some(turn) = submitted.interrupted {
             self.pool.shared.acquit(turn);
         }
-        let Submitted { message, turn, claim: Some(claim), .. } = submitted else { return };
+        // The store accepts a turn only where its agent's behaviour is registered.
+        let (Submitted { message, turn, claim: Some(claim), .. }, Some(agent)) = (submitted, agent) else { return };
+        let agent = Arc::clone(agent);
         let token = Arc::<Token>::default();
         self.pool.accept(Box::new(Job { at, agent_id, claim, turn, input: message, agent, token }));
     }

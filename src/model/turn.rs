@@ -9,7 +9,7 @@ use crate::record::{
     ChangeKind, Content, Message, MessageType, NewMessage, NewTurn, Reason, Role, ThreadRecord, ToolCall, Turn,
     TurnState, Webhook, WebhookRow,
 };
-use crate::store::{Claim, Emit, Finish, Outcome, Policy, Runner, Submit, Submitted};
+use crate::store::{Behaviour, Claim, Emit, Finish, Outcome, Policy, Runner, Submit, Submitted};
 use crate::sync::Arc;
 use crate::time::Timestamp;
 
@@ -29,6 +29,14 @@ pub(super) struct StartIds {
     pub message: u32,
     pub thread: u32,
     pub turn: u32,
+}
+
+/// A turn that nobody can run does not start.
+pub(super) fn check_behaviour(runner: Runner) -> Result<()> {
+    match runner.behaviour {
+        Behaviour::Registered => Ok(()),
+        Behaviour::Missing => Err(Error::new(ErrorKind::NoBehaviour, "no behaviour is registered for the agent")),
+    }
 }
 
 impl Session {
@@ -51,6 +59,7 @@ impl Session {
         if let Some(original) = self.submitted_before(&op.new)? {
             return Ok(original);
         }
+        check_behaviour(op.runner)?;
         if let Some(thread) = op.new.thread {
             self.thread(thread)?;
         }

@@ -53,7 +53,7 @@ impl<'v> Draft<'v> {
     /// Opens a session whose place is known.
     pub(super) fn open_place(view: &'v dyn Read, place: Place, stamp: Stamp) -> Result<Self> {
         let head: HeadRow = view.expected(Table::Sessions, &sessions::head(place.number))?;
-        let positions = PositionsDraft::new(view, place.number);
+        let positions = PositionsDraft::new(view, place.number, head.messages);
         Ok(Draft { view, stamp, place, listed_at: Some(head.updated_at), head, positions, writes: WriteSet::default() })
     }
 
@@ -72,7 +72,15 @@ impl<'v> Draft<'v> {
             running_id: None,
             failed: false,
         };
-        Draft { view, stamp, place, head, positions: PositionsDraft::new(view, place.number), writes, listed_at: None }
+        Draft {
+            view,
+            stamp,
+            place,
+            head,
+            positions: PositionsDraft::new(view, place.number, 0),
+            writes,
+            listed_at: None,
+        }
     }
 
     /// The session's time: never before its last change.

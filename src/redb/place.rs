@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::codec::{self, Id, NumberRow, SessionRow};
-use super::positions::Times;
+use super::positions::{Times, told};
 use super::tables::{Table, names, rows, sessions};
 use super::view::{self, Read, Stage};
 use crate::error::{Error, Result};
@@ -95,6 +95,9 @@ pub(super) fn thread(view: &dyn Read, session: u32, id: ThreadId) -> Result<u32>
 pub(super) fn message(view: &dyn Read, session: u32, id: MessageId) -> Result<u32> {
     let not_found = || Error::not_found(format_args!("message {id}"));
     let number = number(view, session, rows::Kind::MessageId, id.as_uuid().as_bytes())?.ok_or_else(not_found)?;
-    let entry = Times::new(view, session, number).entry(number)?;
-    if entry.is_deleted() { Err(not_found()) } else { Ok(number) }
+    match told(view, session, &mut Times::new(view, session, number), number)? {
+        Some(entry) if !entry.is_deleted() => Ok(number),
+        Some(_) => Err(not_found()),
+        None => Err(Error::corrupt(format!("whether message {id} was deleted cannot be told"))),
+    }
 }

@@ -11,7 +11,7 @@ use super::tables::{Table, activity, meta, names, sessions};
 use super::view::Read;
 use super::write_set::WriteSet;
 use super::{scope, turn, view};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AgentId, SessionId, WorkspaceId};
 use crate::page::Direction;
 use crate::record::{Json, SessionRecord, SessionStatus};
@@ -32,6 +32,9 @@ pub(super) fn create(view: &dyn Read, op: &CreateSession) -> Result<(WriteSet, C
         let place = Place { number, workspace, agent, session };
         return replay(view, op, place, fingerprint).map(|created| (WriteSet::default(), created));
     }
+    if let Some((_, runner)) = &op.first {
+        turn::check_behaviour(*runner)?;
+    }
     let key = op.new.key.clone().unwrap_or_else(|| session.to_string());
     if place::named(view, &names::session_key(agent, &key))?.is_some() {
         return Err(Error::conflict(format!("session key {key:?} is in use by another session of the agent")));
@@ -43,8 +46,8 @@ pub(super) fn create(view: &dyn Read, op: &CreateSession) -> Result<(WriteSet, C
     writes.put(Table::Names, names::session_id(workspace, id), &NumberRow { number })?;
     writes.put(Table::Names, names::session_key(agent, &key), &NumberRow { number })?;
     for scope in [workspace, agent] {
-        let count: CountRow = view.plain(Table::Names, &names::count(scope))?.unwrap_or_default();
-        writes.put(Table::Names, names::count(scope), &CountRow { sessions: count.sessions + 1 })?;
+        let sessions = count(view, scope)? + 1;
+        writes.put(Table::Names, names::count(scope), &CountRow { sessions })?;
     }
     let mut draft = Draft::new(view, Place { number, workspace, agent, session }, op.stamp, writes);
     let agent_name = write_body(&mut draft, op, &key, fingerprint)?;
@@ -60,6 +63,22 @@ pub(super) fn create(view: &dyn Read, op: &CreateSession) -> Result<(WriteSet, C
     let row = body_row(op, draft.place, &key, &agent_name, fingerprint);
     let record = record(op.workspace, session, &row, &head);
     Ok((draft.seal()?, Created { session: record, first, replayed: false }))
+}
+
+/// How many live sessions a workspace or an agent has. Where the count is damaged, they are counted.
+fn count(view: &dyn Read, scope: u32) -> Result<u64> {
+    match view.plain::<CountRow>(Table::Names, &names::count(scope)) {
+        Err(error) if error.kind() == ErrorKind::Corrupt => {}
+        counted => return Ok(counted?.unwrap_or_default().sessions),
+    }
+    let (from, to) = activity::bounds(scope);
+    let between = (Bound::Included(from.as_slice()), Bound::Included(to.as_slice()));
+    let mut sessions = 0;
+    view.scan(Table::Activity, between, Direction::Asc, &mut |_, _| {
+        sessions += 1;
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(sessions)
 }
 
 fn body_row<'a>(
@@ -178,10 +197,10 @@ pub(super) fn list(view: &dyn Read, op: &SessionsQuery) -> Result<Listed<Session
         Some(agent) => place::agent(view, workspace, agent)?,
         None => workspace,
     };
-    let count: CountRow = view.plain(Table::Names, &names::count(scope))?.unwrap_or_default();
-    let mut listed = Listed { items: Vec::new(), total: count.sessions, damaged: Vec::new() };
+    let total = count(view, scope)?;
+    let mut listed = Listed { items: Vec::new(), total, damaged: Vec::new() };
     let mut before = op.page.offset();
-    if before >= count.sessions {
+    if before >= total {
         return Ok(listed);
     }
     let mut left = op.page.limit;

@@ -1,7 +1,7 @@
 //! Listing messages and threads. Filtering reads positions, and only what is returned is decoded.
 
-use super::codec::{HeadRow, ThreadRow, kind_of, role_of};
-use super::positions::{Class, Classes, Entry, List, Merged, Times};
+use super::codec::{HeadRow, ThreadRow};
+use super::positions::{Classes, List, Merged, Times, is_in_thread, told};
 use super::tables::{Table, rows, sessions};
 use super::view::{self, Read};
 use super::{message, place};
@@ -142,43 +142,14 @@ impl Asked<'_> {
         let gts = self.matching.gts.as_micros();
         let mut all = Vec::new();
         for number in 1..=self.head.messages {
-            let Some(entry) = self.told(number)? else { continue };
+            let Some(entry) = told(self.view, self.session, &mut self.times, number)? else { continue };
             let wanted = !entry.is_deleted() && entry.ts() > gts && self.classes.contains(entry.class());
-            if wanted && self.is_in_thread(number)? {
+            let within = |thread| is_in_thread(self.view, self.session, thread, number);
+            if wanted && self.thread.map_or(Ok(true), within)? {
                 all.push(number);
             }
         }
         Ok(self.page_of(&all))
-    }
-
-    /// The entry of a message, or what its record tells.
-    fn told(&mut self, number: u32) -> Result<Option<Entry>> {
-        match self.times.entry(number) {
-            Err(error) if error.kind() == ErrorKind::Corrupt => {}
-            entry => return entry.map(Some),
-        }
-        let told = message::row(self.view, self.session, number, |row| {
-            Ok(Entry::new(row.ts, Class::of(role_of(row.role)?, kind_of(row.kind)?)))
-        });
-        match told {
-            Ok(entry) if self.is_listed(entry.class(), number) => Ok(Some(entry)),
-            Err(error) if error.kind() != ErrorKind::Corrupt => Err(error),
-            _ => Ok(None),
-        }
-    }
-
-    /// Whether the session's list of a class has a message, which tells that it was not deleted.
-    fn is_listed(&self, class: Class, number: u32) -> bool {
-        let list = List::open(self.view, self.session, 0, class);
-        list.and_then(|mut list| Ok(list.rank(number.saturating_add(1))? > list.rank(number)?)).unwrap_or(false)
-    }
-
-    fn is_in_thread(&self, number: u32) -> Result<bool> {
-        let Some(thread) = self.thread else { return Ok(true) };
-        match message::row(self.view, self.session, number, |row| Ok(row.thread_number == thread)) {
-            Err(error) if error.kind() == ErrorKind::Corrupt => Ok(false),
-            told => told,
-        }
     }
 
     /// The `ts` of a message, where it can be told.

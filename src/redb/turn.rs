@@ -13,7 +13,7 @@ use crate::id::{SessionId, Stamp, TurnId};
 use crate::limit::TURN_MESSAGES;
 use crate::page::PageAt;
 use crate::record::{Message, MessageType, NewMessage, NewTurn, Reason, Role, Turn, TurnState};
-use crate::store::{Claim, Damaged, Emit, Listed, Outcome, Policy, Runner, SessionRef, Submit, Submitted};
+use crate::store::{Behaviour, Claim, Damaged, Emit, Listed, Outcome, Policy, Runner, SessionRef, Submit, Submitted};
 
 /// The ids of a turn that starts.
 pub(super) struct Ids {
@@ -46,6 +46,7 @@ pub(super) fn submit(view: &dyn Read, op: &Submit) -> Result<(WriteSet, Submitte
         }
         return Ok((WriteSet::default(), original(view, draft.place.number, op.at.session, number)?));
     }
+    check_behaviour(op.runner)?;
     named_thread(&draft, op.new.thread)?;
     if op.policy == Policy::FollowUp && draft.head.messages == 0 {
         return Err(Error::new(
@@ -68,6 +69,14 @@ pub(super) fn submit(view: &dyn Read, op: &Submit) -> Result<(WriteSet, Submitte
     let mut submitted = start(&mut draft, &op.new, op.runner, Ids::of(&op.new, op.stamp, 0), profile.as_deref())?;
     submitted.interrupted = interrupted;
     Ok((draft.seal()?, submitted))
+}
+
+/// Refuses a turn that nobody can run.
+pub(super) fn check_behaviour(runner: Runner) -> Result<()> {
+    match runner.behaviour {
+        Behaviour::Registered => Ok(()),
+        Behaviour::Missing => Err(Error::new(ErrorKind::NoBehaviour, "no behaviour is registered for the agent")),
+    }
 }
 
 fn session_profile(draft: &Draft<'_>) -> Result<Option<String>> {

@@ -275,7 +275,8 @@ mod tests {
             let Err(error) = answer.recv().expect("an answer") else { break };
             drop(shared);
 
-            let after = snapshot_of(&database(&storage), 1).expect("it opens again");
+            let after =
+                snapshot_of(&database(&storage), &Around { block: 1, places: Arc::default() }).expect("it opens again");
             let found = scope::find_workspace(&after, "acme").expect("it can be read").is_some();
             if error.kind() == ErrorKind::OutcomeUnknown {
                 unknown += 1;

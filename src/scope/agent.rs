@@ -92,7 +92,6 @@ impl AgentHandle {
         if let Some(thread) = turn.thread {
             return Err(Error::invalid(format!("the first turn of a session names thread {thread}; it opens its own")));
         }
-        let behaviour = core.behaviour(self.name())?;
         let admission = core.executor.admit()?;
         let mut created = store.create_session(self.operation(new, Some(turn)))?;
         let first: Submitted = created
@@ -101,7 +100,7 @@ impl AgentHandle {
             .ok_or_else(|| Error::corrupt(format!("session {} has no first turn", created.session.id)))?;
         let at = SessionRef { workspace: self.record.workspace_id, session: created.session.id };
         let handle = TurnHandle::new(Arc::clone(&core.shared), at, &first.turn);
-        admission.start(at, self.record.id, first, Arc::clone(behaviour));
+        admission.start(at, self.record.id, first, core.behaviour(self.name()));
         self.ring(&created);
         Ok((Session::new(Arc::clone(core), &created.session), handle))
     }
@@ -115,13 +114,13 @@ impl AgentHandle {
     }
 
     fn operation(&self, new: NewSession, first: Option<NewTurn>) -> CreateSession {
-        let shared = &self.core.shared;
+        let core = &self.core;
         CreateSession {
-            stamp: shared.stamp(),
+            stamp: core.shared.stamp(),
             workspace: self.record.workspace_id,
             agent: self.record.id,
             new,
-            first: first.map(|turn| (turn, shared.runner())),
+            first: first.map(|turn| (turn, core.runner(self.name()))),
         }
     }
 

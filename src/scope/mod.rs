@@ -13,10 +13,10 @@ pub use workspace::Workspace;
 use std::collections::HashMap;
 
 use crate::agent::Agent;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::executor::Executor;
 use crate::shared::Shared;
-use crate::store::Store;
+use crate::store::{Behaviour, Runner, Store};
 use crate::sync::Arc;
 
 /// What all scopes of an engine stand on.
@@ -34,9 +34,13 @@ impl Core {
     }
 
     /// The behaviour registered under an agent's name.
-    fn behaviour(&self, name: &str) -> Result<&Arc<dyn Agent>> {
-        self.behaviours
-            .get(name)
-            .ok_or_else(|| Error::new(ErrorKind::NoBehaviour, format!("no behaviour is registered for agent {name:?}")))
+    fn behaviour(&self, name: &str) -> Option<&Arc<dyn Agent>> {
+        self.behaviours.get(name)
+    }
+
+    /// Who runs the turns of an agent of this name.
+    fn runner(&self, name: &str) -> Runner {
+        let known = self.behaviours.contains_key(name);
+        self.shared.runner(if known { Behaviour::Registered } else { Behaviour::Missing })
     }
 }

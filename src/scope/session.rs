@@ -163,16 +163,15 @@ impl Session {
         let (core, at) = (&self.core, self.at);
         let store = core.store()?;
         new.check()?;
-        let behaviour = core.behaviour(&self.agent_name)?;
         let admission = core.executor.admit()?;
-        let op = Submit { stamp: core.shared.stamp(), at, new, policy, runner: core.shared.runner() };
+        let op = Submit { stamp: core.shared.stamp(), at, new, policy, runner: core.runner(&self.agent_name) };
         let submitted = store.submit(op)?;
         let handle = TurnHandle::new(Arc::clone(&core.shared), at, &submitted.turn);
         // The original of an earlier call is no news.
         let event =
             submitted.claim.map(|_| if submitted.interrupted.is_some() { Event::Ended } else { Event::Written });
         // The old agent is told to stop before anybody else learns of it.
-        admission.start(at, self.agent, submitted, Arc::clone(behaviour));
+        admission.start(at, self.agent, submitted, core.behaviour(&self.agent_name));
         if let Some(event) = event {
             core.shared.bell.ring(at, self.agent, event);
         }

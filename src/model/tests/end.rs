@@ -17,7 +17,7 @@ fn a_follow_up_ends_the_running_turn_in_the_order_of_what_happens() {
         at: on.at,
         new: "no, this".into(),
         policy: Policy::FollowUp,
-        runner: Runner { owner: OTHER, lease: None },
+        runner: Runner { owner: OTHER, lease: None, behaviour: Behaviour::Registered },
     };
     let next = on.store.submit(op).unwrap();
     let synthetic = MessageId::from_uuid(stamp.uuid(3));

@@ -14,8 +14,8 @@ use crate::id::{AgentId, MessageId, OwnerId, Stamp, ThreadId, WorkspaceId};
 use crate::page::{Matching, MessageQuery, PageAt};
 use crate::record::{Change, ChangeKind, Message, NewMessage, NewSession, NewTurn, SessionRecord};
 use crate::store::{
-    Append, Claim, CreateSession, Created, DeleteMessage, Emit, EnsureAgent, EnsureWorkspace, Finish, Listed, Outcome,
-    Policy, Runner, SessionRef, SessionsQuery, Store, Submit, Submitted,
+    Append, Behaviour, Claim, CreateSession, Created, DeleteMessage, Emit, EnsureAgent, EnsureWorkspace, Finish,
+    Listed, Outcome, Policy, Runner, SessionRef, SessionsQuery, Store, Submit, Submitted,
 };
 use crate::time::Timestamp;
 use crate::{ErrorKind, Result, Turn};
@@ -71,7 +71,7 @@ impl Fixture {
     }
 
     fn create(&self, new: NewSession, first: Option<NewTurn>) -> Result<Created> {
-        let first = first.map(|turn| (turn, Runner { owner: OWNER, lease: None }));
+        let first = first.map(|turn| (turn, Runner { owner: OWNER, lease: None, behaviour: Behaviour::Registered }));
         let (workspace, agent) = (self.workspace, self.agent);
         self.store.create_session(CreateSession { stamp: self.stamp(), workspace, agent, new, first })
     }
@@ -93,7 +93,7 @@ impl Fixture {
     }
 
     fn submit_as(&self, owner: OwnerId, policy: Policy, new: impl Into<NewTurn>) -> Result<Submitted> {
-        let runner = Runner { owner, lease: None };
+        let runner = Runner { owner, lease: None, behaviour: Behaviour::Registered };
         self.store.submit(Submit { stamp: self.stamp(), at: self.at, new: new.into(), policy, runner })
     }
 

@@ -110,7 +110,7 @@ fn a_repeated_create_returns_the_original_as_it_is_now() {
         on.refused(ErrorKind::Conflict, || on.create(new, first));
     }
     let agent = on.agent(on.workspace, "other");
-    let first = first().map(|turn| (turn, Runner { owner: OWNER, lease: None }));
+    let first = first().map(|turn| (turn, Runner { owner: OWNER, lease: None, behaviour: Behaviour::Registered }));
     let op = CreateSession { stamp: on.stamp(), workspace: on.workspace, agent, new: new(), first };
     on.refused(ErrorKind::Conflict, || on.store.create_session(op));
 }

@@ -95,7 +95,7 @@ fn a_turn_runs_with_its_own_profile_or_the_sessions() {
     assert_eq!(started.turn.profile, Some(json("1")));
     let at = SessionRef { session: started.turn.session_id, ..on.at };
     let new = NewTurn::from("b").profile(json("2"));
-    let runner = Runner { owner: OWNER, lease: None };
+    let runner = Runner { owner: OWNER, lease: None, behaviour: Behaviour::Registered };
     let op = Submit { stamp: on.stamp(), at, new, policy: Policy::FollowUp, runner };
     assert_eq!(on.store.submit(op).unwrap().turn.profile, Some(json("2")));
 }
@@ -104,7 +104,7 @@ fn a_turn_runs_with_its_own_profile_or_the_sessions() {
 fn a_created_session_takes_its_ids_and_events_in_order() {
     let on = Fixture::new();
     let stamp = on.stamp();
-    let first = Some((NewTurn::from("hello"), Runner { owner: OWNER, lease: None }));
+    let first = Some((NewTurn::from("hello"), Runner { owner: OWNER, lease: None, behaviour: Behaviour::Registered }));
     let (workspace, agent, new) = (on.workspace, on.agent, NewSession::default());
     let made = on.store.create_session(CreateSession { stamp, workspace, agent, new, first }).unwrap();
     let first = made.first.unwrap();

@@ -1,11 +1,11 @@
 //! The positions of a session under change: each block is read and written once an operation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 
-use super::Class;
 use super::directory::Directory;
 use super::list::Which;
 use super::times::{Entry, place, read_block, write_block};
+use super::{Class, rebuild};
 use crate::error::{Error, Result};
 use crate::redb::view::Read;
 use crate::redb::write_set::WriteSet;
@@ -14,6 +14,8 @@ use crate::redb::write_set::WriteSet;
 pub(in crate::redb) struct PositionsDraft<'v> {
     view: &'v dyn Read,
     session: u32,
+    /// How many messages the view has.
+    messages: u32,
     times: BTreeMap<u32, Vec<Entry>>,
     lists: BTreeMap<Which, ListDraft>,
 }
@@ -22,6 +24,8 @@ struct ListDraft {
     directory: Directory,
     directory_changed: Changed,
     blocks: BTreeMap<usize, Vec<u32>>,
+    /// Blocks from this one on are none of the list's any more.
+    cut: Option<usize>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,26 +35,41 @@ enum Changed {
 }
 
 impl<'v> PositionsDraft<'v> {
-    pub(in crate::redb) fn new(view: &'v dyn Read, session: u32) -> Self {
-        PositionsDraft { view, session, times: BTreeMap::new(), lists: BTreeMap::new() }
+    pub(in crate::redb) fn new(view: &'v dyn Read, session: u32, messages: u32) -> Self {
+        PositionsDraft { view, session, messages, times: BTreeMap::new(), lists: BTreeMap::new() }
     }
 
     fn times(&mut self, block: u32) -> Result<&mut Vec<Entry>> {
-        Ok(match self.times.entry(block) {
-            std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
-            std::collections::btree_map::Entry::Vacant(new) => new.insert(read_block(self.view, self.session, block)?),
-        })
+        let new = match self.times.entry(block) {
+            btree_map::Entry::Occupied(known) => return Ok(known.into_mut()),
+            btree_map::Entry::Vacant(new) => new,
+        };
+        Ok(new.insert(match rebuild::unless_damaged(read_block(self.view, self.session, block))? {
+            Some(entries) => entries,
+            None => rebuild::times_block(self.view, self.session, block, self.messages)?,
+        }))
     }
 
-    fn list(&mut self, which: Which) -> Result<&mut ListDraft> {
-        Ok(match self.lists.entry(which) {
-            std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
-            std::collections::btree_map::Entry::Vacant(new) => new.insert(ListDraft {
-                directory: which.read_directory(self.view)?,
-                directory_changed: Changed::No,
-                blocks: BTreeMap::new(),
-            }),
-        })
+    /// Changes a list. One that is damaged is made again first; damage shows before anything changed.
+    fn change(&mut self, which: Which, change: impl Fn(&mut ListDraft, &dyn Read) -> Result<()>) -> Result<()> {
+        let view = self.view;
+        if let btree_map::Entry::Vacant(new) = self.lists.entry(which)
+            && let Some(directory) = rebuild::unless_damaged(which.read_directory(view))?
+        {
+            new.insert(ListDraft { directory, directory_changed: Changed::No, blocks: BTreeMap::new(), cut: None });
+        }
+        if let Some(list) = self.lists.get_mut(&which)
+            && rebuild::unless_damaged(change(list, view))?.is_some()
+        {
+            return Ok(());
+        }
+        let (directory, blocks) = rebuild::list(view, which, self.messages)?;
+        let cut = Some(blocks.len());
+        let blocks = blocks.into_iter().enumerate().collect();
+        let mut list = ListDraft { directory, directory_changed: Changed::Yes, blocks, cut };
+        change(&mut list, view)?;
+        self.lists.insert(which, list);
+        Ok(())
     }
 
     /// The lists a message stands in: the session's, and its thread's if it has one.
@@ -68,9 +87,8 @@ impl<'v> PositionsDraft<'v> {
             return Err(Error::corrupt(format!("the times have {} entries where {index} are due", entries.len())));
         }
         entries.push(entry);
-        let view = self.view;
         for which in self.lists_of(entry.class(), thread) {
-            self.list(which)?.push(view, which, number)?;
+            self.change(which, |list, view| list.push(view, which, number))?;
         }
         Ok(())
     }
@@ -82,9 +100,8 @@ impl<'v> PositionsDraft<'v> {
         let entry = entry.ok_or_else(|| Error::corrupt(format!("message {number} has no entry in the times")))?;
         *entry = entry.deleted();
         let class = entry.class();
-        let view = self.view;
         for which in self.lists_of(class, thread) {
-            self.list(which)?.delete(view, which, number)?;
+            self.change(which, |list, view| list.delete(view, which, number))?;
         }
         Ok(())
     }
@@ -95,6 +112,9 @@ impl<'v> PositionsDraft<'v> {
             write_block(writes, self.session, *block, entries)?;
         }
         for (which, list) in &self.lists {
+            if let Some(cut) = list.cut {
+                which.remove_blocks(self.view, writes, cut)?;
+            }
             if list.directory_changed == Changed::Yes {
                 which.write_directory(writes, &list.directory)?;
             }
@@ -109,8 +129,8 @@ impl<'v> PositionsDraft<'v> {
 impl ListDraft {
     fn block(&mut self, view: &dyn Read, which: Which, block: usize) -> Result<&mut Vec<u32>> {
         Ok(match self.blocks.entry(block) {
-            std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
-            std::collections::btree_map::Entry::Vacant(new) => new.insert(which.read_block(view, block)?),
+            btree_map::Entry::Occupied(known) => known.into_mut(),
+            btree_map::Entry::Vacant(new) => new.insert(which.read_block(view, block)?),
         })
     }
 

@@ -1,8 +1,11 @@
 //! One list: the numbers of the messages of a class, in the session or in a thread.
 
+use std::ops::{Bound, ControlFlow};
+
 use super::Class;
 use super::directory::{Directory, Sums};
 use crate::error::{Error, Result};
+use crate::page::Direction;
 use crate::redb::codec::{self, BlockRow, DirectoryRow};
 use crate::redb::tables::{Table, rows};
 use crate::redb::view::Read;
@@ -42,6 +45,16 @@ impl Which {
     pub(super) fn write_block(self, writes: &mut WriteSet, block: usize, positions: &[u32]) -> Result<()> {
         let packed: Vec<u8> = positions.iter().flat_map(|position| position.to_le_bytes()).collect();
         writes.put(Table::Rows, self.block_key(block)?, &BlockRow { packed: &packed })
+    }
+
+    /// Removes the blocks from this one on.
+    pub(super) fn remove_blocks(self, view: &dyn Read, writes: &mut WriteSet, from: usize) -> Result<()> {
+        let (from, to) = (self.block_key(from)?, rows::block(self.session, self.thread, self.class.byte(), u32::MAX));
+        let between = (Bound::Included(from.as_slice()), Bound::Included(to.as_slice()));
+        view.scan(Table::Rows, between, Direction::Asc, &mut |key, _| {
+            writes.remove(Table::Rows, key);
+            Ok(ControlFlow::Continue(()))
+        })
     }
 
     fn block_key(self, block: usize) -> Result<Vec<u8>> {

@@ -14,11 +14,13 @@ mod directory;
 mod draft;
 mod list;
 mod merge;
+mod rebuild;
 mod times;
 
 pub(super) use draft::PositionsDraft;
 pub(super) use list::List;
 pub(super) use merge::Merged;
+pub(super) use rebuild::{is_in_thread, told};
 pub(super) use times::{Entry, Times};
 
 use crate::page::{Roles, Types};
@@ -29,7 +31,7 @@ use crate::record::{MessageType, Role};
 pub(crate) const BLOCK: u32 = 256;
 
 /// A role and a type of messages, as one small number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Class(u8);
 
 impl Class {

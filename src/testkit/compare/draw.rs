@@ -6,8 +6,8 @@ use crate::id::{AgentId, MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
 use crate::page::{Direction, Matching, PageAt, Roles, Types};
 use crate::record::{MessageType, NewTurn, Role, Ts};
 use crate::store::{
-    Append, Claim, CreateSession, DeleteMessage, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Policy,
-    Runner, SessionRef, SessionsQuery, Submit,
+    Append, Behaviour, Claim, CreateSession, DeleteMessage, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish,
+    Policy, Runner, SessionRef, SessionsQuery, Submit,
 };
 use crate::time::Timestamp;
 
@@ -147,7 +147,8 @@ impl World {
     }
 
     fn runner(&mut self) -> Runner {
-        Runner { owner: self.owner(), lease: None }
+        let behaviour = if self.rng.percent(3) { Behaviour::Missing } else { Behaviour::Registered };
+        Runner { owner: self.owner(), lease: None, behaviour }
     }
 
     fn draw_creation(&mut self) -> Op {

@@ -3,7 +3,7 @@
 use super::scene::{Factory, Scene, claim_of, ok};
 use crate::id::{OwnerId, TurnId};
 use crate::record::{NewMessage, NewSession, Reason, SessionStatus, ToolCall, Turn, TurnState};
-use crate::store::{CreateSession, Runner, SessionRef, Submit, Submitted};
+use crate::store::{Behaviour, CreateSession, Runner, SessionRef, Submit, Submitted};
 
 super::subject! {
     an_orphan_ends_as_failed_by_a_crash,
@@ -16,7 +16,7 @@ super::subject! {
 }
 
 fn runner(owner: u128) -> Runner {
-    Runner { owner: OwnerId::from_uuid(uuid::Uuid::from_u128(owner)), lease: None }
+    Runner { owner: OwnerId::from_uuid(uuid::Uuid::from_u128(owner)), lease: None, behaviour: Behaviour::Registered }
 }
 
 /// A session whose turn this owner runs.

@@ -2,10 +2,10 @@
 
 use super::inputs::{full_message, full_session, full_turn, other_messages, other_sessions, other_turns};
 use super::scene::{Factory, Scene, claim_of, first_of, ok};
-use crate::error::ErrorKind::Conflict;
+use crate::error::ErrorKind::{Conflict, NoBehaviour};
 use crate::id::{OwnerId, ThreadId};
 use crate::record::{NewMessage, NewSession, NewTurn, Reason};
-use crate::store::{Append, CreateSession, Created, Outcome, Policy, Runner, SessionRef, Submit, Submitted};
+use crate::store::{Append, Behaviour, CreateSession, Created, Outcome, Policy, Runner, SessionRef, Submit, Submitted};
 use crate::time::Duration;
 
 super::subject! {
@@ -18,6 +18,7 @@ super::subject! {
     an_append_with_other_inputs_is_a_conflict,
     an_append_of_which_some_are_known_is_a_conflict,
     a_repeated_submit_answers_with_the_original,
+    without_a_behaviour_nothing_starts_and_what_did_is_answered,
     a_repeated_submit_interrupts_nothing,
     a_submit_with_other_inputs_is_a_conflict_before_busy,
     an_id_of_another_operation_is_a_conflict,
@@ -27,7 +28,11 @@ super::subject! {
 /// Another process, at another time, sends the same again.
 fn another_runner(scene: &Scene) -> Runner {
     scene.tick();
-    Runner { owner: OwnerId::from_uuid(scene.uuid()), lease: Some(Duration::from_secs(30)) }
+    Runner {
+        owner: OwnerId::from_uuid(scene.uuid()),
+        lease: Some(Duration::from_secs(30)),
+        behaviour: Behaviour::Registered,
+    }
 }
 
 fn again(scene: &Scene, creation: &CreateSession, what: &str) -> Created {
@@ -212,6 +217,21 @@ fn a_repeated_submit_answers_with_the_original(factory: Factory<'_>) {
         check("while another runs");
         scene.complete(at, claim_of(&next));
     }
+}
+
+fn without_a_behaviour_nothing_starts_and_what_did_is_answered(factory: Factory<'_>) {
+    let scene = Scene::new(factory);
+    let nobody = Runner { behaviour: Behaviour::Missing, ..another_runner(&scene) };
+    let at = scene.session();
+    let submit = scene.submission(at, NewMessage::text("a").id(scene.uuid()));
+    let refused = Submit { runner: nobody, ..submit.clone() };
+    scene.refused(NoBehaviour, "submit", |store| store.submit(refused));
+    let first = Some((NewTurn::from("hello"), nobody));
+    let creation = CreateSession { first, ..scene.creation(NewSession::default()) };
+    scene.refused(NoBehaviour, "create", |store| store.create_session(creation));
+    let original = ok(scene.store.submit(submit.clone()));
+    let again = ok(scene.store.submit(Submit { stamp: scene.stamp(), runner: nobody, ..submit }));
+    same(&scene, at, &original, &again, "without a behaviour");
 }
 
 fn a_repeated_submit_interrupts_nothing(factory: Factory<'_>) {

@@ -11,8 +11,8 @@ use crate::error::{ErrorKind, Result};
 use crate::id::{AgentId, OwnerId, SessionId, Stamp, ThreadId, WorkspaceId};
 use crate::record::{ChangeKind, Message, NewMessage, NewSession, NewTurn, SessionRecord, Turn};
 use crate::store::{
-    Append, Claim, CreateSession, Created, DeleteMessage, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish,
-    Outcome, Policy, Runner, SessionRef, Store, Submit, Submitted,
+    Append, Behaviour, Claim, CreateSession, Created, DeleteMessage, Emit, EndOrphans, EnsureAgent, EnsureWorkspace,
+    Finish, Outcome, Policy, Runner, SessionRef, Store, Submit, Submitted,
 };
 use crate::sync::Arc;
 use crate::time::{Clock, Duration};
@@ -40,7 +40,11 @@ impl Scene {
             clock: ManualClock::new(),
             workspace: WorkspaceId::from_uuid(Uuid::nil()),
             agent: AgentId::from_uuid(Uuid::nil()),
-            runner: Runner { owner: OwnerId::from_uuid(Uuid::from_u128(1)), lease: None },
+            runner: Runner {
+                owner: OwnerId::from_uuid(Uuid::from_u128(1)),
+                lease: None,
+                behaviour: Behaviour::Registered,
+            },
             workspaces: RefCell::default(),
             stamps: Cell::new(0),
         };
