@@ -112,7 +112,7 @@ impl Bell {
             }
         }
         // A waker is code of an executor's: it may do anything, so it runs outside the lock.
-        woken.into_iter().for_each(Waker::wake);
+        wake_all(woken);
     }
 
     /// Wakes everybody: nothing more will happen.
@@ -126,7 +126,7 @@ impl Bell {
             let watches = waiting.watches.values_mut().flat_map(BTreeMap::values_mut);
             woken.extend(watches.filter_map(|changed| changed.waker.take()));
         }
-        woken.into_iter().for_each(Waker::wake);
+        wake_all(woken);
     }
 
     /// The sessions that watches have yet to tell, each once.
@@ -138,6 +138,21 @@ impl Bell {
         });
         untold.collect()
     }
+}
+
+/// Wakes all of them, also when one panics.
+fn wake_all(wakers: Vec<Waker>) {
+    struct Rest(std::vec::IntoIter<Waker>);
+
+    impl Drop for Rest {
+        fn drop(&mut self) {
+            // After a panic the others are woken on the way out; a second one ends the process.
+            self.0.by_ref().for_each(Waker::wake);
+        }
+    }
+
+    let mut rest = Rest(wakers.into_iter());
+    rest.0.by_ref().for_each(Waker::wake);
 }
 
 /// A place in the list of those to wake; given up when dropped.

@@ -77,8 +77,10 @@ impl Builder {
         self
     }
 
-    /// Checks the whole file before it is used: for one that may have been damaged. By default a
-    /// record is checked when it is read.
+    /// Checks the whole file before it is used, every page and everything that must hold between
+    /// the records, and refuses it as *corrupt* at the first breach: for a file that may have been
+    /// damaged, or that comes from a stranger. It reads all of it. By default a record is checked
+    /// when it is read, and a damaged one is *corrupt* for itself alone.
     pub fn verify_on_open(mut self) -> Self {
         self.file.trust = Trust::Verify;
         self
@@ -157,7 +159,8 @@ fn end_orphans(shared: &Shared) -> Result<Vec<Turn>> {
 ///
 /// Everything else is reached through it, first of all a [`Workspace`]. [`close`](Self::close) ends it in
 /// good order. Dropping it without waits for nothing: agents are told to stop, and what does not
-/// end by itself is ended at the next open.
+/// end by itself is ended at the next open. The file is free again once the last handle and the last
+/// agent are gone too.
 ///
 /// ```
 /// # fn main() -> parlor::Result<()> {
@@ -222,12 +225,17 @@ impl Engine {
         &self.recovered
     }
 
-    /// The ends of turns that wait to be announced, oldest session first, at most `limit`.
+    /// The ends of turns that wait to be announced, oldest session first, at most `limit`: 1 to
+    /// [`limit::OUTBOX_LIMIT_MAX`].
     ///
     /// # Errors
     ///
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a limit out of bounds,
     /// [`Corrupt`](crate::ErrorKind::Corrupt) or [`Storage`](crate::ErrorKind::Storage) when they cannot be read.
     pub fn outbox(&self, limit: u32) -> Result<Vec<WebhookRow>> {
+        if !(1..=limit::OUTBOX_LIMIT_MAX).contains(&limit) {
+            return Err(Error::invalid(format!("limit is {limit}; it must be 1 to {}", limit::OUTBOX_LIMIT_MAX)));
+        }
         self.core.store()?.outbox(limit)
     }
 

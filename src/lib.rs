@@ -205,6 +205,7 @@ struct Readme;
 
 mod agent;
 mod bell;
+mod bug;
 mod engine;
 pub mod error;
 mod executor;

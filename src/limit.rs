@@ -51,6 +51,9 @@ pub const TURN_JSON_BYTES: usize = 1 << 20;
 /// Longest URL, token or secret of a webhook, in bytes.
 pub const WEBHOOK_BYTES: usize = 8192;
 
+/// Most tool calls of one message: each that stays open gets a result in the commit that ends the turn.
+pub const MESSAGE_CALLS: usize = 1000;
+
 /// Most messages in one `append` or one `emit`: together with [`BATCH_BYTES`] it bounds a commit.
 pub const BATCH_MESSAGES: usize = 1000;
 
@@ -74,6 +77,9 @@ pub const CURSOR_BYTES: usize = 256;
 
 /// Most messages that one history call returns, and its default.
 pub const HISTORY_LIMIT_MAX: u32 = 1000;
+
+/// Most rows of the outbox that one read returns.
+pub const OUTBOX_LIMIT_MAX: u32 = 1000;
 
 /// Most events that one read of the change feed returns.
 pub const CHANGES_LIMIT_MAX: u32 = 1000;

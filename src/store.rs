@@ -25,7 +25,7 @@
 //! * A session's `updated_at` becomes the greater of the stamp's time and its previous value, at
 //!   every operation that changes the session. That value (call it *now*) is also the
 //!   `created_at` of a turn or thread, and the `ended_at` of a turn; a `started_at` is at least
-//!   the turn's `created_at`.
+//!   the turn's `created_at`, and at most the *now* of the write that keeps it.
 //! * A message's `created_at` is the greater of the stamp's time and the `created_at` of the
 //!   message before it in the session, the soft-deleted ones included.
 //! * A message's `ts` is: without a caller's, the greater of the stamp's time (held below

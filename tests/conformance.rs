@@ -4,6 +4,8 @@
 //! 1,000,000. `PARLOR_SEED` repeats the one run that a failure named.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 
 use parlor::store::Store;
 use parlor::testkit::{ModelStore, Subject, claims, compare_with, conformance, redb_store_in_blocks};
@@ -11,31 +13,54 @@ use parlor::testkit::{ModelStore, Subject, claims, compare_with, conformance, re
 /// Steps of one random run.
 const STEPS: u32 = 100;
 
-/// The stores, one line each: a name, how to make a new and empty one, and the same as a
-/// [`Subject`], which knows how to open it again.
+/// The stores, one line each: a name, and how to make a new and empty one as a [`Subject`], which
+/// knows how to open it again. The random runs are dealt out among them by their seeds.
 macro_rules! stores {
-    ($($name:ident: $new:expr, $subject:expr;)*) => {$(
-        mod $name {
-            use super::*;
-
+    ($($name:ident: $subject:expr;)*) => {
+        $(
             #[test]
-            fn holds_every_claim() {
-                conformance($new);
+            fn $name() {
+                conformance(|| $subject().store());
             }
+        )*
 
-            #[test]
-            fn agrees_with_the_model() {
-                agrees_with_the_model_on_random_runs(&$subject);
-            }
+        /// Compares the run of a seed with the model.
+        fn compare_seed(seed: u64) {
+            let subjects: &[fn(u64)] = &[$(|seed| compare_with(&mut $subject(), &mut model(), seed, STEPS)),*];
+            subjects[seed as usize % subjects.len()](seed);
         }
-    )*};
+    };
 }
 
 stores! {
-    model: model, model;
-    redb: || Redb::new().store, Redb::new;
-    redb_in_blocks_of_one: || Redb::in_blocks_of(1).store, || Redb::in_blocks_of(1);
-    redb_in_blocks_of_three: || Redb::in_blocks_of(3).store, || Redb::in_blocks_of(3);
+    the_default_store_holds_every_claim: Redb::new;
+    the_default_store_in_blocks_of_one_holds_every_claim: || Redb::in_blocks_of(1);
+    the_default_store_in_blocks_of_three_holds_every_claim: || Redb::in_blocks_of(3);
+}
+
+#[test]
+fn the_model_holds_every_claim() {
+    conformance(model);
+    (0..20).for_each(|seed| compare_with(&mut model(), &mut model(), seed, STEPS));
+}
+
+/// Every store is the model, and loses nothing to a reader: on as many threads as there are cores.
+#[test]
+fn every_store_agrees_with_the_model_on_random_runs() {
+    let seeds = seeds();
+    let next = AtomicU64::new(seeds.start);
+    let cores = thread::available_parallelism().map_or(1, |cores| cores.get());
+    thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                let mut seed = next.fetch_add(1, Ordering::Relaxed);
+                while seed < seeds.end {
+                    compare_seed(seed);
+                    seed = next.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+    });
 }
 
 /// The default store in a directory that goes away with it.
@@ -82,12 +107,6 @@ fn directory() -> tempfile::TempDir {
 
 fn model() -> Arc<dyn Store> {
     Arc::new(ModelStore::new())
-}
-
-fn agrees_with_the_model_on_random_runs<S: Subject>(subject: &dyn Fn() -> S) {
-    for seed in seeds() {
-        compare_with(&mut subject(), &mut model(), seed, STEPS);
-    }
 }
 
 /// The seeds to run: each environment variable says what is wrong with it.

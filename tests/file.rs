@@ -77,6 +77,45 @@ fn a_newer_format_is_refused_untouched_and_named() {
     assert!(error.to_string().contains("has format 7; this library reads up to 1"), "{error}");
 }
 
+/// A file as a killed process leaves it: a copy taken while an engine has it open.
+fn unclean(path: &Path) {
+    let engine = open(path).expect("it opens");
+    session(&engine, "one").append(["hello"]).expect("it is appended");
+    let bytes = fs::read(path).expect("the file is there");
+    engine.close().expect("it closes");
+    fs::write(path, bytes).expect("the file is written");
+}
+
+#[test]
+fn a_newer_format_is_refused_untouched_also_when_its_process_died() {
+    let (_dir, path) = place();
+    unclean(&path);
+    let copy = path.with_extension("copy");
+    fs::copy(&path, &copy).expect("a copy");
+    open(&path).expect("an unclean file of ours opens").close().expect("it closes");
+
+    // The same through redb, so that its own checksums are right.
+    let database = redb::Database::open(&copy).expect("redb recovers it");
+    let transaction = database.begin_write().expect("a transaction");
+    let table = redb::TableDefinition::<&[u8], &[u8]>::new("meta");
+    let row = [&b"parlor\0\0\0\0\0\x07"[..], &[0; 16]].concat();
+    transaction.open_table(table).expect("the table").insert(&[0][..], row.as_slice()).expect("a newer format");
+    transaction.commit().expect("it commits");
+    fs::copy(&copy, &path).expect("a copy while it is open: an unclean one");
+    refuses(&path, ErrorKind::NewerFormat);
+}
+
+#[test]
+fn full_verification_refuses_what_is_damaged_anywhere() {
+    let (_dir, path) = place();
+    file_with(&path, &["first", "second-with-a-mark"]);
+    let verified = || Engine::builder(&path).verify_on_open().open();
+    verified().expect("a whole file opens").close().expect("it closes");
+    assert!(replace(&path, b"second-with-a-mark", b"second-with-a-maRk") > 0);
+    assert_eq!(verified().expect_err("it is damaged").kind(), ErrorKind::Corrupt);
+    open(&path).expect("without it, only the message is").close().expect("it closes");
+}
+
 #[test]
 fn a_truncated_file_is_an_error_and_never_a_panic_or_an_altered_answer() {
     let (_dir, path) = place();

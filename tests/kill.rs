@@ -3,6 +3,7 @@
 //! The process is the replay example, which notes every message on its standard output as soon as
 //! the engine has acknowledged it. It is killed after so many lines, not after so much time.
 
+mod example;
 #[path = "../examples/replay/feed.rs"]
 mod feed;
 
@@ -23,6 +24,7 @@ const KILLS: [usize; 2] = [30, 100];
 
 #[test]
 fn killed_at_any_moment_it_has_all_it_acknowledged_and_goes_on() {
+    let replay = example::replay();
     let dir = tempfile::tempdir().unwrap();
     let long = env::var_os("PARLOR_LONG").is_some_and(|value| value == "1");
     let recorded = if long { recorded_files() } else { None };
@@ -38,7 +40,7 @@ fn killed_at_any_moment_it_has_all_it_acknowledged_and_goes_on() {
         let mut acked = Vec::new();
         let mut ended = Ended::Killed;
         while ended == Ended::Killed && kills < wanted {
-            ended = run(&file, &recorded, moment(&mut random, most), &mut acked);
+            ended = run(&replay, &file, &recorded, moment(&mut random, most), &mut acked);
             kills += 1;
             // Half of the files are opened by the next run first, which then has to recover them.
             if ended == Ended::Closing || random.below(2) == 0 {
@@ -47,7 +49,7 @@ fn killed_at_any_moment_it_has_all_it_acknowledged_and_goes_on() {
         }
         // The last file is played to its end and compared; in a long run every one.
         if long || kills >= wanted {
-            assert_eq!(run(&file, &recorded, Moment::Never, &mut acked), Ended::Whole);
+            assert_eq!(run(&replay, &file, &recorded, Moment::Never, &mut acked), Ended::Whole);
             check(&file, &acked);
         }
         assert_eq!(acked.len(), acked.iter().collect::<HashSet<_>>().len(), "a message was acknowledged twice");
@@ -84,8 +86,14 @@ enum Ended {
 }
 
 /// Runs the replay up to a moment, and kills it; adds what it acknowledged.
-fn run(file: &Path, recorded: &[PathBuf], moment: Moment, acked: &mut Vec<(SessionId, MessageId)>) -> Ended {
-    let mut child = Command::new(replay())
+fn run(
+    replay: &Path,
+    file: &Path,
+    recorded: &[PathBuf],
+    moment: Moment,
+    acked: &mut Vec<(SessionId, MessageId)>,
+) -> Ended {
+    let mut child = Command::new(replay)
         .args(["--acks", "-", "--workers", "8", "--file"])
         .arg(file)
         .args(recorded)
@@ -178,15 +186,6 @@ fn check_session(session: &Session) -> (Vec<MessageId>, HashSet<MessageId>) {
     let left = messages.iter().filter_map(|message| message.turn_id).filter(|turn| dead.contains(turn));
     assert!(left.collect::<HashSet<_>>().len() <= 1, "two dead turns of {} left messages", record.key);
     (messages.into_iter().map(|message| message.id).collect(), feed.deleted)
-}
-
-/// The replay example, which Cargo builds beside the tests.
-fn replay() -> PathBuf {
-    let test = env::current_exe().unwrap();
-    let profile = test.parent().and_then(Path::parent).expect("a test stands in target/<profile>/deps");
-    let replay = profile.join("examples").join(format!("replay{}", env::consts::EXE_SUFFIX));
-    assert!(replay.exists(), "{} is missing; `cargo build --example replay` makes it", replay.display());
-    replay
 }
 
 /// The recorded conversations beside the project, where they are.

@@ -240,7 +240,10 @@ fn what_breaks_a_bound_is_refused_by_name_value_and_bound() {
         ("direction=up", r#"direction is "up"; it must be one of asc, desc"#),
         ("limit=5&limit=6", "limit is given twice"),
         ("direction=asc&direction=asc", "direction is given twice"),
-        ("before=1", r#"parameter is "before"; it must be one of type, role, thread_id, gts, page, limit, direction"#),
+        (
+            "before=1",
+            r#"parameter is "before"; it must be one of type, role, thread_id, gts, page, limit, direction, cursor"#,
+        ),
     ];
     for (text, message) in cases {
         let error = MessageQuery::from_query_string(text).and_then(|query| query.matching()).expect_err(text);

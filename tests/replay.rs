@@ -6,6 +6,7 @@ mod check;
 mod compare;
 #[path = "../examples/replay/data.rs"]
 mod data;
+mod example;
 #[path = "../examples/replay/feed.rs"]
 mod feed;
 #[path = "../examples/replay/listing.rs"]
@@ -16,10 +17,10 @@ mod oracle;
 mod play;
 
 use std::collections::HashSet;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::{env, fs};
 
 use compare::Difference;
 use data::{Conversation, Exchange, Failure, Recorded, Step};
@@ -461,10 +462,7 @@ fn a_session_that_has_something_else_is_not_gone_on_with() {
 
 #[test]
 fn the_example_exits_non_zero_and_names_the_first_difference() {
-    let test = env::current_exe().unwrap();
-    let profile = test.parent().and_then(Path::parent).expect("a test stands in target/<profile>/deps");
-    let replay = profile.join("examples").join(format!("replay{}", env::consts::EXE_SUFFIX));
-    assert!(replay.exists(), "{} is missing; `cargo build --example replay` makes it", replay.display());
+    let replay = example::replay();
     let stage = Stage::new();
     let run = |lines: &[Value]| {
         let recorded = stage.write(file_of(&[("a", lines.to_vec())]));

@@ -163,7 +163,7 @@ impl Session {
             ));
         }
         self.touch(op.stamp.at);
-        self.keep_started(op.claim.turn, op.started_at)?;
+        self.keep_started(&op.stamp, op.claim.turn, op.started_at)?;
         let messages = (0..).zip(&op.messages);
         messages.map(|(n, new)| self.say(&op.stamp, op.stamp.uuid(n), op.claim.turn, new, Origin::Turn)).collect()
     }
@@ -172,7 +172,7 @@ impl Session {
         self.check_claim(&op.claim)?;
         self.touch(op.stamp.at);
         if let Some(at) = op.started_at {
-            self.keep_started(op.claim.turn, at)?;
+            self.keep_started(&op.stamp, op.claim.turn, at)?;
         }
         self.end(&op.stamp, &mut (0..).map(|n| op.stamp.uuid(n)), op.claim.turn, &op.outcome)
     }
@@ -196,9 +196,10 @@ impl Session {
     }
 
     /// Keeps when the agent started, where it is not known yet.
-    fn keep_started(&mut self, turn: TurnId, at: Timestamp) -> Result<()> {
+    fn keep_started(&mut self, stamp: &Stamp, turn: TurnId, at: Timestamp) -> Result<()> {
+        let now = self.base.updated_at.max(stamp.at);
         let turn = &mut self.run_mut(turn)?.turn;
-        turn.started_at = turn.started_at.or(Some(at.max(turn.created_at)));
+        turn.started_at = turn.started_at.or(Some(at.max(turn.created_at).min(now)));
         Ok(())
     }
 

@@ -180,6 +180,16 @@ impl NewMessage {
                 format!("message has {size} bytes; it may have at most {} (MESSAGE_BYTES)", limit::MESSAGE_BYTES),
             ));
         }
+        if self.tool_calls.len() > limit::MESSAGE_CALLS {
+            return Err(Error::new(
+                ErrorKind::TooLarge,
+                format!(
+                    "message has {} tool calls; it may have at most {} (MESSAGE_CALLS)",
+                    self.tool_calls.len(),
+                    limit::MESSAGE_CALLS
+                ),
+            ));
+        }
         if let Some(Content::Blocks(json)) = &self.content
             && !json.as_str().starts_with('[')
         {

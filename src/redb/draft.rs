@@ -15,7 +15,7 @@ use crate::id::Stamp;
 use crate::limit::SESSION_ROWS;
 use crate::record::{Message, MessageType, NewMessage, Role, Ts};
 use crate::store::SessionRef;
-use crate::time::ts_micros;
+use crate::time::{Timestamp, ts_micros};
 
 /// See the [module](self).
 pub(super) struct Draft<'v> {
@@ -86,6 +86,11 @@ impl<'v> Draft<'v> {
     /// The session's time: never before its last change.
     pub(super) fn now(&self) -> u64 {
         self.stamp.at.as_micros().max(self.head.updated_at)
+    }
+
+    /// When an agent started: not before its turn was accepted, and not after now.
+    pub(super) fn started_at(&self, at: Timestamp, created_at: u64) -> u64 {
+        at.as_micros().max(created_at).min(self.now())
     }
 
     /// The next event.

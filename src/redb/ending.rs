@@ -137,7 +137,7 @@ impl End {
         }
         row.detail = detail.map(|detail| cut(detail, REASON_BYTES));
         row.state = state_byte(outcome.state());
-        row.started_at = row.started_at.or(started_at.map(|at| at.as_micros().max(row.created_at)));
+        row.started_at = row.started_at.or(started_at.map(|at| draft.started_at(at, row.created_at)));
         row.ended_at = Some(draft.now());
         if let Some(hook) = row.webhook.take() {
             let workspace = scope::id(draft.view, draft.place.workspace)?;

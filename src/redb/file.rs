@@ -9,10 +9,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use redb::backends::FileBackend;
-use redb::{Builder, Database, Durability, ReadableDatabase};
+use redb::{Builder, Database, DatabaseError, Durability, ReadableDatabase};
 use uuid::Uuid;
 
 use super::fault;
+use super::overlay::Overlay;
 use super::tables::{FORMAT_VERSION, Table, meta};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -85,13 +86,20 @@ fn open_existing(path: &Path, mut file: File, options: Options) -> Result<Databa
     })
 }
 
-/// Reads the format of a cleanly closed file through a handle that cannot write, so that a
-/// newer one is refused untouched. A file that needs recovery is read after it.
+/// Reads the format through a handle that cannot write, so that a newer file is refused untouched.
+/// One that was not closed cleanly is recovered in memory for it; it will be again, on disk.
 fn check_format_untouched(path: &Path, options: Options) -> Result<()> {
-    fault::guarded_opening(path, || {
-        let Ok(database) = builder(options).open_read_only(path) else { return Ok(()) };
-        let transaction = database.begin_read().map_err(fault::transaction)?;
-        check_format(path, &transaction)
+    fault::guarded_opening(path, || match builder(options).open_read_only(path) {
+        Ok(database) => check_format(path, &database.begin_read().map_err(fault::transaction)?),
+        Err(DatabaseError::RepairAborted) => {
+            let file = File::open(path).map_err(|error| fault::file(path.display(), error))?;
+            let overlay = Overlay::new(file).map_err(|error| fault::file(path.display(), error))?;
+            let opened = builder(options).create_with_backend(overlay);
+            let database = opened.map_err(|error| fault::database(path, error))?;
+            check_format(path, &database.begin_read().map_err(fault::transaction)?)
+        }
+        // Opening it for writing says what is wrong, and who has it.
+        Err(_) => Ok(()),
     })
 }
 

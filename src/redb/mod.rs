@@ -14,6 +14,7 @@ mod file;
 #[allow(clippy::panic, reason = "a check reports by panicking")]
 mod keys;
 mod message;
+mod overlay;
 mod place;
 mod positions;
 mod scope;
@@ -26,6 +27,8 @@ mod view;
 mod write_set;
 mod writer;
 
+#[cfg(feature = "testkit")]
+pub(crate) use codec::check_rows;
 pub(crate) use file::{Options, Trust};
 #[cfg(feature = "testkit")]
 pub(crate) use keys::check_order;
@@ -62,6 +65,9 @@ impl RedbStore {
     /// Opens the file, and makes it when it is missing.
     pub(crate) fn open(path: &Path, options: Options) -> Result<Self> {
         let shared = Arc::new(Shared::new(file::open(path, options)?, options.block)?);
+        if options.trust == Trust::Verify {
+            check_whole(path, &shared)?;
+        }
         let (jobs, queue) = bounded(WRITER_QUEUE);
         let writers = shared.clone();
         ThreadBuilder::new()
@@ -96,6 +102,20 @@ impl RedbStore {
         let (job, answer) = Job::new(bytes, verb);
         jobs.send(job).map_err(|_| Error::closed())?;
         answer.recv().unwrap_or_else(|_| Err(Error::closed()))
+    }
+}
+
+/// Refuses a file in which anything does not hold.
+fn check_whole(path: &Path, shared: &Shared) -> Result<()> {
+    let published = shared.published.read().clone().ok_or_else(Error::closed)?;
+    let breaches = fault::guarded_opening(path, || verify::all(&*published))?;
+    match breaches.first() {
+        None => Ok(()),
+        Some(first) => Err(Error::corrupt(format!(
+            "{} has {} breaches of what must hold in it, the first: {first}",
+            path.display(),
+            breaches.len()
+        ))),
     }
 }
 

@@ -198,7 +198,7 @@ pub(super) fn emit(view: &dyn Read, op: &Emit) -> Result<(WriteSet, Vec<Message>
         written.push(draft.message(&incoming)?);
     }
     row.messages = most;
-    row.started_at.get_or_insert(op.started_at.as_micros().max(row.created_at));
+    row.started_at.get_or_insert(draft.started_at(op.started_at, row.created_at));
     draft.writes.put(Table::Rows, stored.key.as_slice(), &row)?;
     Ok((draft.seal()?, written))
 }

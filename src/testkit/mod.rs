@@ -4,7 +4,8 @@
 //! * [`conformance`]: every promise of [`store`](crate::store) as a claim that a store of your
 //!   own can be put to; [`claims`] lists them.
 //! * [`ModelStore`]: the reference store, plain maps, and [`redb_store`], the default one.
-//! * [`compare`]: the same random operations on two stores, whose answers must agree.
+//! * [`compare`]: the same random operations on two stores, whose answers must agree; [`compare_bytes`] for a fuzzer.
+//! * [`Bug`]: a fault to [`plant`] in the default store, so that a suite can be put to the test.
 //!
 //! All of it reports by panicking, as tests do: the message names the claim, or the seed and the
 //! step, and what was seen instead.
@@ -13,12 +14,14 @@ mod caught;
 mod clock;
 mod compare;
 mod conformance;
+mod reader;
 mod rng;
 mod snapshot;
 
+pub use crate::bug::{Bug, plant};
 pub use crate::model::ModelStore;
 pub use clock::ManualClock;
-pub use compare::{Subject, compare, compare_with};
+pub use compare::{Subject, compare, compare_bytes, compare_with};
 pub use conformance::{Check, claims, conformance};
 
 use std::path::Path;
@@ -57,4 +60,14 @@ pub fn redb_store_in_blocks(path: impl AsRef<Path>, block: u32) -> Result<Arc<dy
 /// When they do not.
 pub fn check_key_order(bytes: &[u8]) {
     crate::redb::check_order(bytes);
+}
+
+/// Decodes bytes as rows of the default store: as they are, and with their checksum made right, so that what
+/// stands behind it is reached.
+///
+/// # Panics
+///
+/// When they are refused as anything but corrupt, or a row is not the same once encoded again.
+pub fn check_rows(bytes: &[u8]) {
+    crate::redb::check_rows(bytes);
 }

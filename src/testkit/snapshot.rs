@@ -127,3 +127,16 @@ pub(super) fn difference<T: PartialEq + Debug>(left: &T, right: &T) -> Option<St
     };
     Some(format!("line {same}:\n--- one\n{}\n--- other\n{}", shown(&left), shown(&right)))
 }
+
+/// Equal values, or errors of the same kind.
+pub(super) fn assert_same<T: PartialEq + Debug>(left: &Result<T>, right: &Result<T>) {
+    match (left, right) {
+        (Ok(left), Ok(right)) => {
+            if let Some(difference) = difference(left, right) {
+                panic!("the answers differ at {difference}");
+            }
+        }
+        (Err(left), Err(right)) if left.kind() == right.kind() => {}
+        _ => panic!("one answers {left:#?}\nthe other answers {right:#?}"),
+    }
+}

@@ -6,13 +6,14 @@ const ALL_RUST: [&str; 6] = ["src", "tests", "examples", "fuzz", "benches", "cra
 const MOST_LINES: usize = 500;
 
 /// The rooms of the house, from the ground up. A room names only those that stand before it.
-const ROOMS: [&str; 22] = [
-    "error", "limit", "time", "sync", "id", "record", "page", "wire", "store", "redb", "model", "bell", "tail",
+const ROOMS: [&str; 23] = [
+    "error", "limit", "time", "sync", "bug", "id", "record", "page", "wire", "store", "redb", "model", "bell", "tail",
     "shared", "wait", "follow", "watch", "agent", "executor", "scope", "engine", "testkit",
 ];
 
 /// Rooms that only some of those above them may name.
-const ONLY_FOR: [(&str, &[&str]); 3] = [("redb", &["engine", "testkit"]), ("model", &["testkit"]), ("wire", &[])];
+const ONLY_FOR: [(&str, &[&str]); 4] =
+    [("bug", &["redb", "testkit"]), ("redb", &["engine", "testkit"]), ("model", &["testkit"]), ("wire", &[])];
 
 fn breach(source: &Source, line: usize, what: impl std::fmt::Display) -> String {
     format!("{}:{line}: {what}", source.path)

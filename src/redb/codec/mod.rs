@@ -14,6 +14,8 @@
 
 mod convert;
 mod fingerprint;
+#[cfg(feature = "testkit")]
+mod hostile;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -22,6 +24,8 @@ pub(super) use convert::{
     json_text, kind_byte, kind_of, message_id, reason_byte, role_byte, role_of, state_byte, state_of, turn_id,
 };
 pub(super) use fingerprint::{of_append, of_create, of_send};
+#[cfg(feature = "testkit")]
+pub(crate) use hostile::check_rows;
 pub(super) use rows::*;
 
 use std::fmt::Write as _;

@@ -258,12 +258,13 @@ proptest! {
 #[test]
 fn the_largest_messages_come_back() {
     let most = |one: &NewMessage| MESSAGE_BYTES / one.size();
+    let calls = |one: &NewMessage| most(one).min(crate::limit::MESSAGE_CALLS);
     let call = NewMessage::calls([ToolCall { kind: String::new(), ..ToolCall::new("", "", "") }]);
     let image = NewMessage::default().image(Image { media_type: None, data: Vec::new() });
     let artifact = NewMessage::default().artifacts([uuid::Uuid::nil()]);
     let largest = [
         NewMessage::text("x".repeat(MESSAGE_BYTES)),
-        NewMessage { tool_calls: vec![call.tool_calls[0].clone(); most(&call)], ..NewMessage::default() },
+        NewMessage { tool_calls: vec![call.tool_calls[0].clone(); calls(&call)], ..NewMessage::default() },
         NewMessage { images: vec![image.images[0].clone(); most(&image)], ..NewMessage::default() },
         NewMessage { artifact_ids: vec![uuid::Uuid::nil(); most(&artifact)], ..NewMessage::default() },
     ];

@@ -6,6 +6,7 @@ use super::directory::Directory;
 use super::list::Which;
 use super::times::{Entry, place, read_block, write_block};
 use super::{Class, rebuild};
+use crate::bug::{Bug, is_planted};
 use crate::error::{Error, Result};
 use crate::redb::view::Read;
 use crate::redb::write_set::WriteSet;
@@ -100,6 +101,7 @@ impl<'v> PositionsDraft<'v> {
         let entry = entry.ok_or_else(|| Error::corrupt(format!("message {number} has no entry in the times")))?;
         *entry = entry.deleted();
         let class = entry.class();
+        let thread = if is_planted(Bug::DeletionForgotten) { 0 } else { thread };
         for which in self.lists_of(class, thread) {
             self.change(which, |list, view| list.delete(view, which, number))?;
         }

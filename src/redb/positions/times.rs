@@ -1,6 +1,7 @@
 //! The times of a session: one entry a message, in blocks by number.
 
 use super::Class;
+use crate::bug::{Bug, is_planted};
 use crate::error::{Error, Result};
 use crate::limit::TS_MICROS_MAX;
 use crate::redb::codec::{self, BlockRow};
@@ -108,6 +109,7 @@ impl<'v> Times<'v> {
         }
         let entries = self.block(low)?;
         let within = entries.partition_point(|entry| entry.ts() <= ts);
+        let within = within.saturating_sub(usize::from(is_planted(Bug::CursorOffByOne)));
         Ok((low * per_block).saturating_add(u32::try_from(within).unwrap_or(u32::MAX)).saturating_add(1))
     }
 

@@ -3,6 +3,7 @@
 //! Numbers are dense; every index row has its record and the reverse; the heads' counts and
 //! clocks are those of the rows; totals are recounted; claims and running turns are each other's.
 
+mod index;
 mod positions;
 
 use std::collections::BTreeMap;
@@ -36,6 +37,7 @@ pub(super) fn all(view: &dyn Read) -> Result<Vec<String>> {
         check.session(*number)?;
     }
     check.counts()?;
+    check.names()?;
     check.outbox()?;
     check.strays(&numbers)?;
     Ok(check.breaches)
@@ -228,8 +230,16 @@ impl Check<'_> {
             }
             next = number.saturating_add(1);
             match codec::decode::<ChangeRow>(Table::Rows, key, value) {
-                Ok(row) if row.kind == codec::CHANGE_MESSAGE => written += 1,
-                Ok(_) => {}
+                Ok(row) => {
+                    written += u32::from(row.kind == codec::CHANGE_MESSAGE);
+                    let kind = match row.kind {
+                        codec::CHANGE_TURN => rows::Kind::TurnId,
+                        _ => rows::Kind::MessageId,
+                    };
+                    if let Some(id) = row.id {
+                        self.id(session, kind, &id, row.number)?;
+                    }
+                }
                 Err(error) => self.breach(session, error),
             }
             Ok(ControlFlow::Continue(()))

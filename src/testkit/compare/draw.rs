@@ -62,7 +62,7 @@ impl World {
     }
 
     /// Mostly a session in its workspace; its place among the known ones goes with it.
-    fn place(&mut self) -> (SessionRef, Option<usize>) {
+    pub(super) fn place(&mut self) -> (SessionRef, Option<usize>) {
         // The first is the busiest, so that one conversation grows long.
         let pick = if self.rng.percent(50) { 0 } else { self.rng.index(self.sessions.len()) };
         self.place_at(pick)
@@ -89,7 +89,7 @@ impl World {
         }
     }
 
-    fn thread_of(&mut self, session: Option<usize>) -> ThreadId {
+    pub(super) fn thread_of(&mut self, session: Option<usize>) -> ThreadId {
         // Now and then one of another session.
         let session = if self.rng.percent(5) { Some(self.rng.index(self.sessions.len())) } else { session };
         let known = session.and_then(|index| self.sessions.get(index));
@@ -279,20 +279,33 @@ impl World {
         }
     }
 
-    fn draw_messages(&mut self) -> Op {
-        let (at, known) = self.place();
-        let (last_ts, last_number) =
-            known.and_then(|index| self.sessions.get(index)).map_or((0, 0), |known| (known.last_ts, known.last_number));
+    /// Some types and some roles.
+    pub(super) fn filters(&mut self) -> (Types, Roles) {
         let types: Types = MessageType::ALL.into_iter().filter(|_| self.rng.percent(60)).collect();
         let roles: Roles = Role::ALL.into_iter().filter(|_| self.rng.percent(60)).collect();
-        let gts =
-            [0, last_ts, last_ts.saturating_sub(1), last_ts / 2, last_ts.saturating_sub(self.rng.below(5_000_000))];
+        (
+            if types.is_empty() || self.rng.percent(30) { Types::ALL } else { types },
+            if roles.is_empty() || self.rng.percent(40) { Roles::ALL } else { roles },
+        )
+    }
+
+    /// A cursor around what matters: the session's last `ts`.
+    pub(super) fn gts(&mut self, session: Option<usize>) -> Ts {
+        let last = session.and_then(|index| self.sessions.get(index)).map_or(0, |known| known.last_ts);
+        let before = last.saturating_sub(self.rng.below(5_000_000));
+        Ts::from_micros(self.rng.one([0, last, last.saturating_sub(1), last / 2, before])).unwrap_or_default()
+    }
+
+    fn draw_messages(&mut self) -> Op {
+        let (at, known) = self.place();
+        let last_number = known.and_then(|index| self.sessions.get(index)).map_or(0, |known| known.last_number);
+        let (types, roles) = self.filters();
         let past = self.rng.below(u64::from(last_number) + 2);
         let matching = Matching {
             thread: self.rng.percent(20).then(|| self.thread_of(known)),
-            types: if types.is_empty() || self.rng.percent(30) { Types::ALL } else { types },
-            roles: if roles.is_empty() || self.rng.percent(40) { Roles::ALL } else { roles },
-            gts: if self.rng.percent(60) { Ts::ZERO } else { Ts::from_micros(self.rng.one(gts)).unwrap_or_default() },
+            types,
+            roles,
+            gts: if self.rng.percent(60) { Ts::ZERO } else { self.gts(known) },
             past: self.rng.percent(30).then_some(u32::try_from(past).unwrap_or(u32::MAX)),
             direction: self.rng.one(Direction::ALL),
             offset: self.rng.one([0, 0, 0, 0, 0, 0, 1, 2, 10, u64::MAX]),

@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::super::reader::Reader;
 use super::super::rng::Rng;
 use super::op::{Answer, Op};
 use crate::id::{AgentId, MessageId, OwnerId, Stamp, ThreadId, TurnId, WorkspaceId};
@@ -23,6 +24,8 @@ pub(super) struct World {
     pub past: Vec<Op>,
     /// Few enough that callers meet each other's.
     pub ids: Vec<Uuid>,
+    /// Who reads beside the operations.
+    pub readers: Vec<Reader>,
 }
 
 /// A session as a caller knows it.
@@ -73,8 +76,7 @@ impl Known {
 }
 
 impl World {
-    pub fn new(seed: u64) -> Self {
-        let mut rng = Rng::new(seed);
+    pub fn new(mut rng: Rng) -> Self {
         let ids = (0..12).map(|_| uuid_of(&mut rng)).collect();
         World {
             rng,
@@ -84,6 +86,7 @@ impl World {
             sessions: Vec::new(),
             past: Vec::new(),
             ids,
+            readers: Vec::new(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! The law of the cursor: who follows the link to new messages sees each later one exactly once.
 
+use super::super::reader::{Reader, Step};
 use super::super::rng::Rng;
 use super::inputs::ts;
 use super::scene::{Factory, Scene, claim_of, ok};
@@ -16,60 +17,12 @@ super::subject! {
     a_reader_of_an_empty_session_begins_at_its_first_message,
 }
 
-/// Follows the link from page to page.
-struct Reader {
-    link: Link,
-    /// It is to see what comes after this number: newest first, what was not there when it began.
-    began: u32,
-    seen: Vec<Message>,
+fn begin(scene: &Scene, at: SessionRef, query: MessageQuery) -> Reader {
+    ok(Reader::begin(&[&*scene.store], at, Link { form: Form::Session(at.session), query }))
 }
 
-impl Reader {
-    /// Reads a first page, of which only its link is used.
-    fn begin(scene: &Scene, at: SessionRef, query: MessageQuery) -> Self {
-        let link = Link { form: Form::Session(at.session), query };
-        let mut reader = Reader { link, began: 0, seen: Vec::new() };
-        reader.read(scene, at);
-        if query.direction_or_default() == Direction::Desc {
-            reader.began = scene.record(at).last_message;
-            reader.seen.clear();
-        }
-        reader
-    }
-
-    /// One page; whether it was full.
-    fn read(&mut self, scene: &Scene, at: SessionRef) -> bool {
-        let matching = ok(self.link.query.matching());
-        let found = ok(scene.store.messages(at, matching));
-        self.link = self.link.new_messages(found.newest, &found.items);
-        let full = found.items.len() as u32 == matching.limit;
-        self.seen.extend(found.items);
-        full
-    }
-
-    /// Reads to the end and checks what was seen against all that is there now and that it was to see.
-    #[track_caller]
-    fn assert_complete(mut self, scene: &Scene, at: SessionRef) {
-        while self.read(scene, at) {}
-        let numbers: Vec<_> = self.seen.iter().map(|message| message.number).collect();
-        assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]), "each once, in order of commit: {numbers:?}");
-        let query = self.link.query;
-        let missed: Vec<_> = scene
-            .messages(at)
-            .into_iter()
-            .filter(|message| message.number > self.began && matches(&query, message))
-            .filter(|message| !numbers.contains(&message.number))
-            .collect();
-        assert_eq!(missed, [], "none is missed by {query:?}");
-        let wrong: Vec<_> = self.seen.iter().filter(|message| !matches(&query, message)).collect();
-        assert!(wrong.is_empty(), "none that does not match: {wrong:?}");
-    }
-}
-
-fn matches(query: &MessageQuery, message: &Message) -> bool {
-    query.types.is_none_or(|types| types.contains(message.kind))
-        && query.roles.is_none_or(|roles| roles.contains(message.role))
-        && query.thread.is_none_or(|thread| message.thread_id == Some(thread))
+fn follow(reader: &mut Reader, scene: &Scene) -> Vec<Message> {
+    reader.go(&[&*scene.store], Step::New, None).to_vec()
 }
 
 /// Moves the clock somewhere, as clocks of machines do.
@@ -129,17 +82,15 @@ fn walk(factory: Factory<'_>, seed: u64, limit: u32) {
                 rng.one([Types::ALL, Types::only(MessageType::Message), Types::only(MessageType::FinalMessage)]);
             let roles = rng.one([Roles::ALL, Roles::only(Role::Assistant), Roles::only(Role::User).with(Role::Tool)]);
             let query = MessageQuery::default().types(types).roles(roles).limit(limit).direction(direction);
-            readers.push(Reader::begin(&scene, at, query));
+            readers.push(begin(&scene, at, query));
         }
         for reader in &mut readers {
             if rng.percent(40) {
-                reader.read(&scene, at);
+                follow(reader, &scene);
             }
         }
     }
-    for reader in readers {
-        reader.assert_complete(&scene, at);
-    }
+    readers.into_iter().for_each(|reader| reader.finish(&[&*scene.store]));
 }
 
 fn a_reader_that_follows_the_link_sees_every_later_message_once(factory: Factory<'_>) {
@@ -155,26 +106,24 @@ fn a_reader_of_a_thread_sees_every_later_message_of_it_once(factory: Factory<'_>
     let (at, first) = scene.busy_session();
     scene.complete(at, claim_of(&first));
     let query = MessageQuery::all().thread(first.turn.thread_id).limit(2);
-    let mut reader = Reader::begin(&scene, at, query);
+    let mut reader = begin(&scene, at, query);
     let mut rng = Rng::new(7);
     for _ in 0..20 {
         write_something(&scene, at, &mut rng);
         let sent = scene.send(at, crate::NewTurn::from("again").thread(first.turn.thread_id));
         scene.complete(at, claim_of(&sent));
         if rng.percent(50) {
-            reader.read(&scene, at);
+            follow(&mut reader, &scene);
         }
     }
-    reader.assert_complete(&scene, at);
+    reader.finish(&[&*scene.store]);
 }
 
 fn a_reader_of_an_empty_session_begins_at_its_first_message(factory: Factory<'_>) {
     let scene = Scene::new(factory);
     scene.clock.set(Timestamp::default());
     let at = scene.session();
-    let reader = Reader::begin(&scene, at, MessageQuery::all());
+    let mut reader = begin(&scene, at, MessageQuery::all());
     let written = scene.append(at, [NewMessage::text("a").ts(ts(0)), "b".into()]);
-    let mut reader = Reader { seen: Vec::new(), ..reader };
-    reader.read(&scene, at);
-    assert_eq!(reader.seen, written);
+    assert_eq!(follow(&mut reader, &scene), written);
 }

@@ -218,6 +218,7 @@ fn micros_after(sent: &Submitted, micros: u64) -> Timestamp {
 fn the_first_write_keeps_when_the_agent_started(factory: Factory<'_>) {
     let scene = Scene::new(factory);
     let emit = |at: SessionRef, sent: &Submitted, started_at: Timestamp| {
+        scene.tick();
         let mut emission = scene.emission(at, claim_of(sent), ["a".into()]);
         emission.started_at = started_at;
         ok(scene.store.emit(emission));
@@ -233,6 +234,9 @@ fn the_first_write_keeps_when_the_agent_started(factory: Factory<'_>) {
     let (at, sent) = scene.busy_session();
     let earlier = Timestamp::from_micros(sent.turn.created_at.as_micros() - 1);
     assert_eq!(emit(at, &sent, earlier), Some(sent.turn.created_at), "never before it was accepted");
+    let (at, sent) = scene.busy_session();
+    let kept = emit(at, &sent, Timestamp::MAX);
+    assert_eq!(kept, Some(scene.record(at).updated_at), "never after the write that keeps it");
 }
 
 fn an_end_keeps_when_the_agent_started(factory: Factory<'_>) {
@@ -242,6 +246,7 @@ fn an_end_keeps_when_the_agent_started(factory: Factory<'_>) {
     {
         let end = |started_at: fn(&Submitted) -> Option<Timestamp>| {
             let (at, sent) = scene.busy_session();
+            scene.tick();
             let mut ending = scene.ending(at, claim_of(&sent), outcome.clone());
             ending.started_at = started_at(&sent);
             (ok(scene.store.finish(ending)).started_at, sent)

@@ -78,6 +78,7 @@ fn an_interrupted_turn_keeps_its_messages(factory: Factory<'_>) {
     let scene = Scene::new(factory);
     let (at, old) = scene.busy_session();
     let started_at = Timestamp::from_micros(old.turn.created_at.as_micros() + 17);
+    scene.tick();
     let mut emission = scene.emission(at, claim_of(&old), ["partial".into()]);
     emission.started_at = started_at;
     ok(scene.store.emit(emission));

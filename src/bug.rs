@@ -1,0 +1,42 @@
+//! Faults that a test plants in the default store, to see that the suite catches them. Without the
+//! feature `testkit` there are none, and asking for one costs nothing.
+
+#[cfg(feature = "testkit")]
+use crate::sync::{AtomicU8, Ordering};
+
+/// A fault that can be planted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bug {
+    /// A listing from a `gts` on begins one message too early.
+    CursorOffByOne = 1,
+    /// The total of a listing is one too many.
+    TotalOffByOne = 2,
+    /// A deleted message stays in the listings of its thread.
+    DeletionForgotten = 3,
+}
+
+impl Bug {
+    /// All there are.
+    #[cfg(feature = "testkit")]
+    pub const ALL: [Bug; 3] = [Bug::CursorOffByOne, Bug::TotalOffByOne, Bug::DeletionForgotten];
+}
+
+/// The one that is planted; 0 for none.
+#[cfg(feature = "testkit")]
+static PLANTED: AtomicU8 = AtomicU8::new(0);
+
+/// Plants a fault in every store of the process, in place of the one before; or none.
+#[cfg(feature = "testkit")]
+pub fn plant(bug: Option<Bug>) {
+    PLANTED.store(bug.map_or(0, |bug| bug as u8), Ordering::SeqCst);
+}
+
+#[cfg(feature = "testkit")]
+pub(crate) fn is_planted(bug: Bug) -> bool {
+    PLANTED.load(Ordering::Relaxed) == bug as u8
+}
+
+#[cfg(not(feature = "testkit"))]
+pub(crate) const fn is_planted(_: Bug) -> bool {
+    false
+}

@@ -1,0 +1,72 @@
+//! Checks what names and ids lead to, and the counters of the file.
+
+use std::ops::{Bound, ControlFlow};
+
+use super::Check;
+use crate::error::Result;
+use crate::page::Direction;
+use crate::redb::codec::{self, NumberRow, ScopeRow, SessionRow};
+use crate::redb::scope::counters;
+use crate::redb::tables::{Table, names, sessions};
+
+impl Check<'_> {
+    /// Every row of the names leads to what has that name or id, and the counters have counted it.
+    pub(super) fn names(&mut self) -> Result<()> {
+        let counted = match counters(self.view) {
+            Ok(counted) => counted,
+            Err(error) => {
+                self.breaches.push(error.to_string());
+                return Ok(());
+            }
+        };
+        let all = (Bound::Unbounded, Bound::Unbounded);
+        self.view.scan(Table::Names, all, Direction::Asc, &mut |key, value| {
+            let described = match key.first() {
+                Some(1..=4) => self.scope_of(key, value, counted.scopes),
+                Some(5 | 6) => self.session_of(key, value, counted.sessions),
+                Some(7) => codec::decode::<ScopeRow<'_>>(Table::Names, key, value).map(|_| None),
+                // The counts are recounted with the sessions.
+                Some(8) => Ok(None),
+                _ => Ok(Some("is of no known form".to_owned())),
+            };
+            match described {
+                Ok(None) => {}
+                Ok(Some(breach)) => self.breaches.push(format!("names: {} {breach}", codec::hex(key))),
+                Err(error) => self.breaches.push(format!("names: {error}")),
+            }
+            Ok(ControlFlow::Continue(()))
+        })
+    }
+
+    /// What is wrong with a row that leads to a workspace or an agent.
+    fn scope_of(&self, key: &[u8], value: &[u8], counted: u32) -> Result<Option<String>> {
+        let NumberRow { number } = codec::decode(Table::Names, key, value)?;
+        if number == 0 || number > counted {
+            return Ok(Some(format!("leads to scope {number} of {counted}")));
+        }
+        let scope = names::scope(number);
+        let found = self.view.row(Table::Names, &scope, |value| {
+            let row: ScopeRow<'_> = codec::decode(Table::Names, &scope, value)?;
+            Ok((names::workspace_name(row.name), names::workspace_id(&row.id)))
+        })?;
+        // The same name or id stands at the end of a workspace's key and of an agent's.
+        let right = found
+            .is_some_and(|(name, id)| [name, id].iter().any(|due| due.get(1..).is_some_and(|due| key.ends_with(due))));
+        Ok((!right).then(|| format!("leads to scope {number}, which has another name and id")))
+    }
+
+    /// What is wrong with a row that leads to a session.
+    fn session_of(&self, key: &[u8], value: &[u8], counted: u32) -> Result<Option<String>> {
+        let NumberRow { number } = codec::decode(Table::Names, key, value)?;
+        if number == 0 || number > counted {
+            return Ok(Some(format!("leads to session {number} of {counted}")));
+        }
+        let body = sessions::body(number);
+        let due = self.view.row(Table::Sessions, &body, |value| {
+            let row: SessionRow<'_> = codec::decode(Table::Sessions, &body, value)?;
+            Ok([names::session_key(row.agent, row.key), names::session_id(row.workspace, &row.id)])
+        })?;
+        let right = due.is_some_and(|due| due.iter().any(|due| due == key));
+        Ok((!right).then(|| format!("leads to session {number}, which has another key and id")))
+    }
+}

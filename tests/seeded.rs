@@ -1,0 +1,66 @@
+//! The suite is put to the test: with a fault planted in the default store, it must fail.
+//!
+//! A binary of its own with one test: what is planted is planted in the whole process.
+
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use parlor::store::Store;
+use parlor::testkit::{Bug, ModelStore, claims, compare, plant, redb_store_in_blocks};
+
+/// Seeds within which random runs must find a fault.
+const SEEDS: u64 = 50;
+const STEPS: u32 = 100;
+
+/// Stores in a directory that goes away with them.
+struct Stores(tempfile::TempDir);
+
+impl Stores {
+    fn new() -> Self {
+        let memory = std::path::Path::new("/dev/shm");
+        let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+        Stores(made.expect("a temporary directory"))
+    }
+
+    /// A new one, whose blocks of positions are so small that a few messages fill many.
+    fn make(&self) -> Arc<dyn Store> {
+        let path = self.0.path().join(uuid::Uuid::new_v4().to_string());
+        redb_store_in_blocks(path, 3).expect("the store opens")
+    }
+}
+
+fn fails(run: impl FnOnce()) -> bool {
+    catch_unwind(AssertUnwindSafe(run)).is_err()
+}
+
+/// The first seed whose random run fails.
+fn seed_that_fails(seeds: u64) -> Option<u64> {
+    (0..seeds).find(|seed| {
+        let stores = Stores::new();
+        fails(|| compare(stores.make(), Arc::new(ModelStore::new()), *seed, STEPS))
+    })
+}
+
+/// The subjects of the conformance suite of which a claim fails.
+fn subjects_that_fail(of: &[&'static str]) -> BTreeSet<&'static str> {
+    let stores = Stores::new();
+    let asked = claims().filter(|(subject, _, _)| of.contains(subject));
+    asked.filter(|(_, _, check)| fails(|| check(&|| stores.make()))).map(|(subject, _, _)| subject).collect()
+}
+
+#[test]
+fn a_planted_fault_is_caught_by_random_runs_and_by_a_claim() {
+    std::panic::set_hook(Box::new(|_| {}));
+    let subjects = ["cursor", "listing", "delete"];
+    for bug in Bug::ALL {
+        plant(Some(bug));
+        let (seed, failed) = (seed_that_fails(SEEDS), subjects_that_fail(&subjects));
+        plant(None);
+        println!("{bug:?}: seed {seed:?}, claims of {failed:?}");
+        assert!(seed.is_some(), "{SEEDS} random runs do not notice {bug:?}");
+        assert!(!failed.is_empty(), "no claim notices {bug:?}");
+    }
+    assert_eq!(seed_that_fails(5), None, "nothing is planted any more");
+    assert_eq!(subjects_that_fail(&subjects), BTreeSet::new(), "nothing is planted any more");
+}
