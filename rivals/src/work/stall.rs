@@ -1,0 +1,42 @@
+//! The longest waits of a writer.
+
+use std::time::Instant;
+
+use super::append;
+use crate::line::{Better, Line};
+use crate::measure::{Appends, quantile};
+use crate::peer::{Result, Way};
+use crate::rng::Rng;
+use crate::run::{Member, Run, Set};
+
+/// One append in so many is let through.
+const QUANTILE: f64 = 0.999;
+
+/// What a writer waits at the worst when nothing but it writes: for checkpoints, where there are any.
+pub fn of_a_writer(run: &mut Run<'_>, set: &Set) -> Result {
+    let work = "p99.9 wait of a writer, checkpoints included";
+    if run.wants(work) {
+        let (count, mut measured) = (run.size.samples(), Vec::new());
+        let appends = Appends { sessions: append::SESSIONS, pool: &run.single };
+        for Member { kind, peer, acknowledged } in &set.members {
+            let (mut writer, mut choice) = (peer.writer(Way::Connection)?, Rng::new(0));
+            let mut waits = Vec::with_capacity(count);
+            while waits.len() < count {
+                let began = Instant::now();
+                appends.one(&mut choice, &mut *writer, acknowledged)?;
+                waits.push(began.elapsed().as_secs_f64() * 1e3);
+            }
+            measured.push((kind.name().to_owned(), quantile(&mut waits, QUANTILE)));
+        }
+        let workload = format!("{count} appends by 1 thread, {}", append::over_sessions(set));
+        let line = Line::new(work, "ms", Better::Less).on(workload, set.cache.words()).measured(measured);
+        run.push(line.at_most(100.0, 30.0))?;
+    }
+    let work = "p99.9 wait of a writer, million-row operation elsewhere";
+    if run.wants(work) {
+        let line = Line::new(work, "ms", Better::Less);
+        let reason = "parlor has no operation on a million rows yet: no session can be deleted or archived";
+        run.push(line.skipped(reason).at_most(150.0, 50.0))?;
+    }
+    Ok(())
+}
