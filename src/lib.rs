@@ -149,6 +149,26 @@
 //! # }
 //! ```
 //!
+//! **Hear what happens, as it happens.** [`Session::follow`] tells every event after a number, each once, and
+//! waits for more; [`Workspace::watch`] tells which sessions changed. Both block, take a time-out, or are
+//! polled by a task:
+//!
+//! ```
+//! # use parlor::{ChangeKind, Engine, NewSession};
+//! # fn main() -> parlor::Result<()> {
+//! # let dir = tempfile::tempdir().unwrap();
+//! # let engine = Engine::builder(dir.path().join("a.parlor")).agent_fn("greeter", |_| Ok("Hi")).open()?;
+//! let workspace = engine.workspace("acme")?;
+//! let mut watch = workspace.watch();
+//! # let session = workspace.agent("greeter")?.create_session(NewSession::default())?;
+//! session.send("hello")?;
+//! let changed = watch.next().expect("the engine is open")?;
+//! let mut follow = workspace.session(changed.session)?.follow(0);
+//! assert_eq!(follow.next().expect("the engine is open")?.kind, ChangeKind::Created);
+//! # engine.close()
+//! # }
+//! ```
+//!
 //! **Go on after a crash.** Opening the file ends what a dead process left running, once, as *failed*;
 //! [`Engine::recovered`] names those turns. The users' messages are all there.
 //!
@@ -168,7 +188,10 @@
 //!
 //! # Features
 //!
-//! * `testkit`, off by default: the reference store, the conformance suite for a
+//! Off by default are:
+//!
+//! * `stream`: [`Follow`] and [`Watch`] as `futures_core::Stream`.
+//! * `testkit`: the reference store, the conformance suite for a
 //!   [`Store`](store::Store) of your own, and what tests of them need.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
