@@ -93,7 +93,9 @@ impl AgentHandle {
             return Err(Error::invalid(format!("the first turn of a session names thread {thread}; it opens its own")));
         }
         let admission = core.executor.admit()?;
-        let mut created = store.create_session(self.operation(new, Some(turn)))?;
+        let mut created = store
+            .create_session(self.operation(new, Some(turn)))
+            .map_err(|error| Core::explained(error, self.name()))?;
         let first: Submitted = created
             .first
             .take()

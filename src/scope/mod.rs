@@ -13,7 +13,7 @@ pub use workspace::Workspace;
 use std::collections::HashMap;
 
 use crate::agent::Agent;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::executor::Executor;
 use crate::shared::Shared;
 use crate::store::{Behaviour, Runner, Store};
@@ -36,6 +36,16 @@ impl Core {
     /// The behaviour registered under an agent's name.
     fn behaviour(&self, name: &str) -> Option<&Arc<dyn Agent>> {
         self.behaviours.get(name)
+    }
+
+    /// A store's *no behaviour*, with the name that none is registered under.
+    fn explained(error: Error, name: &str) -> Error {
+        match error.kind() {
+            ErrorKind::NoBehaviour => {
+                Error::new(ErrorKind::NoBehaviour, format!("no behaviour is registered for agent {name:?}"))
+            }
+            _ => error,
+        }
     }
 
     /// Who runs the turns of an agent of this name.

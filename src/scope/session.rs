@@ -165,7 +165,7 @@ impl Session {
         new.check()?;
         let admission = core.executor.admit()?;
         let op = Submit { stamp: core.shared.stamp(), at, new, policy, runner: core.runner(&self.agent_name) };
-        let submitted = store.submit(op)?;
+        let submitted = store.submit(op).map_err(|error| Core::explained(error, &self.agent_name))?;
         let handle = TurnHandle::new(Arc::clone(&core.shared), at, &submitted.turn);
         // The original of an earlier call is no news.
         let event =
