@@ -1,10 +1,10 @@
 //! The bell: who waits for which session, who watches which scope, and how they are woken.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use crate::id::{AgentId, SessionId, WorkspaceId};
 use crate::store::SessionRef;
-use crate::sync::{Arc, Mutex, Waker};
+use crate::sync::{Arc, HashMap, Mutex, Waker};
 
 /// What happened in a session, and what a waiter waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
+use crate::sync::random;
 use crate::time::Timestamp;
 
 macro_rules! id {
@@ -106,7 +107,7 @@ impl Stamp {
 
     /// A stamp of this time, with fresh randomness.
     pub fn random(at: Timestamp) -> Self {
-        Stamp { at, seed: Uuid::new_v4().as_u64_pair().1 }
+        Stamp { at, seed: random() }
     }
 
     /// The `n`-th id of this operation: a UUIDv7 of its time, rising with every `n`.

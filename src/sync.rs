@@ -1,13 +1,17 @@
-//! Locks, channels and threads: the only place that names them, so that a scheduler of a
-//! test's can take their place.
+//! Locks, channels, threads and what else a scheduler decides: the only place that names them, so
+//! that a scheduler of a test's can take their place.
+//!
+//! Under `--cfg shuttle` one does (`tests/shuttle`): it runs all threads on one, and at every lock,
+//! wake-up and atomic access decides who goes on.
 
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+pub(crate) use std::sync::atomic::Ordering;
 pub(crate) use std::sync::{Arc, OnceLock};
 pub(crate) use std::task::{Context, Poll, Wake, Waker};
 
-pub(crate) use crossbeam_channel::{Receiver, Sender, bounded};
-pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
-pub(crate) use std::thread::{Builder as ThreadBuilder, JoinHandle};
+#[cfg(not(shuttle))]
+pub(crate) use free::*;
+#[cfg(shuttle)]
+pub(crate) use scheduled::*;
 
 use crate::time::Duration;
 
@@ -48,5 +52,150 @@ impl Wake for Parker {
     fn wake_by_ref(self: &Arc<Self>) {
         *self.woken.lock() = true;
         self.wake.notify_one();
+    }
+}
+
+/// As the operating system schedules.
+#[cfg(not(shuttle))]
+mod free {
+    pub(crate) use std::collections::HashMap;
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
+    pub(crate) use std::thread::{Builder as ThreadBuilder, JoinHandle};
+
+    #[cfg(feature = "testkit")]
+    pub(crate) use crossbeam_channel::TryRecvError;
+    pub(crate) use crossbeam_channel::{Receiver, Sender, bounded};
+    pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
+
+    /// Random bits.
+    pub(crate) fn random() -> u64 {
+        uuid::Uuid::new_v4().as_u64_pair().1
+    }
+}
+
+/// As a test schedules: the same names, on shuttle's primitives.
+///
+/// A time-out never comes; for who waits with one, time stands still.
+#[cfg(shuttle)]
+mod scheduled {
+    use std::hash::{BuildHasherDefault, DefaultHasher};
+    use std::ops::{Deref, DerefMut};
+    use std::sync::PoisonError;
+
+    pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
+    #[cfg(feature = "testkit")]
+    pub(crate) use shuttle::sync::mpsc::TryRecvError;
+    pub(crate) use shuttle::sync::mpsc::{Receiver, SyncSender as Sender, sync_channel as bounded};
+    pub(crate) use shuttle::thread::{Builder as ThreadBuilder, JoinHandle};
+
+    use shuttle::rand::RngCore;
+
+    use crate::time::Duration;
+
+    /// A map whose order is the same in every run: a schedule could not be played again otherwise.
+    pub(crate) type HashMap<K, V> = std::collections::HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
+
+    /// Bits that belong to the schedule.
+    pub(crate) fn random() -> u64 {
+        shuttle::rand::thread_rng().next_u64()
+    }
+
+    /// The scheduler decides whose turn it is; the value behind is then free.
+    #[derive(Debug, Default)]
+    pub(crate) struct Mutex<T> {
+        turn: shuttle::sync::Mutex<()>,
+        value: parking_lot::Mutex<T>,
+    }
+
+    impl<T> Mutex<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Mutex { turn: shuttle::sync::Mutex::new(()), value: parking_lot::Mutex::new(value) }
+        }
+
+        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+            let turn = Some(self.turn());
+            MutexGuard { value: self.value.lock(), turn, mutex: self }
+        }
+
+        fn turn(&self) -> shuttle::sync::MutexGuard<'_, ()> {
+            self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+    }
+
+    /// Gives the value back before the turn.
+    pub(crate) struct MutexGuard<'a, T> {
+        value: parking_lot::MutexGuard<'a, T>,
+        /// None only while the value is given back too.
+        turn: Option<shuttle::sync::MutexGuard<'a, ()>>,
+        mutex: &'a Mutex<T>,
+    }
+
+    impl<T> MutexGuard<'_, T> {
+        pub(crate) fn unlocked<U>(guard: &mut Self, f: impl FnOnce() -> U) -> U {
+            parking_lot::MutexGuard::unlocked(&mut guard.value, || {
+                drop(guard.turn.take());
+                let answer = f();
+                guard.turn = Some(guard.mutex.turn());
+                answer
+            })
+        }
+    }
+
+    impl<T> Deref for MutexGuard<'_, T> {
+        type Target = T;
+
+        fn deref(&self) -> &T {
+            &self.value
+        }
+    }
+
+    impl<T> DerefMut for MutexGuard<'_, T> {
+        fn deref_mut(&mut self) -> &mut T {
+            &mut self.value
+        }
+    }
+
+    #[derive(Debug, Default)]
+    pub(crate) struct Condvar(shuttle::sync::Condvar);
+
+    impl Condvar {
+        pub(crate) fn new() -> Self {
+            Self::default()
+        }
+
+        pub(crate) fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
+            parking_lot::MutexGuard::unlocked(&mut guard.value, || {
+                guard.turn = guard.turn.take().map(|turn| self.0.wait(turn).unwrap_or_else(PoisonError::into_inner));
+            });
+        }
+
+        pub(crate) fn wait_for<T>(&self, guard: &mut MutexGuard<'_, T>, _timeout: Duration) {
+            self.wait(guard);
+        }
+
+        pub(crate) fn notify_one(&self) {
+            self.0.notify_one();
+        }
+
+        pub(crate) fn notify_all(&self) {
+            self.0.notify_all();
+        }
+    }
+
+    #[derive(Debug, Default)]
+    pub(crate) struct RwLock<T>(shuttle::sync::RwLock<T>);
+
+    impl<T> RwLock<T> {
+        pub(crate) fn new(value: T) -> Self {
+            RwLock(shuttle::sync::RwLock::new(value))
+        }
+
+        pub(crate) fn read(&self) -> shuttle::sync::RwLockReadGuard<'_, T> {
+            self.0.read().unwrap_or_else(PoisonError::into_inner)
+        }
+
+        pub(crate) fn write(&self) -> shuttle::sync::RwLockWriteGuard<'_, T> {
+            self.0.write().unwrap_or_else(PoisonError::into_inner)
+        }
     }
 }

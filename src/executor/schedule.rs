@@ -1,12 +1,12 @@
 //! Which turn runs next: a value without threads, which the executor keeps under its one mutex.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use crate::agent::{Agent, Token};
 use crate::id::{AgentId, SessionId};
 use crate::record::{Message, Turn};
 use crate::store::{Claim, SessionRef};
-use crate::sync::Arc;
+use crate::sync::{Arc, HashMap};
 
 /// A turn that the store accepted, and what is to run it.
 pub(crate) struct Job {

@@ -1,13 +1,11 @@
 //! The worker threads: started on demand, each running one turn after the other.
 
-use std::collections::HashMap;
-
 use super::run;
 use super::schedule::{Job, Schedule};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::SessionId;
 use crate::shared::Shared;
-use crate::sync::{Arc, Condvar, JoinHandle, Mutex, MutexGuard, ThreadBuilder};
+use crate::sync::{Arc, Condvar, HashMap, JoinHandle, Mutex, MutexGuard, ThreadBuilder};
 use crate::time::Duration;
 
 /// The workers and all they share.

@@ -65,6 +65,11 @@ impl ModelStore {
         Self::default()
     }
 
+    /// Opens it again after a close, with all that was in it, as a file is.
+    pub fn reopen(&self) {
+        self.0.lock().closed = false;
+    }
+
     fn open(&self) -> Result<MutexGuard<'_, State>> {
         let state = self.0.lock();
         if state.closed { Err(Error::closed()) } else { Ok(state) }

@@ -46,8 +46,8 @@ pub fn bincode_stays_in_the_codec(sources: &[Source]) -> Vec<String> {
 }
 
 pub fn locks_channels_and_threads_come_through_sync(sources: &[Source]) -> Vec<String> {
-    let starts =
-        ["parking_lot", "crossbeam_channel", "crossbeam", "std::thread", "std::sync", "core::sync", "alloc::sync"];
+    let libraries = ["parking_lot", "crossbeam_channel", "crossbeam", "shuttle"];
+    let starts = [&libraries[..], &["std::thread", "std::sync", "core::sync", "alloc::sync"]].concat();
     named(sources, &starts, |path| path == "src/sync.rs")
 }
 

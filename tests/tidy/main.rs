@@ -77,13 +77,14 @@ fn a_foreign_name_is_seen_wherever_it_is_hidden() {
     );
 
     let sync = checks::locks_channels_and_threads_come_through_sync;
-    let uses = "use std::{fmt, sync::{Arc, mpsc}};\nuse parking_lot::Mutex;\nfn f() { std::thread::spawn(g); crossbeam_channel::bounded(1); }";
+    let uses = "use std::{fmt, sync::{Arc, mpsc}};\nuse parking_lot::Mutex;\nfn f() { std::thread::spawn(g); crossbeam_channel::bounded(1); shuttle::hint::spin_loop(); }";
     let breaches = [
         "1: names std::sync",
         "1: names std::sync",
         "2: names parking_lot",
         "3: names std::thread",
         "3: names crossbeam_channel",
+        "3: names shuttle",
     ];
     let breaches = breaches.map(|breach| format!("src/wait.rs:{breach}"));
     says(

@@ -44,6 +44,10 @@ impl World {
             false => Form::Session(at.session),
         };
         // Refused where session or thread are another's.
-        self.readers.extend(Reader::begin(stores, at, Link { form, query }).ok());
+        let Ok(mut reader) = Reader::begin(stores, at, Link { form, query }) else { return };
+        for _ in 0..self.rng.below(4) {
+            reader.go(stores, self.rng.one([Step::Next, Step::Next, Step::Prev]), None);
+        }
+        self.readers.push(reader);
     }
 }

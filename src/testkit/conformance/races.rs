@@ -6,7 +6,7 @@ use crate::id::Stamp;
 use crate::page::{Direction, Matching};
 use crate::record::{NewMessage, NewSession, TurnState};
 use crate::store::{Append, Claim, CreateSession, Emit, Finish, Outcome, Policy, SessionRef, Store, Submit};
-use crate::sync::{Arc, Sender, ThreadBuilder, bounded};
+use crate::sync::{Arc, Sender, ThreadBuilder, TryRecvError, bounded};
 use crate::testkit::snapshot::EVERY;
 
 super::subject! {
@@ -161,7 +161,7 @@ fn a_read_answers_from_one_snapshot(factory: Factory<'_>) {
     };
     let thread = ThreadBuilder::new().spawn(writer).unwrap_or_else(|error| panic!("a thread must start: {error}"));
     // Reads while the writer holds its end of the channel, and once more after.
-    while writing.try_recv().is_err_and(|error| error.is_empty()) {
+    while writing.try_recv() == Err(TryRecvError::Empty) {
         assert_whole(&*scene.store, at);
     }
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));

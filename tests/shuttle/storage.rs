@@ -1,0 +1,85 @@
+//! The default store, whose callers, readers and writer thread meet in a few places only.
+
+use std::path::Path;
+
+use parlor::testkit::redb_store;
+use parlor::{Engine, ErrorKind, Message, NewSession, Reply, Session, TurnContext};
+use shuttle::thread;
+
+use crate::claims;
+use crate::closing::{agree, follows_up, other};
+use crate::scene::{Still, messages, waiter};
+
+/// An engine over the file, and the one session in it.
+fn open(path: &Path) -> (Engine, Session) {
+    let echo = |turn: &TurnContext| Ok(Reply::from(turn.input().text()));
+    let builder = Engine::builder(path).workers(1).clock(Still).agent_fn("agent", echo);
+    let engine = builder.open_store(redb_store(path).unwrap()).unwrap();
+    let agent = engine.workspace("acme").unwrap().agent("agent").unwrap();
+    let session = agent.session_by_key("one").or_else(|_| agent.create_session(NewSession::default().key("one")));
+    let session = session.unwrap();
+    (engine, session)
+}
+
+fn texts(messages: Vec<Message>) -> Vec<String> {
+    messages.iter().map(Message::text).collect()
+}
+
+claims! {
+    one in 500:
+
+    fn the_default_store_keeps_what_it_acknowledged_while_it_closes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.parlor");
+        let (engine, session) = open(&path);
+        let writers = ["left", "right"].map(|text| {
+            let session = session.clone();
+            thread::spawn(move || {
+                let written = session.append([text, text]).map(|_| text);
+                // Whoever was answered sees it, as long as there is something to see.
+                if let (Ok(text), Ok(seen)) = (&written, session.history(10)) {
+                    assert_eq!(seen.iter().filter(|message| message.text() == *text).count(), 2);
+                }
+                written
+            })
+        });
+        let reader = {
+            let session = session.clone();
+            thread::spawn(move || session.history(10))
+        };
+        engine.close().unwrap();
+        let mut acknowledged = Vec::new();
+        for writer in writers {
+            match writer.join().unwrap() {
+                Ok(text) => acknowledged.extend([text.to_owned(), text.to_owned()]),
+                Err(error) => assert_eq!(error.kind(), ErrorKind::Closed, "{error}"),
+            }
+        }
+        let seen = reader.join().unwrap().map(texts);
+        let (engine, session) = open(&path);
+        let mut stored = texts(messages(&session));
+        match seen {
+            Ok(seen) => assert!(seen.len() % 2 == 0 && stored.starts_with(&seen), "{seen:?} {stored:?}"),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Closed, "{error}"),
+        }
+        stored.sort();
+        acknowledged.sort();
+        assert_eq!((stored, engine.verify().unwrap()), (acknowledged, vec![]));
+        engine.close().unwrap();
+    }
+
+    fn the_default_store_ends_every_turn_while_it_closes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.parlor");
+        let (engine, session) = open(&path);
+        let one = session.send("one").unwrap();
+        let others = [waiter(&one), other(&session, follows_up)];
+        engine.close().unwrap();
+        let heard = others.into_iter().map(|other| other.join().unwrap()).collect();
+        let (engine, session) = open(&path);
+        assert_eq!(engine.recovered(), []);
+        agree(heard, &session.turns(()).unwrap().items);
+        assert_eq!(engine.verify().unwrap(), Vec::<String>::new());
+        engine.close().unwrap();
+    }
+}
