@@ -112,7 +112,8 @@ fn on_the_main_set(run: &mut Run<'_>) -> Result {
 
 /// What is measured on few sessions that are long.
 fn on_long_sessions(run: &mut Run<'_>) -> Result {
-    if !run.wants_any(&["page of 50", "the same page"]) {
+    let words = ["newest page of 50, exact total", "page of 50 at", "session of", "thread of", "the same page"];
+    if !run.wants_any(&words) {
         return Ok(());
     }
     let mut sizes = vec![(0, "10,000"), (1, "100,000")];

@@ -53,8 +53,8 @@ impl List {
 pub struct Lists {
     sessions: HashMap<u32, List>,
     threads: HashMap<u32, u32>,
-    /// The sessions whose place in a listing by activity is known, the newest last.
-    activity: Vec<Listed>,
+    /// The sessions whose place in a listing by activity is known, the newest last, as bytes.
+    activity: Vec<(u32, Vec<u8>)>,
     /// How many sessions there are.
     total: u64,
 }
@@ -102,8 +102,8 @@ impl Lists {
 
     /// Moves a session that changed to the front of the listing.
     fn moved(&mut self, session: u32) {
-        let (key, last) = (plan::key(session), self.last(session));
-        self.activity.retain(|listed| listed.key != key);
+        let last = self.last(session);
+        self.activity.retain(|(other, _)| *other != session);
         self.activity.push(listed(session, last));
     }
 
@@ -134,8 +134,10 @@ impl Lists {
     }
 }
 
-fn listed(session: u32, last: u32) -> Listed {
-    Listed { key: plan::key(session), last, updated_at: 0 }
+fn listed(session: u32, last: u32) -> (u32, Vec<u8>) {
+    let key = plan::key(session);
+    let listed = Listed { id: [0; 16], key, label: None, status: 0, created_at: 0, last, updated_at: 0 };
+    (session, row::encode_listed(&listed))
 }
 
 /// Reads from lists.
@@ -185,7 +187,8 @@ impl Reader for FloorReader<'_> {
 
     fn sessions(&mut self) -> Answered<Listed> {
         let newest = self.lists.activity.iter().rev().take(PAGE as usize);
-        Ok(Box::new(Found { total: self.lists.total, items: newest.cloned().collect() }))
+        let items = newest.map(|(_, bytes)| row::decode_listed(bytes, 0)).collect::<Result<_>>()?;
+        Ok(Box::new(Found { total: self.lists.total, items }))
     }
 
     fn messages_in_feed(&mut self, session: u32) -> Result<u32> {

@@ -31,6 +31,14 @@ pub struct Row {
     pub class: Class,
     /// The number of its thread; 0 for none.
     pub thread: u32,
+    /// The number of its turn; 0 for none.
+    pub turn: u32,
+    /// On a tool's result: the call it answers.
+    pub tool_call_id: Option<String>,
+    /// The tool's or the speaker's name.
+    pub name: Option<String>,
+    /// What few messages have, as JSON: tool calls, images, artifacts, metadata.
+    pub more: Option<String>,
     /// Its place on the session's cursor clock.
     pub ts: u64,
     /// When it was written, in microseconds.
@@ -42,8 +50,16 @@ pub struct Row {
 /// A session as a peer lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
+    /// Its id.
+    pub id: [u8; 16],
     /// Its key.
     pub key: String,
+    /// Its label, if any.
+    pub label: Option<String>,
+    /// 0 for idle.
+    pub status: u8,
+    /// When it was made, in microseconds.
+    pub created_at: u64,
     /// The number of its last message.
     pub last: u32,
     /// When it last changed, in microseconds.

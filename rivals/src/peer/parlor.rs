@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use parlor::page::{Direction, MessagePage, MessageQuery, Page, Roles, Types};
 use parlor::{
     AgentHandle, AgentResult, ChangeKind, Engine, Message, MessageType, NewMessage, NewSession, NewTurn, Role, Session,
-    SessionRecord, Ts, TurnContext,
+    SessionRecord, SessionStatus, Ts, TurnContext,
 };
 
 use super::{Answer, Answered, Cache, Filter, Found, Listed, PAGE, Peer, Reader, Result, Row, Wanted, Way, Writer};
@@ -269,6 +269,10 @@ fn row(message: &Message) -> Result<Row> {
         id: *message.id.as_uuid().as_bytes(),
         class: class(message.role, message.kind)?,
         thread: u32::from(message.thread_id.is_some()),
+        turn: u32::from(message.turn_id.is_some()),
+        tool_call_id: message.tool_call_id.clone(),
+        name: message.name.clone(),
+        more: message.metadata.as_ref().map(|json| json.as_str().to_owned()),
         ts: message.ts.as_micros(),
         created_at: message.created_at.as_micros(),
         text: message.text(),
@@ -290,7 +294,11 @@ impl Answer<Row> for Vec<Message> {
 impl Answer<Listed> for Page<SessionRecord> {
     fn found(&self) -> Result<Found<Listed>> {
         let listed = |session: &SessionRecord| Listed {
+            id: *session.id.as_uuid().as_bytes(),
             key: session.key.clone(),
+            label: session.label.clone(),
+            status: u8::from(session.status != SessionStatus::Idle),
+            created_at: session.created_at.as_micros(),
             last: session.last_message,
             updated_at: session.updated_at.as_micros(),
         };

@@ -43,8 +43,8 @@ pub fn per_message(run: &mut Run<'_>) -> Result {
 
 /// Bytes of what a message says and of its header, on average: the floor.
 fn payload(run: &Run<'_>, plan: &Plan) -> f64 {
-    /// Id, session, number, class, thread, two times.
-    const HEADER: f64 = 16.0 + 4.0 + 4.0 + 1.0 + 4.0 + 8.0 + 8.0;
+    /// Id, session, number, class, thread, turn, two times.
+    const HEADER: f64 = 16.0 + 4.0 + 4.0 + 1.0 + 4.0 + 4.0 + 8.0 + 8.0;
     let step = match run.size {
         Size::Quick => 1,
         Size::Full => 10,

@@ -13,7 +13,7 @@ use write::{Clock, create, delete, write};
 
 use std::ops::ControlFlow;
 
-use super::Result;
+use super::{Listed, Result, row};
 use crate::corpus::Class;
 
 /// The tables.
@@ -113,33 +113,54 @@ pub struct Head {
     pub changes: u64,
     /// Its messages that were not deleted.
     pub counts: Counts,
+    /// Its id.
+    pub id: [u8; 16],
+    /// When it was made.
+    pub created_at: u64,
     /// Its key.
     pub key: String,
 }
 
 impl Head {
     fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(80);
+        let mut bytes = Vec::with_capacity(104);
         bytes.extend_from_slice(&self.last.to_be_bytes());
         bytes.extend_from_slice(&self.deleted.to_be_bytes());
         bytes.extend_from_slice(&self.last_ts.to_be_bytes());
         bytes.extend_from_slice(&self.updated_at.to_be_bytes());
         bytes.extend_from_slice(&self.changes.to_be_bytes());
+        bytes.extend_from_slice(&self.created_at.to_be_bytes());
+        bytes.extend_from_slice(&self.id);
         bytes.extend_from_slice(&encode_counts(&self.counts));
         bytes.extend_from_slice(self.key.as_bytes());
         bytes
     }
 
     fn decode(bytes: &[u8]) -> Result<Head> {
-        let (fixed, key) = bytes.split_at_checked(32 + 4 * Class::COUNT).ok_or("a head is cut short")?;
+        let (fixed, key) = bytes.split_at_checked(56 + 4 * Class::COUNT).ok_or("a head is cut short")?;
         Ok(Head {
             last: u32::from_be_bytes(fixed[..4].try_into()?),
             deleted: u32::from_be_bytes(fixed[4..8].try_into()?),
             last_ts: u64::from_be_bytes(fixed[8..16].try_into()?),
             updated_at: u64::from_be_bytes(fixed[16..24].try_into()?),
             changes: u64::from_be_bytes(fixed[24..32].try_into()?),
-            counts: decode_counts(&fixed[32..])?,
+            created_at: u64::from_be_bytes(fixed[32..40].try_into()?),
+            id: fixed[40..56].try_into()?,
+            counts: decode_counts(&fixed[56..])?,
             key: std::str::from_utf8(key)?.to_owned(),
+        })
+    }
+
+    /// What a listing shows of it.
+    fn shown(&self) -> Vec<u8> {
+        row::encode_listed(&Listed {
+            id: self.id,
+            key: self.key.clone(),
+            label: None,
+            status: 0,
+            created_at: self.created_at,
+            last: self.last,
+            updated_at: self.updated_at,
         })
     }
 

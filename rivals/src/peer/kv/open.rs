@@ -49,8 +49,9 @@ impl<S: Store> Open<S> {
 
     /// See [`Peer::load`](crate::peer::Peer::load).
     pub fn load(&self, plan: &Plan, corpus: &Corpus) -> Result {
-        self.store.write(|tables| create(tables, 0..plan.sessions.len() as u32))?;
-        group::load(&mut self.committer(), plan, corpus)
+        let mut writer = self.committer();
+        self.store.write(|tables| create(tables, &mut writer.clock, 0..plan.sessions.len() as u32))?;
+        group::load(&mut writer, plan, corpus)
     }
 
     /// See [`Peer::reader`](crate::peer::Peer::reader).

@@ -170,12 +170,8 @@ pub fn sessions(tables: &impl Read) -> Result<Found<Listed>> {
     let mut items = Vec::with_capacity(PAGE as usize);
     let (low, high) = (activity(0, 0), activity(u64::MAX, u32::MAX));
     tables.range(Table::Activity, &low, &high, From::High, &mut |key, shown| {
-        let (last, name) = shown.split_at_checked(4).ok_or("a listed session is cut short")?;
-        items.push(Listed {
-            key: std::str::from_utf8(name)?.to_owned(),
-            last: u32::from_be_bytes(last.try_into()?),
-            updated_at: u64::from_be_bytes(key[..8].try_into()?),
-        });
+        let updated_at = key.first_chunk().ok_or("a listed session's key is cut short")?;
+        items.push(row::decode_listed(shown, u64::from_be_bytes(*updated_at))?);
         Ok(if items.len() < PAGE as usize { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
     })?;
     Ok(Found { total: total.unwrap_or_default().into(), items })

@@ -24,20 +24,16 @@ impl Clock {
 }
 
 /// Makes sessions of these numbers.
-pub fn create(tables: &mut impl Write, sessions: std::ops::Range<u32>) -> Result {
+pub fn create(tables: &mut impl Write, clock: &mut Clock, sessions: std::ops::Range<u32>) -> Result {
     for session in sessions.clone() {
         let updated_at = now();
-        let head = Head { updated_at, key: plan::key(session), ..Head::default() };
+        let (id, key) = (clock.ids.next(updated_at), plan::key(session));
+        let head = Head { updated_at, created_at: updated_at, id, key, ..Head::default() };
         tables.put(Table::Heads, &session.to_be_bytes(), &head.encode())?;
         tables.put(Table::Keys, head.key.as_bytes(), &session.to_be_bytes())?;
-        tables.put(Table::Activity, &activity(updated_at, session), &shown(&head))?;
+        tables.put(Table::Activity, &activity(updated_at, session), &head.shown())?;
     }
     tables.put(Table::Keys, TOTAL, &sessions.end.to_be_bytes())
-}
-
-/// What a listing shows of a session: the number of its last message, and its key.
-fn shown(head: &Head) -> Vec<u8> {
-    [&head.last.to_be_bytes(), head.key.as_bytes()].concat()
 }
 
 /// Writes messages. Heads are read once and written once, however often a session comes up.
@@ -93,7 +89,7 @@ pub fn write(tables: &mut impl Write, clock: &mut Clock, batch: &[Append]) -> Re
     for (session, (before, head)) in &heads {
         tables.put(Table::Heads, &session.to_be_bytes(), &head.encode())?;
         tables.remove(Table::Activity, &activity(*before, *session))?;
-        tables.put(Table::Activity, &activity(head.updated_at, *session), &shown(head))?;
+        tables.put(Table::Activity, &activity(head.updated_at, *session), &head.shown())?;
     }
     for (key, counts) in &threads {
         tables.put(Table::Threads, key, &encode_counts(counts))?;
@@ -127,7 +123,7 @@ pub fn delete(tables: &mut impl Write, clock: &Clock, session: u32, numbers: &[u
     }
     tables.put(Table::Heads, &session.to_be_bytes(), &head.encode())?;
     tables.remove(Table::Activity, &activity(before, session))?;
-    tables.put(Table::Activity, &activity(head.updated_at, session), &shown(&head))
+    tables.put(Table::Activity, &activity(head.updated_at, session), &head.shown())
 }
 
 /// Ranks the messages of a scope anew, without those that are `gone`.

@@ -16,6 +16,7 @@ use super::group::{self, Direct, Group};
 use super::{Cache, Feed, Peer, Reader, Result, Way, Writer};
 use crate::corpus::Corpus;
 use crate::plan::{self, Plan};
+use crate::time::{Ids, now};
 
 /// What is kept beside the rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,9 +70,11 @@ impl Peer for Sqlite {
         let mut connection = self.connect()?;
         let transaction = connection.transaction()?;
         {
+            let mut ids = Ids::new();
             let mut insert = transaction.prepare(schema::NEW_SESSION)?;
             for session in 0..plan.sessions.len() as u32 {
-                insert.execute(params![session, plan::key(session), crate::time::now() as i64])?;
+                let created_at = now();
+                insert.execute(params![session, ids.next(created_at), plan::key(session), created_at as i64])?;
             }
         }
         transaction.commit()?;

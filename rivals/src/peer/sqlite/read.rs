@@ -108,6 +108,10 @@ fn row(row: &rusqlite::Row<'_>) -> Result<Row> {
         ts: row.get_ref(4)?.as_i64()?.try_into()?,
         created_at: row.get_ref(5)?.as_i64()?.try_into()?,
         text: row.get_ref(6)?.as_str()?.to_owned(),
+        turn: row.get_ref(7)?.as_i64_or_null()?.unwrap_or_default() as u32,
+        tool_call_id: row.get_ref(8)?.as_str_or_null()?.map(str::to_owned),
+        name: row.get_ref(9)?.as_str_or_null()?.map(str::to_owned),
+        more: row.get_ref(10)?.as_str_or_null()?.map(str::to_owned),
     })
 }
 
@@ -120,7 +124,7 @@ impl Reader for SqliteReader {
         let (mut items, mut total) = (Vec::with_capacity(PAGE as usize), None);
         while let Some(found) = rows.next()? {
             if total.is_none() {
-                total = Some(u64::try_from(found.get_ref(7)?.as_i64()?)?);
+                total = Some(u64::try_from(found.get_ref(11)?.as_i64()?)?);
             }
             items.push(row(found)?);
         }
@@ -170,11 +174,15 @@ impl Reader for SqliteReader {
         let mut rows = statement.query([PAGE])?;
         let (mut items, mut total) = (Vec::with_capacity(PAGE as usize), 0);
         while let Some(found) = rows.next()? {
-            total = found.get_ref(3)?.as_i64()?;
+            total = found.get_ref(7)?.as_i64()?;
             items.push(Listed {
-                key: found.get_ref(0)?.as_str()?.to_owned(),
-                last: found.get(1)?,
-                updated_at: found.get_ref(2)?.as_i64()?.try_into()?,
+                id: found.get_ref(0)?.as_blob()?.try_into()?,
+                key: found.get_ref(1)?.as_str()?.to_owned(),
+                label: found.get_ref(2)?.as_str_or_null()?.map(str::to_owned),
+                status: found.get(3)?,
+                created_at: found.get_ref(4)?.as_i64()?.try_into()?,
+                last: found.get(5)?,
+                updated_at: found.get_ref(6)?.as_i64()?.try_into()?,
             });
         }
         Ok(Box::new(Found { total: total.try_into()?, items }))
@@ -188,13 +196,13 @@ impl Reader for SqliteReader {
 }
 
 const HISTORY: &str = "
-SELECT pk, id, class, thread, ts, created_at, text FROM messages
+SELECT pk, id, class, thread, ts, created_at, text, turn, tool_call_id, name, more FROM messages
 WHERE pk > ?1 AND pk < ?2 AND deleted = 0 ORDER BY pk DESC LIMIT ?3";
 
 const SESSIONS: &str = "
-SELECT key, last, updated_at, (SELECT count(*) FROM sessions) FROM sessions
+SELECT id, key, label, status, created_at, last, updated_at, (SELECT count(*) FROM sessions) FROM sessions
 ORDER BY updated_at DESC, n DESC LIMIT ?1";
 
 const SESSIONS_COUNTED: &str = "
-SELECT key, last, updated_at, (SELECT n FROM totals WHERE what = 'sessions') FROM sessions
-ORDER BY updated_at DESC, n DESC LIMIT ?1";
+SELECT id, key, label, status, created_at, last, updated_at, (SELECT n FROM totals WHERE what = 'sessions')
+FROM sessions ORDER BY updated_at DESC, n DESC LIMIT ?1";

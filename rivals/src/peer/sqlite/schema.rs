@@ -12,13 +12,17 @@ use crate::peer::{Feed, Result};
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS sessions(
     n INTEGER PRIMARY KEY,
+    id BLOB NOT NULL UNIQUE,
     key TEXT NOT NULL UNIQUE,
+    label TEXT,
+    status INTEGER NOT NULL DEFAULT 0,
+    created_at INTEGER NOT NULL,
     last INTEGER NOT NULL DEFAULT 0,
     last_ts INTEGER NOT NULL DEFAULT 0,
     changes INTEGER NOT NULL DEFAULT 0,
     updated_at INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX IF NOT EXISTS sessions_by_activity ON sessions(updated_at, n, key, last);
+CREATE INDEX IF NOT EXISTS sessions_by_activity ON sessions(updated_at, n, last, id, key, label, status, created_at);
 
 CREATE TABLE IF NOT EXISTS messages(
     pk INTEGER PRIMARY KEY,
@@ -26,9 +30,13 @@ CREATE TABLE IF NOT EXISTS messages(
     class INTEGER NOT NULL,
     ts INTEGER NOT NULL,
     thread INTEGER,
+    turn INTEGER,
     created_at INTEGER NOT NULL,
     deleted INTEGER NOT NULL DEFAULT 0,
     id BLOB NOT NULL,
+    tool_call_id TEXT,
+    name TEXT,
+    more TEXT,
     text TEXT NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX IF NOT EXISTS messages_by_id ON messages(id);
@@ -89,8 +97,9 @@ pub(super) fn create(connection: &Connection, feed: Feed, variant: Variant) -> R
     Ok(())
 }
 
-/// Its number, key and time.
-pub(super) const NEW_SESSION: &str = "INSERT INTO sessions(n, key, updated_at) VALUES (?1, ?2, ?3)";
+/// Its number, id, key and time.
+pub(super) const NEW_SESSION: &str =
+    "INSERT INTO sessions(n, id, key, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?4)";
 
 /// Takes the numbers and the times of some messages: session, how many, now, how many events.
 pub(super) const TAKE_NUMBERS: &str = "
@@ -120,4 +129,5 @@ pub(super) const RANK_AGAIN: [&str; 4] = [
 ];
 
 /// The columns of a message, in the order that rows are read in.
-pub(super) const COLUMNS: &str = "m.pk, m.id, m.class, m.thread, m.ts, m.created_at, m.text";
+pub(super) const COLUMNS: &str =
+    "m.pk, m.id, m.class, m.thread, m.ts, m.created_at, m.text, m.turn, m.tool_call_id, m.name, m.more";
