@@ -53,6 +53,8 @@ impl Waiting {
 struct Changed {
     queue: VecDeque<SessionId>,
     queued: HashSet<SessionId>,
+    /// The one that was asked for last, and may not have been read yet.
+    telling: Option<SessionId>,
     waker: Option<Waker>,
 }
 
@@ -129,12 +131,13 @@ impl Bell {
         wake_all(woken);
     }
 
-    /// The sessions that watches have yet to tell, each once.
+    /// The sessions that watches have yet to tell, each once; among them those that they are just telling.
     pub(crate) fn untold(&self) -> HashSet<SessionRef> {
         let waiting = self.waiting.lock();
         let watches = waiting.watches.iter().flat_map(|(scope, all)| all.values().map(move |one| (scope, one)));
         let untold = watches.flat_map(|(scope, changed)| {
-            changed.queue.iter().map(|session| SessionRef { workspace: scope.workspace, session: *session })
+            let sessions = changed.queue.iter().chain(&changed.telling);
+            sessions.map(|session| SessionRef { workspace: scope.workspace, session: *session })
         });
         untold.collect()
     }
@@ -196,7 +199,8 @@ impl Watching {
         let closed = waiting.closed;
         let watches = waiting.watches.get_mut(&self.scope);
         let Some(changed) = watches.and_then(|watches| watches.get_mut(&self.number)) else { return Heard::Closed };
-        if let Some(session) = changed.queue.pop_front() {
+        changed.telling = changed.queue.pop_front();
+        if let Some(session) = changed.telling {
             changed.queued.remove(&session);
             return Heard::Changed(session);
         }
@@ -322,6 +326,14 @@ mod tests {
         // What was told once is told again when it rings again.
         bell.ring(at(1, 2), agent(2), Event::Ended);
         assert_eq!((rest(&all), rest(&one), rest(&other)), (vec![2], vec![], vec![2]));
+        // Who was told which one has yet to read it, until it asks again.
+        bell.ring(at(1, 1), agent(1), Event::Written);
+        assert_eq!(
+            [&all, &one].map(|watching| watching.next(None)),
+            [(); 2].map(|()| Heard::Changed(at(1, 1).session))
+        );
+        assert_eq!(bell.untold(), HashSet::from([at(1, 1)]));
+        assert_eq!((rest(&all), rest(&one), bell.untold()), (vec![], vec![], HashSet::new()));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! feature `testkit` there are none, and asking for one costs nothing.
 
 #[cfg(feature = "testkit")]
-use crate::sync::{AtomicU8, Ordering};
+use crate::sync::{Ordering, StaticAtomicU8};
 
 /// A fault that can be planted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +23,7 @@ impl Bug {
 
 /// The one that is planted; 0 for none.
 #[cfg(feature = "testkit")]
-static PLANTED: AtomicU8 = AtomicU8::new(0);
+static PLANTED: StaticAtomicU8 = StaticAtomicU8::new(0);
 
 /// Plants a fault in every store of the process, in place of the one before; or none.
 #[cfg(feature = "testkit")]

@@ -4,6 +4,9 @@
 //! Under `--cfg shuttle` one does (`tests/shuttle`): it runs all threads on one, and at every lock,
 //! wake-up and atomic access decides who goes on.
 
+/// For a static, which outlives every schedule and has no part in it.
+#[cfg(feature = "testkit")]
+pub(crate) use std::sync::atomic::AtomicU8 as StaticAtomicU8;
 pub(crate) use std::sync::atomic::Ordering;
 pub(crate) use std::sync::{Arc, OnceLock};
 pub(crate) use std::task::{Context, Poll, Wake, Waker};

@@ -19,7 +19,7 @@ use crate::shared::{Phase, Shared};
 use crate::store::{SessionRef, Submitted};
 use crate::sync::Arc;
 use crate::time::Duration;
-use worker::Pool;
+use worker::{Pool, State};
 
 #[cfg(panic = "abort")]
 compile_error!(
@@ -41,11 +41,21 @@ impl Executor {
     /// Asks for one turn to be taken in, before the store is asked to accept it: a turn that was
     /// accepted can then neither miss its thread nor slip through a close.
     pub(crate) fn admit(&self) -> Result<Admission<'_>> {
+        self.enter(|state| self.pool.ensure_one(state))
+    }
+
+    /// Asks for a write without a turn. A close waits for it, so that whoever follows or watches
+    /// hears of it before the end.
+    pub(crate) fn admit_write(&self) -> Result<Admission<'_>> {
+        self.enter(|_| Ok(()))
+    }
+
+    fn enter(&self, prepare: impl FnOnce(&mut State) -> Result<()>) -> Result<Admission<'_>> {
         let mut state = self.pool.state.lock();
         if state.closing {
             return Err(Error::closed());
         }
-        self.pool.ensure_one(&mut state)?;
+        prepare(&mut state)?;
         state.admitted += 1;
         Ok(Admission { pool: &self.pool })
     }
@@ -91,7 +101,7 @@ impl Executor {
     }
 }
 
-/// The place of a turn that the store is being asked to accept.
+/// The place of a turn that the store is being asked to accept, or of a write without one.
 pub(crate) struct Admission<'a> {
     pool: &'a Arc<Pool>,
 }

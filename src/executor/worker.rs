@@ -23,7 +23,7 @@ pub(super) struct Pool {
 #[derive(Default)]
 pub(super) struct State {
     pub(super) schedule: Schedule,
-    /// Turns that the store is being asked to accept.
+    /// Turns that the store is being asked to accept, and writes without one.
     pub(super) admitted: usize,
     /// No more turns are taken, and idle workers leave.
     pub(super) closing: bool,

@@ -69,8 +69,9 @@ impl AgentHandle {
     /// [`Conflict`](crate::ErrorKind::Conflict) when another session of the agent has the key, or the id was used
     /// before with other inputs.
     pub fn create_session(&self, new: NewSession) -> Result<Session> {
-        let store = self.core.store()?;
+        self.core.store()?;
         new.check()?;
+        let (store, _admission) = self.core.writing()?;
         let created = store.create_session(self.operation(new, None))?;
         self.ring(&created);
         Ok(Session::new(Arc::clone(&self.core), &created.session))

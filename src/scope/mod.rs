@@ -14,7 +14,7 @@ use std::collections::HashMap;
 
 use crate::agent::Agent;
 use crate::error::{Error, ErrorKind, Result};
-use crate::executor::Executor;
+use crate::executor::{Admission, Executor};
 use crate::shared::Shared;
 use crate::store::{Behaviour, Runner, Store};
 use crate::sync::Arc;
@@ -31,6 +31,11 @@ impl Core {
     /// The store, while the engine is open.
     pub(crate) fn store(&self) -> Result<&dyn Store> {
         self.shared.open()
+    }
+
+    /// The store for a write without a turn, which a close waits for: to be held until it has rung.
+    fn writing(&self) -> Result<(&dyn Store, Admission<'_>)> {
+        Ok((self.store()?, self.executor.admit_write()?))
     }
 
     /// The behaviour registered under an agent's name.

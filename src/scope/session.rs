@@ -120,8 +120,10 @@ impl Session {
         I: IntoIterator,
         I::Item: Into<NewMessage>,
     {
-        let store = self.core.store()?;
+        self.core.store()?;
+        // What makes the messages is the user's code: nothing waits for it.
         let messages = checked_batch(messages)?;
+        let (store, _admission) = self.core.writing()?;
         let written = store.append(Append { stamp: self.core.shared.stamp(), at: self.at, thread, messages })?;
         self.core.shared.bell.ring(self.at, self.agent, Event::Written);
         Ok(written)
@@ -212,7 +214,8 @@ impl Session {
     ///
     /// [`NotFound`](crate::ErrorKind::NotFound) when the session has no such message, or it was deleted before.
     pub fn delete_message(&self, id: MessageId) -> Result<()> {
-        let (store, stamp) = (self.core.store()?, self.core.shared.stamp());
+        let (store, _admission) = self.core.writing()?;
+        let stamp = self.core.shared.stamp();
         store.delete_message(DeleteMessage { stamp, at: self.at, message: id })?;
         self.core.shared.bell.ring(self.at, self.agent, Event::Written);
         Ok(())

@@ -1,15 +1,15 @@
 //! What the claims share: an engine over the reference store, what its agents did, and what must
 //! hold of every session when it is over.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex as StdMutex, MutexGuard as StdMutexGuard, PoisonError};
 
 use parlor::id::SessionId;
 use parlor::page::{Direction, MessageQuery};
 use parlor::testkit::ModelStore;
 use parlor::{
-    AgentResult, ChangeKind, Clock, Engine, Message, MessageType, NewSession, Reason, Reply, Result, Session,
-    Timestamp, Turn, TurnContext, TurnHandle, TurnReport, TurnState,
+    AgentHandle, AgentResult, ChangeKind, Clock, Engine, Message, MessageType, NewSession, Reason, Reply, Result,
+    Session, Timestamp, Turn, TurnContext, TurnHandle, TurnReport, TurnState,
 };
 use shuttle::sync::{Condvar, Mutex};
 use shuttle::thread::{self, JoinHandle, ThreadId};
@@ -139,9 +139,12 @@ impl Scene {
         Scene { engine, log, store, sessions: StdMutex::default() }
     }
 
+    pub fn agent(&self) -> AgentHandle {
+        self.engine.workspace("acme").unwrap().agent("agent").unwrap()
+    }
+
     pub fn session(&self) -> Session {
-        let agent = self.engine.workspace("acme").unwrap().agent("agent").unwrap();
-        let session = agent.create_session(NewSession::default()).unwrap();
+        let session = self.agent().create_session(NewSession::default()).unwrap();
         self.sessions.lock().unwrap().push(session.id());
         session
     }
@@ -173,6 +176,15 @@ impl Aftermath {
         let (recovered, turns) = self.audit();
         assert_eq!(recovered, [], "turns that the close left running");
         turns
+    }
+
+    /// After a close: the number of the latest event of every session there is.
+    pub fn latest(&self) -> BTreeMap<SessionId, u64> {
+        self.closed();
+        self.store.reopen();
+        let engine = Engine::builder("no file").clock(Still).open_store(self.store.clone()).unwrap();
+        let sessions = engine.workspace("acme").unwrap().sessions(()).unwrap().items;
+        sessions.into_iter().map(|session| (session.id, session.last_change)).collect()
     }
 
     /// After a drop: the next open ends what did not start.
