@@ -113,6 +113,12 @@ pub const CACHE_BYTES_DEFAULT: usize = 32 << 20;
 /// Most sessions whose place in the file is kept in memory, some 100 bytes each.
 pub const PLACES_KEPT: usize = 1 << 16;
 
+/// Most sessions of which it is kept in memory what they are (their key, label and such), and the most bytes
+/// that one may have for it: at most some 16 MiB in all, for a page of sessions at a third of the time.
+pub const BODIES_KEPT: usize = 1 << 14;
+/// See [`BODIES_KEPT`].
+pub const BODY_KEPT_BYTES: usize = 1 << 10;
+
 /// Most operations in one commit of the writer.
 pub const GROUP_OPERATIONS: usize = 1024;
 /// Bytes of input after which the writer closes a group, so that one commit stays short.

@@ -350,8 +350,8 @@ fn a_damaged_list_hides_no_message_and_is_made_again() {
     let written = one.append(["first", "second", "third", "fourth"]).expect("they are appended");
     one.delete_message(written[2].id).expect("it is deleted");
     engine.close().expect("it closes");
-    // Twelve bytes: the numbers of the session's messages of a user.
-    let list = [&[12][..], &1_u32.to_le_bytes(), &2_u32.to_le_bytes(), &4_u32.to_le_bytes()].concat();
+    // Twelve bytes: the numbers of the session's messages of a user, behind the version of the row.
+    let list = [&[1][..], &1_u32.to_le_bytes(), &2_u32.to_le_bytes(), &4_u32.to_le_bytes()].concat();
     let mut other = list.clone();
     other[5] = 3;
     assert!(replace(&path, &list, &other) > 0);

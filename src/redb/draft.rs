@@ -4,7 +4,9 @@
 //! threads, turns and events, keeps the two clocks, and at the end writes the head and moves the
 //! session to the front of the listings.
 
-use super::codec::{self, BodyRow, ChangeRow, HeadRow, Id, MessageRow, NumberRow, ThreadRow, kind_byte, role_byte};
+use super::codec::{
+    self, BodyRow, ChangeRow, HeadRow, Id, ListedRow, MessageRow, NumberRow, ThreadRow, kind_byte, role_byte,
+};
 use super::place::{self, Place};
 use super::positions::{Class, Entry, PositionsDraft};
 use super::tables::{Table, activity, rows, sessions};
@@ -158,13 +160,12 @@ impl<'v> Draft<'v> {
         let now = self.head.updated_at;
         self.writes.put(Table::Sessions, sessions::head(number), &self.head)?;
         self.positions.write(&mut self.writes)?;
-        if self.listed_at != Some(now) {
-            for scope in [workspace, agent] {
-                if let Some(before) = self.listed_at {
-                    self.writes.remove(Table::Activity, activity::at(scope, before, id));
-                }
-                self.writes.put(Table::Activity, activity::at(scope, now, id), &NumberRow { number })?;
+        let listed = ListedRow::of(number, &self.head);
+        for scope in [workspace, agent] {
+            if let Some(before) = self.listed_at.filter(|before| *before != now) {
+                self.writes.remove(Table::Activity, activity::at(scope, before, id));
             }
+            self.writes.put(Table::Activity, activity::at(scope, now, id), &listed)?;
         }
         Ok(self.writes)
     }

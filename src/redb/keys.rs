@@ -101,11 +101,11 @@ impl Key {
 impl Row {
     fn encode(&self, session: u32) -> Vec<u8> {
         match self {
-            Row::Message(number) => rows::numbered(session, rows::Kind::Message, *number),
-            Row::Times(block) => rows::numbered(session, rows::Kind::Times, *block),
+            Row::Message(number) => rows::numbered(session, rows::Kind::Message, *number).to_vec(),
+            Row::Times(block) => rows::numbered(session, rows::Kind::Times, *block).to_vec(),
             Row::Change(number) => rows::change(session, *number),
-            Row::Turn(number) => rows::numbered(session, rows::Kind::Turn, *number),
-            Row::Thread(number) => rows::numbered(session, rows::Kind::Thread, *number),
+            Row::Turn(number) => rows::numbered(session, rows::Kind::Turn, *number).to_vec(),
+            Row::Thread(number) => rows::numbered(session, rows::Kind::Thread, *number).to_vec(),
             Row::MessageId(id) => rows::by_id(session, rows::Kind::MessageId, id),
             Row::TurnId(id) => rows::by_id(session, rows::Kind::TurnId, id),
             Row::ThreadId(id) => rows::by_id(session, rows::Kind::ThreadId, id),

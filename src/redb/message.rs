@@ -18,6 +18,23 @@ pub(super) fn read(view: &dyn Read, session: u32, id: SessionId, number: u32) ->
     row(view, session, number, |row| row.record(id, number))
 }
 
+/// Calls `each` with the messages of these numbers, which rise or fall.
+pub(super) fn each(
+    view: &dyn Read,
+    session: u32,
+    id: SessionId,
+    numbers: &[u32],
+    mut each: impl FnMut(u32, Result<Message>) -> Result<()>,
+) -> Result<()> {
+    view.numbered(session, rows::Kind::Message, numbers, &mut |number, value| {
+        let key = rows::numbered(session, rows::Kind::Message, number);
+        let row = value.and_then(|value| {
+            codec::decode::<MessageRow<'_>>(Table::Rows, &key, value.ok_or_else(|| view::missing("message", &key))?)
+        });
+        each(number, row.and_then(|row| row.record(id, number)))
+    })
+}
+
 /// What `read` takes from a message's row.
 pub(super) fn row<T>(
     view: &dyn Read,

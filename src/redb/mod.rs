@@ -4,6 +4,7 @@
 //! answers, and a writing one returns a write set. The writer applies it; readers read the
 //! published snapshot.
 
+mod body;
 mod codec;
 mod draft;
 mod ending;

@@ -4,11 +4,11 @@ use std::ops::{Bound, ControlFlow};
 
 use uuid::Uuid;
 
-use super::codec::{self, CountRow, HeadRow, Id, NumberRow, SessionRow};
+use super::codec::{self, CountRow, HeadRow, Id, ListedRow, NumberRow, SessionRow};
 use super::draft::Draft;
 use super::place::{self, Place};
 use super::tables::{Table, activity, meta, names, sessions};
-use super::view::Read;
+use super::view::{Read, Stage};
 use super::write_set::WriteSet;
 use super::{scope, turn, view};
 use crate::error::{Error, ErrorKind, Result};
@@ -16,6 +16,7 @@ use crate::id::{AgentId, SessionId, WorkspaceId};
 use crate::page::Direction;
 use crate::record::{Json, SessionRecord, SessionStatus};
 use crate::store::{CreateSession, Created, Damaged, Listed, SessionRef, SessionsQuery};
+use crate::sync::Arc;
 use crate::time::Timestamp;
 
 /// Makes a session, and starts its first turn where there is one.
@@ -61,7 +62,7 @@ pub(super) fn create(view: &dyn Read, op: &CreateSession) -> Result<(WriteSet, C
     };
     let head = HeadRow { updated_at: draft.now(), ..draft.head };
     let row = body_row(op, draft.place, &key, &agent_name, fingerprint);
-    let record = record(op.workspace, session, &row, &head);
+    let record = standing(unused(op.workspace, session, &row), &ListedRow::of(number, &head), head.updated_at);
     Ok((draft.seal()?, Created { session: record, first, replayed: false }))
 }
 
@@ -154,15 +155,30 @@ pub(super) fn by_key(view: &dyn Read, workspace: WorkspaceId, agent: AgentId, ke
 
 fn read(view: &dyn Read, workspace: WorkspaceId, session: SessionId, number: u32) -> Result<SessionRecord> {
     let head: HeadRow = view.expected(Table::Sessions, &sessions::head(number))?;
+    let updated_at = head.updated_at;
+    let unused = body(view, workspace, session, number)?;
+    Ok(standing(SessionRecord::clone(&unused), &ListedRow::of(number, &head), updated_at))
+}
+
+/// What a session is, as a record that stands nowhere yet.
+fn body(view: &dyn Read, workspace: WorkspaceId, session: SessionId, number: u32) -> Result<Arc<SessionRecord>> {
+    if let Some(known) = view.bodies().get(number) {
+        return Ok(known);
+    }
     let key = sessions::body(number);
     let found = view.row(Table::Sessions, &key, |value| {
         let row: SessionRow<'_> = codec::decode(Table::Sessions, &key, value)?;
-        Ok(record(workspace, session, &row, &head))
+        Ok((Arc::new(unused(workspace, session, &row)), value.len()))
     })?;
-    found.ok_or_else(|| view::missing("session", &key))
+    let (record, bytes) = found.ok_or_else(|| view::missing("session", &key))?;
+    if view.stage() == Stage::Published {
+        view.bodies().keep(number, &record, bytes);
+    }
+    Ok(record)
 }
 
-fn record(workspace: WorkspaceId, session: SessionId, row: &SessionRow<'_>, head: &HeadRow) -> SessionRecord {
+/// A session before anything happened in it.
+fn unused(workspace: WorkspaceId, session: SessionId, row: &SessionRow<'_>) -> SessionRecord {
     let text = |text: Option<&str>| text.map(str::to_owned);
     let json = |text: Option<&str>| text.map(|text| Json::stored(text.to_owned()));
     SessionRecord {
@@ -177,16 +193,28 @@ fn record(workspace: WorkspaceId, session: SessionId, row: &SessionRow<'_>, head
         origin: json(row.origin),
         metadata: json(row.metadata),
         profile: json(row.profile),
-        status: match (head.running, head.failed) {
-            (0, false) => SessionStatus::Idle,
-            (0, true) => SessionStatus::Error,
+        status: SessionStatus::Idle,
+        running_turn: None,
+        last_message: 0,
+        last_change: 0,
+        created_at: Timestamp::from_micros(row.created_at),
+        updated_at: Timestamp::from_micros(row.created_at),
+    }
+}
+
+/// A session where it stands now.
+fn standing(unused: SessionRecord, listed: &ListedRow, updated_at: u64) -> SessionRecord {
+    SessionRecord {
+        status: match (listed.running_id, listed.failed) {
+            (None, false) => SessionStatus::Idle,
+            (None, true) => SessionStatus::Error,
             _ => SessionStatus::Running,
         },
-        running_turn: head.running_id.map(codec::turn_id),
-        last_message: head.messages,
-        last_change: head.changes,
-        created_at: Timestamp::from_micros(row.created_at),
-        updated_at: Timestamp::from_micros(head.updated_at),
+        running_turn: listed.running_id.map(codec::turn_id),
+        last_message: listed.messages,
+        last_change: listed.changes,
+        updated_at: Timestamp::from_micros(updated_at),
+        ..unused
     }
 }
 
@@ -215,9 +243,10 @@ pub(super) fn list(view: &dyn Read, op: &SessionsQuery) -> Result<Listed<Session
             return Ok(ControlFlow::Break(()));
         }
         left -= 1;
-        let read = activity::session(key).and_then(|session| {
-            let row: NumberRow = codec::decode(Table::Activity, key, value)?;
-            read(view, op.workspace, session, row.number)
+        let read = activity::last(key).and_then(|(updated_at, session)| {
+            let row: ListedRow = codec::decode(Table::Activity, key, value)?;
+            let unused = body(view, op.workspace, session, row.number)?;
+            Ok(standing(SessionRecord::clone(&unused), &row, updated_at))
         });
         view::sort(read, &mut listed.items, &mut listed.damaged, |error| Damaged::new(None, None, error))?;
         Ok(ControlFlow::Continue(()))

@@ -171,8 +171,9 @@ pub(super) mod rows {
         Directory = 10,
     }
 
-    pub(in crate::redb) fn numbered(session: u32, kind: Kind, number: u32) -> Vec<u8> {
-        key(&[&session.to_be_bytes(), &[kind as u8], &number.to_be_bytes()])
+    pub(in crate::redb) fn numbered(session: u32, kind: Kind, number: u32) -> [u8; 9] {
+        let ([a, b, c, d], [e, f, g, h]) = (session.to_be_bytes(), number.to_be_bytes());
+        [a, b, c, d, kind as u8, e, f, g, h]
     }
 
     pub(in crate::redb) fn change(session: u32, number: u64) -> Vec<u8> {
@@ -217,10 +218,12 @@ pub(super) mod activity {
         key(&[&scope.to_be_bytes(), &updated_at.to_be_bytes(), id])
     }
 
-    /// The session at the end of a key.
-    pub(in crate::redb) fn session(key: &[u8]) -> Result<SessionId> {
-        let id = key.last_chunk::<16>().ok_or_else(|| Error::corrupt("a key of the listing is cut short"))?;
-        Ok(SessionId::from_uuid(uuid::Uuid::from_bytes(*id)))
+    /// When a session last changed, and its id: what a key ends with.
+    pub(in crate::redb) fn last(key: &[u8]) -> Result<(u64, SessionId)> {
+        let cut = || Error::corrupt("a key of the listing is cut short");
+        let (rest, id) = key.split_last_chunk::<16>().ok_or_else(cut)?;
+        let updated_at = rest.last_chunk().ok_or_else(cut)?;
+        Ok((u64::from_be_bytes(*updated_at), SessionId::from_uuid(uuid::Uuid::from_bytes(*id))))
     }
 
     /// The least and the greatest key that a scope can have.

@@ -34,13 +34,13 @@ pub(super) fn list(view: &dyn Read, at: SessionRef, matching: &Matching) -> Resu
         found => found?,
     };
     let Found { total, before, .. } = found;
-    let mut matched = Matched { items: Vec::new(), total, before, newest: None, damaged: Vec::new() };
-    for number in found.numbers {
-        let read = message::read(view, session, at.session, number);
+    let items = Vec::with_capacity(found.numbers.len());
+    let mut matched = Matched { items, total, before, newest: None, damaged: Vec::new() };
+    message::each(view, session, at.session, &found.numbers, |number, read| {
         view::sort(read, &mut matched.items, &mut matched.damaged, |error| {
             Damaged::new(Some(number), asked.ts(number), error)
-        })?;
-    }
+        })
+    })?;
     matched.newest = found.newest.and_then(|newest| match matched.items.first() {
         Some(first) if first.number == newest => Some(first.ts),
         _ => asked.ts(newest),

@@ -220,7 +220,7 @@ pub(super) fn of_turn<'a>(row: &TurnRow<'_>, number: u32, incoming: Incoming<'a>
 
 /// A turn's row, copied out of its page so that it can be changed.
 pub(super) struct Stored {
-    pub(super) key: Vec<u8>,
+    pub(super) key: [u8; 9],
     value: Vec<u8>,
 }
 

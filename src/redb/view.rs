@@ -1,13 +1,15 @@
 //! What verbs read from: the tables of a snapshot, or of the open write transaction, alike.
 
-use std::ops::{Bound, ControlFlow};
+use std::cmp::Ordering;
+use std::ops::{Bound, ControlFlow, RangeBounds};
 
-use redb::{AccessGuard, ReadTransaction, ReadableTable};
+use redb::{AccessGuard, Cursor, ReadTransaction, ReadableTable, StorageError};
 
+use super::body::Bodies;
 use super::codec::{self, Row};
 use super::fault;
 use super::place::Places;
-use super::tables::Table;
+use super::tables::{Table, rows};
 use crate::error::{Error, ErrorKind, Result};
 use crate::page::{Damaged, Direction};
 use crate::sync::Arc;
@@ -18,6 +20,12 @@ pub(super) type Guard<'a> = AccessGuard<'a, &'static [u8]>;
 /// Called for each row of a scan with its key and its value, until it breaks.
 pub(super) type Each<'a> = dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>> + 'a;
 
+/// Called for each of some numbered rows with its number and its value, or nothing where there is no row.
+pub(super) type EachNumbered<'a> = dyn FnMut(u32, Result<Option<&[u8]>>) -> Result<()> + 'a;
+
+/// A row so few numbers away is stepped to, one further away is looked up: a step costs a fifth of a look-up.
+const NEAR: u32 = 5;
+
 /// What a verb may do: read.
 pub(super) trait Read {
     /// Entries in a block of positions.
@@ -25,6 +33,9 @@ pub(super) trait Read {
 
     /// The places that were found before.
     fn places(&self) -> &Places;
+
+    /// The sessions that were read before.
+    fn bodies(&self) -> &Bodies;
 
     /// What of it is committed.
     fn stage(&self) -> Stage;
@@ -40,6 +51,9 @@ pub(super) trait Read {
         direction: Direction,
         each: &mut Each<'_>,
     ) -> Result<()>;
+
+    /// Calls `each` for the rows of a session that have these numbers, which rise or fall.
+    fn numbered(&self, session: u32, kind: rows::Kind, numbers: &[u32], each: &mut EachNumbered<'_>) -> Result<()>;
 }
 
 /// What a view shows.
@@ -56,6 +70,14 @@ pub(super) enum Stage {
 pub(super) struct Around {
     pub(super) block: u32,
     pub(super) places: Arc<Places>,
+    pub(super) bodies: Arc<Bodies>,
+}
+
+impl Around {
+    /// Of a file with so many entries in a block of positions.
+    pub(super) fn new(block: u32) -> Self {
+        Around { block, places: Arc::default(), bodies: Arc::default() }
+    }
 }
 
 /// All tables, opened.
@@ -93,6 +115,10 @@ impl<T: ReadableTable<&'static [u8], &'static [u8]>> Read for View<T> {
         &self.around.places
     }
 
+    fn bodies(&self) -> &Bodies {
+        &self.around.bodies
+    }
+
     fn stage(&self) -> Stage {
         self.stage
     }
@@ -108,16 +134,73 @@ impl<T: ReadableTable<&'static [u8], &'static [u8]>> Read for View<T> {
         direction: Direction,
         each: &mut Each<'_>,
     ) -> Result<()> {
-        let mut rows = self.table(table).range::<&[u8]>(between).map_err(fault::storage)?;
+        let (table, (from, to)) = (self.table(table), between);
+        let cursor = match direction {
+            Direction::Asc => table.lower_bound(from),
+            Direction::Desc => table.upper_bound(to),
+        };
+        let mut cursor = cursor.map_err(fault::storage)?;
         loop {
             let next = match direction {
-                Direction::Asc => rows.next(),
-                Direction::Desc => rows.next_back(),
+                Direction::Asc => cursor.next(),
+                Direction::Desc => cursor.prev(),
             };
-            let Some(row) = next else { return Ok(()) };
-            let (key, value) = row.map_err(fault::storage)?;
-            if each(key.value(), value.value())?.is_break() {
+            let Some((key, value)) = next.map_err(fault::storage)? else { return Ok(()) };
+            if !(from, to).contains(key.value()) || each(key.value(), value.value())?.is_break() {
                 return Ok(());
+            }
+        }
+    }
+
+    fn numbered(&self, session: u32, kind: rows::Kind, numbers: &[u32], each: &mut EachNumbered<'_>) -> Result<()> {
+        let direction = if numbers.first() <= numbers.last() { Direction::Asc } else { Direction::Desc };
+        let mut walk = Walk { table: self.table(Table::Rows), direction, at: None };
+        for number in numbers {
+            let found = walk.to(&rows::numbered(session, kind, *number), *number).map_err(fault::storage);
+            match found {
+                Ok(Some(guard)) => each(*number, Ok(Some(guard.value())))?,
+                Ok(None) => each(*number, Ok(None))?,
+                Err(error) => each(*number, Err(error))?,
+            }
+        }
+        Ok(())
+    }
+}
+
+type Bytes = &'static [u8];
+
+/// A way through a table from one numbered row to the next.
+struct Walk<'t, T> {
+    table: &'t T,
+    direction: Direction,
+    /// Where it stands: past the row of this number.
+    at: Option<(Cursor<'t, Bytes, Bytes>, u32)>,
+}
+
+impl<'t, T: ReadableTable<Bytes, Bytes>> Walk<'t, T> {
+    /// The row under a key, which is that of a number.
+    fn to(&mut self, key: &[u8], number: u32) -> Result<Option<Guard<'t>>, StorageError> {
+        // What fails or finds nothing leaves no place to go on from.
+        let mut cursor = match self.at.take() {
+            Some((cursor, at)) if at.abs_diff(number) <= NEAR => cursor,
+            _ => match self.direction {
+                Direction::Asc => self.table.lower_bound(Bound::Included(key))?,
+                Direction::Desc => self.table.upper_bound(Bound::Included(key))?,
+            },
+        };
+        loop {
+            let (next, past) = match self.direction {
+                Direction::Asc => (cursor.next()?, Ordering::Greater),
+                Direction::Desc => (cursor.prev()?, Ordering::Less),
+            };
+            let Some((found, value)) = next else { return Ok(None) };
+            match found.value().cmp(key) {
+                Ordering::Equal => {
+                    self.at = Some((cursor, number));
+                    return Ok(Some(value));
+                }
+                other if other == past => return Ok(None),
+                _ => {}
             }
         }
     }

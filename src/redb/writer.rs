@@ -83,7 +83,7 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(database: Database, block: u32) -> Result<Self> {
-        let around = Around { block, places: Arc::default() };
+        let around = Around::new(block);
         let published = fault::guarded(|| snapshot_of(&database, &around))?;
         Ok(Shared {
             database: Mutex::new(Some(database)),
@@ -275,8 +275,7 @@ mod tests {
             let Err(error) = answer.recv().expect("an answer") else { break };
             drop(shared);
 
-            let after =
-                snapshot_of(&database(&storage), &Around { block: 1, places: Arc::default() }).expect("it opens again");
+            let after = snapshot_of(&database(&storage), &Around::new(1)).expect("it opens again");
             let found = scope::find_workspace(&after, "acme").expect("it can be read").is_some();
             if error.kind() == ErrorKind::OutcomeUnknown {
                 unknown += 1;

@@ -3,7 +3,7 @@
 //! A value is an envelope around a payload:
 //!
 //! ```text
-//! version (1 byte) | payload (bincode) | checksum (4 bytes, little-endian)
+//! version (1 byte) | payload | checksum (4 bytes, little-endian)
 //! ```
 //!
 //! The checksum covers table, key, version and payload, because redb checks its page checksums
@@ -16,6 +16,7 @@ mod convert;
 mod fingerprint;
 #[cfg(feature = "testkit")]
 mod hostile;
+mod message;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -51,15 +52,58 @@ const _: () =
 
 const CHECKSUM_BYTES: usize = size_of::<u32>();
 
-/// A kind of row: its current version, and its bincode form.
+/// A kind of row: its current version, and its form. Most are bincode's; messages and blocks, which reading
+/// a page is mostly about, have forms of their own.
 ///
 /// A version is for good: a row written once is read by every later library, golden bytes in
 /// the tests hold that.
-pub(super) trait Row<'a>: bincode::Encode + bincode::BorrowDecode<'a, ()> {
+pub(super) trait Row<'a>: Sized {
     /// The version that is written.
     const VERSION: u8;
     /// What an error calls it.
     const WHAT: &'static str;
+
+    /// Appends its payload.
+    fn write(&self, payload: &mut Vec<u8>) -> Result<(), Unwritable>;
+
+    /// The row of a whole payload.
+    fn read(payload: &'a [u8]) -> Result<Self, Unreadable>;
+}
+
+/// Why a row has no payload.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unwritable {
+    #[error("its text is longer than 4 GiB")]
+    TooLong,
+    #[error(transparent)]
+    Bincode(#[from] bincode::error::EncodeError),
+}
+
+/// Why a payload is no row.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unreadable {
+    #[error("is cut short")]
+    Cut,
+    #[error("has bytes left over")]
+    LeftOver,
+    #[error("has text that is none")]
+    Form,
+    #[error("cannot be decoded")]
+    Bincode(#[from] bincode::error::DecodeError),
+}
+
+/// Appends the bincode form of a value.
+fn to_bincode(value: &impl bincode::Encode, payload: &mut Vec<u8>) -> Result<(), Unwritable> {
+    bincode::encode_into_std_write(value, payload, CONFIG)?;
+    Ok(())
+}
+
+/// The value whose bincode form is the whole payload.
+fn from_bincode<'a, T: bincode::BorrowDecode<'a, ()>>(payload: &'a [u8]) -> Result<T, Unreadable> {
+    match bincode::borrow_decode_from_slice(payload, CONFIG)? {
+        (value, consumed) if consumed == payload.len() => Ok(value),
+        _ => Err(Unreadable::LeftOver),
+    }
 }
 
 fn checksum(table: Table, key: &[u8], body: &[u8]) -> u32 {
@@ -71,7 +115,7 @@ fn checksum(table: Table, key: &[u8], body: &[u8]) -> u32 {
 /// The value of a row that is to stand under this key.
 pub(super) fn encode<'a, R: Row<'a>>(table: Table, key: &[u8], row: &R) -> Result<Vec<u8>> {
     let mut value = vec![R::VERSION];
-    bincode::encode_into_std_write(row, &mut value, CONFIG)
+    row.write(&mut value)
         .map_err(|source| Error::invalid(format!("{} cannot be encoded", R::WHAT)).with_source(source))?;
     if value.len() + CHECKSUM_BYTES > VALUE_BYTES {
         return Err(Error::invalid(format!(
@@ -99,12 +143,7 @@ pub(super) fn decode<'a, R: Row<'a>>(table: Table, key: &[u8], value: &'a [u8]) 
     if *version != R::VERSION {
         return Err(damaged(&format!("has version {version}; {} is known", R::VERSION)));
     }
-    let (row, consumed) = bincode::borrow_decode_from_slice(payload, CONFIG)
-        .map_err(|source| damaged("cannot be decoded").with_source(source))?;
-    if consumed != payload.len() {
-        return Err(damaged("has bytes left over"));
-    }
-    Ok(row)
+    R::read(payload).map_err(|why| damaged(&why.to_string()).with_source(why))
 }
 
 pub(super) fn hex(key: &[u8]) -> String {

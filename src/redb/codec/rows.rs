@@ -6,22 +6,26 @@
 
 use bincode::{BorrowDecode, Encode};
 
-use super::Row;
+use super::{Row, Unreadable, Unwritable, from_bincode, to_bincode};
+use crate::error::Result;
 
 /// An id's bytes.
 pub(in crate::redb) type Id = [u8; 16];
 
+/// A row in bincode's form.
 macro_rules! row {
-    ($name:ident, $version:literal, $what:literal) => {
+    ($name:ty, $version:literal, $what:literal) => {
         impl<'a> Row<'a> for $name {
             const VERSION: u8 = $version;
             const WHAT: &'static str = $what;
-        }
-    };
-    ($name:ident<'a>, $version:literal, $what:literal) => {
-        impl<'a> Row<'a> for $name<'a> {
-            const VERSION: u8 = $version;
-            const WHAT: &'static str = $what;
+
+            fn write(&self, payload: &mut Vec<u8>) -> Result<(), Unwritable> {
+                to_bincode(self, payload)
+            }
+
+            fn read(payload: &'a [u8]) -> Result<Self, Unreadable> {
+                from_bincode(payload)
+            }
         }
     };
 }
@@ -102,6 +106,26 @@ pub(in crate::redb) struct HeadRow {
 }
 row!(HeadRow, 1, "session head");
 
+/// What the listings say of a session beside what it is: where it stands, again, so that a page of
+/// sessions reads neighbouring rows and nothing else that changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, BorrowDecode)]
+pub(in crate::redb) struct ListedRow {
+    pub number: u32,
+    pub messages: u32,
+    pub changes: u64,
+    pub running_id: Option<Id>,
+    pub failed: bool,
+}
+row!(ListedRow, 1, "listed session");
+
+impl ListedRow {
+    /// Of a session that stands so.
+    pub(in crate::redb) fn of(number: u32, head: &HeadRow) -> Self {
+        let HeadRow { messages, changes, running_id, failed, .. } = *head;
+        ListedRow { number, messages, changes, running_id, failed }
+    }
+}
+
 /// A tool call of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, BorrowDecode)]
 pub(in crate::redb) struct CallRow<'a> {
@@ -119,7 +143,7 @@ pub(in crate::redb) struct ImageRow<'a> {
 }
 
 /// What a message says and carries.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, BorrowDecode)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Encode)]
 pub(in crate::redb) struct BodyRow<'a> {
     /// Content: 0 none, 1 text, 2 blocks.
     pub form: u8,
@@ -133,7 +157,7 @@ pub(in crate::redb) struct BodyRow<'a> {
 }
 
 /// A message. Never rewritten: what can change of it stands in its slot.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, BorrowDecode)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::redb) struct MessageRow<'a> {
     pub id: Id,
     pub thread: Option<Id>,
@@ -148,14 +172,27 @@ pub(in crate::redb) struct MessageRow<'a> {
     pub fingerprint: Option<Id>,
     pub body: BodyRow<'a>,
 }
-row!(MessageRow<'a>, 1, "message");
 
 /// A block of packed numbers: of times, or of the positions of a list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, BorrowDecode)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::redb) struct BlockRow<'a> {
     pub packed: &'a [u8],
 }
-row!(BlockRow<'a>, 1, "block");
+
+/// The packed numbers are the payload.
+impl<'a> Row<'a> for BlockRow<'a> {
+    const VERSION: u8 = 1;
+    const WHAT: &'static str = "block";
+
+    fn write(&self, payload: &mut Vec<u8>) -> Result<(), Unwritable> {
+        payload.extend_from_slice(self.packed);
+        Ok(())
+    }
+
+    fn read(payload: &'a [u8]) -> Result<Self, Unreadable> {
+        Ok(BlockRow { packed: payload })
+    }
+}
 
 /// What the closed blocks of a list hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, BorrowDecode)]

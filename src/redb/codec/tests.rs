@@ -62,8 +62,10 @@ fn small_rows_have_their_golden_bytes() {
     check(&NumberRow { number: 70_000 }, "fc70110100", &mut Vec::new());
     check(&CountRow { sessions: 250 }, "fa", &mut Vec::new());
     check(&ThreadRow { id: id(1), created_at: 251 }, &format!("{}fbfb00", "01".repeat(16)), &mut Vec::new());
-    check(&BlockRow { packed: &[1, 0, 0, 0] }, "0401000000", &mut Vec::new());
+    check(&BlockRow { packed: &[1, 0, 0, 0] }, "01000000", &mut Vec::new());
     check(&DirectoryRow { counts: &[1, 0], firsts: &[2, 0, 0, 0] }, "0201000402000000", &mut Vec::new());
+    let listed = ListedRow { number: 1, messages: 2, changes: 3, running_id: Some(id(4)), failed: false };
+    check(&listed, &format!("01020301{}00", "04".repeat(16)), &mut Vec::new());
     let change = ChangeRow { kind: CHANGE_TURN, number: 5, id: Some(id(6)), state: 2 };
     check(&change, &format!("040501{}02", "06".repeat(16)), &mut Vec::new());
     let claim = ClaimRow { turn: id(1), number: 2, owner: id(3), epoch: 4, lease: None };
@@ -111,16 +113,23 @@ fn rows_of_sessions_have_their_golden_bytes() {
 
 #[test]
 fn rows_of_messages_and_turns_have_their_golden_bytes() {
-    let body = "010368c3a901016308".to_owned()
+    let rest = "016308".to_owned()
         + &full_hex(b"function")
         + "0166027b7d01016300010109"
         + &full_hex(b"image/png")
         + "02010201"
         + &"09".repeat(16)
         + "01027b7d";
-    let ts = full_hex(&1_746_038_518_000_042_u64.to_le_bytes());
-    let golden = format!("{}01{}0300020100fd{ts}fb2c0100{body}", "01".repeat(16), "02".repeat(16));
+    let header = |flags: &str| {
+        let (id, ts) = ("01".repeat(16), full_hex(&1_746_038_518_000_042_u64.to_le_bytes()));
+        format!("{flags}0201{id}{ts}2c010000000000000300000003000000")
+    };
+    let content = "68c3a9";
+    let golden = format!("{}{}{content}01{rest}", header("31"), "02".repeat(16));
     check(&message(), &golden, &mut Vec::new());
+    let only_text = BodyRow { form: 1, content: "hé", ..BodyRow::default() };
+    let bare = MessageRow { thread: None, turn: Some(id(7)), synthetic: true, body: only_text, ..message() };
+    check(&bare, &format!("{}{}{content}", header("2a"), "07".repeat(16)), &mut Vec::new());
     let hook = HookRow { url: "u", token: None, secret: Some("s"), include_messages: true };
     let turn = TurnRow {
         id: id(1),
@@ -157,16 +166,14 @@ fn rows_of_messages_and_turns_have_their_golden_bytes() {
 /// there is a way on. A struct's form is that of the tuple of its fields.
 #[test]
 fn wincode_writes_the_same_bytes() {
-    let MessageRow { id, thread, thread_number, turn, role, kind, synthetic, ts, created_at, fingerprint, body } =
-        message();
-    let calls: Vec<_> = body.calls.iter().map(|c| (c.id, c.kind, c.name, c.arguments)).collect();
-    let images: Vec<_> = body.images.iter().map(|i| (i.media_type, i.data)).collect();
-    let carried = (body.form, body.content, calls, body.tool_call_id, body.name, images, body.artifacts, body.metadata);
-    let fields = (id, thread, thread_number, turn, role, kind, synthetic, ts, created_at, fingerprint, carried);
+    let BodyRow { calls, tool_call_id, name, images, artifacts, metadata, .. } = body();
+    let calls: Vec<_> = calls.iter().map(|c| (c.id, c.kind, c.name, c.arguments)).collect();
+    let images: Vec<_> = images.iter().map(|i| (i.media_type, i.data)).collect();
+    let fields = (calls, tool_call_id, name, images, artifacts, metadata);
     let config = wincode::config::Configuration::default().with_varint_encoding();
     let other = wincode::config::serialize(&fields, config).expect("wincode encodes it");
     let value = encode(Table::Rows, KEY, &message()).expect("it encodes");
-    assert_eq!(&value[1..value.len() - CHECKSUM_BYTES], other);
+    assert!(value[..value.len() - CHECKSUM_BYTES].ends_with(&other));
 
     let numbers = (0_u32, 250_u32, 251_u32, 65_535_u32, 65_536_u32, u64::from(u32::MAX), 1_u64 << 32, u64::MAX);
     let other = wincode::config::serialize(&numbers, config).expect("wincode encodes it");
@@ -225,13 +232,18 @@ fn sealed(mut body: Vec<u8>) -> Vec<u8> {
 
 #[test]
 fn hostile_lengths_are_refused_before_memory_is_taken() {
-    // A body that claims 2^63 bytes of content, under a right checksum.
-    let mut body = vec![1];
-    body.extend([0; 16]);
-    body.extend([0, 0, 0, 1, 1, 0, 0, 0, 0, 1]);
-    body.push(253);
-    body.extend((1_u64 << 63).to_le_bytes());
-    is_corrupt::<MessageRow<'_>>(KEY, &sealed(body));
+    // A message that claims 4 GiB of content, and one that claims 2^63 tool calls, under a right checksum.
+    let header = |flags: u8, length: u32| {
+        let mut value = vec![1, flags, 1, 1];
+        value.extend([0; 36]);
+        value.extend(length.to_le_bytes());
+        value
+    };
+    is_corrupt::<MessageRow<'_>>(KEY, &sealed(header(0x20, u32::MAX)));
+    let mut calls = header(0x10, 0);
+    calls.push(253);
+    calls.extend((1_u64 << 63).to_le_bytes());
+    is_corrupt::<MessageRow<'_>>(KEY, &sealed(calls));
 }
 
 #[test]

@@ -132,6 +132,15 @@ impl<'v> List<'v> {
         Ok(self.read.as_ref().map_or(&[], |(_, positions)| positions))
     }
 
+    /// The positions of a block, to keep. The list reads it again where it is asked for it again.
+    pub(super) fn take_block(&mut self, block: usize) -> Result<Vec<u32>> {
+        if block == self.directory.len() {
+            return Ok(self.open.clone());
+        }
+        self.block(block)?;
+        Ok(self.read.take().map(|(_, positions)| positions).unwrap_or_default())
+    }
+
     /// The block in which the first position at or above a number is to be sought.
     pub(super) fn block_of(&self, number: u32) -> usize {
         let closed = self.directory.len();

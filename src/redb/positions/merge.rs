@@ -43,17 +43,16 @@ impl<'v> Merged<'v> {
         let mut runs = Vec::with_capacity(self.lists.len());
         let mut skip = from;
         for list in &mut self.lists {
-            skip = skip.saturating_sub(list.rank(start)?);
-            runs.push(Run::start(list, start)?);
+            let run = Run::start(list, start)?;
+            skip = skip.saturating_sub(run.rank());
+            runs.push(run);
         }
+        skip_over(&mut runs, skip)?;
         while found.len() < count {
             let heads = runs.iter_mut().filter_map(|run| Some((run.head()?, run)));
             let Some((head, run)) = heads.min_by_key(|(head, _)| *head) else { break };
-            match skip {
-                0 => found.push(head),
-                _ => skip -= 1,
-            }
-            run.advance()?;
+            found.push(head);
+            run.advance(1)?;
         }
         Ok(found)
     }
@@ -76,6 +75,39 @@ impl<'v> Merged<'v> {
     }
 }
 
+/// Moves the runs past so many positions, the least of all first: block by block, not one by one.
+fn skip_over(runs: &mut [Run<'_, '_>], mut skip: u64) -> Result<()> {
+    while skip > 0 {
+        // Up to here, the blocks at hand have all there is.
+        let Some(end) = runs.iter().filter_map(Run::block_end).min() else { return Ok(()) };
+        let up_to = |number: u32| runs.iter().map(|run| run.count_up_to(number) as u64).sum::<u64>();
+        let end = if up_to(end) <= skip {
+            end
+        } else {
+            let begin = runs.iter().filter_map(Run::head).min().unwrap_or(end);
+            let (mut low, mut high) = (begin.saturating_sub(1), end);
+            while low < high {
+                let middle = low + (high - low).div_ceil(2);
+                if up_to(middle) <= skip {
+                    low = middle;
+                } else {
+                    high = middle - 1;
+                }
+            }
+            low
+        };
+        let skipped = up_to(end);
+        if skipped == 0 {
+            return Ok(());
+        }
+        skip -= skipped;
+        for run in runs.iter_mut() {
+            run.advance(run.count_up_to(end))?;
+        }
+    }
+    Ok(())
+}
+
 /// A walk through one list.
 struct Run<'l, 'v> {
     list: &'l mut List<'v>,
@@ -88,19 +120,34 @@ impl<'l, 'v> Run<'l, 'v> {
     /// Stands at the first position at or above a number.
     fn start(list: &'l mut List<'v>, number: u32) -> Result<Self> {
         let block = list.block_of(number);
-        let positions = list.block(block)?.to_vec();
+        let positions = list.take_block(block)?;
         let at = positions.partition_point(|position| *position < number);
         let mut run = Run { list, block, positions, at };
         run.settle()?;
         Ok(run)
     }
 
+    /// How many positions lie before it.
+    fn rank(&self) -> u64 {
+        self.list.before(self.block) + self.at as u64
+    }
+
     fn head(&self) -> Option<u32> {
         self.positions.get(self.at).copied()
     }
 
-    fn advance(&mut self) -> Result<()> {
-        self.at += 1;
+    /// The last position of the block at hand; none at the end of the list.
+    fn block_end(&self) -> Option<u32> {
+        self.head().and(self.positions.last().copied())
+    }
+
+    /// How many positions of the block at hand are still to come up to a number, itself included.
+    fn count_up_to(&self, number: u32) -> usize {
+        self.positions.partition_point(|position| *position <= number).saturating_sub(self.at)
+    }
+
+    fn advance(&mut self, positions: usize) -> Result<()> {
+        self.at += positions;
         self.settle()
     }
 
@@ -108,7 +155,7 @@ impl<'l, 'v> Run<'l, 'v> {
     fn settle(&mut self) -> Result<()> {
         while self.at >= self.positions.len() && self.block + 1 < self.list.blocks() {
             self.block += 1;
-            self.positions = self.list.block(self.block)?.to_vec();
+            self.positions = self.list.take_block(self.block)?;
             self.at = 0;
         }
         Ok(())

@@ -11,8 +11,8 @@ use std::ops::{Bound, ControlFlow};
 
 use self::positions::Lists;
 use super::codec::{
-    self, ChangeRow, ClaimRow, CountRow, HeadRow, Id, MessageRow, NumberRow, OutboxRow, Row, SessionRow, ThreadRow,
-    TurnRow, state_byte,
+    self, ChangeRow, ClaimRow, CountRow, HeadRow, Id, ListedRow, MessageRow, NumberRow, OutboxRow, Row, SessionRow,
+    ThreadRow, TurnRow, state_byte,
 };
 use super::positions::Times;
 use super::tables::{Table, activity, claims, names, rows, sessions};
@@ -88,7 +88,7 @@ impl Check<'_> {
             }
             for scope in [workspace, agent] {
                 *self.live.entry(scope).or_default() += 1;
-                self.leads_to(session, Table::Activity, &activity::at(scope, head.updated_at, &id), session)?;
+                self.listed(session, &activity::at(scope, head.updated_at, &id), &head)?;
             }
         }
         self.messages(session, &head)?;
@@ -104,6 +104,17 @@ impl Check<'_> {
             && row.number != number
         {
             self.breach(session, format_args!("{} leads to {}, not {number}", codec::hex(key), row.number));
+        }
+        Ok(())
+    }
+
+    /// The listings say of a session what its head says.
+    fn listed(&mut self, session: u32, key: &[u8], head: &HeadRow) -> Result<()> {
+        let due = ListedRow::of(session, head);
+        if let Some(row) = self.row::<ListedRow>(session, Table::Activity, key)?
+            && row != due
+        {
+            self.breach(session, format_args!("a listing has {row:?}, where {due:?} is due"));
         }
         Ok(())
     }
