@@ -18,7 +18,7 @@ pub(super) fn read(view: &dyn Read, session: u32, id: SessionId, number: u32) ->
     row(view, session, number, |row| row.record(id, number))
 }
 
-/// Calls `each` with the messages of these numbers, which rise or fall.
+/// Calls `each` with the messages of these numbers, which rise.
 pub(super) fn each(
     view: &dyn Read,
     session: u32,

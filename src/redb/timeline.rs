@@ -1,9 +1,11 @@
 //! Listing messages and threads. Filtering reads positions, and only what is returned is decoded.
 
+use std::collections::VecDeque;
+
 use super::codec::{HeadRow, ThreadRow};
 use super::positions::{Classes, List, Merged, Times, is_in_thread, told};
 use super::tables::{Table, rows, sessions};
-use super::view::{self, Read};
+use super::view::Read;
 use super::{message, place};
 use crate::bug::{Bug, is_planted};
 use crate::error::{ErrorKind, Result};
@@ -34,13 +36,24 @@ pub(super) fn list(view: &dyn Read, at: SessionRef, matching: &Matching) -> Resu
         found => found?,
     };
     let Found { total, before, .. } = found;
-    let items = Vec::with_capacity(found.numbers.len());
-    let mut matched = Matched { items, total, before, newest: None, damaged: Vec::new() };
+    let mut matched = Matched { items: Vec::new(), total, before, newest: None, damaged: Vec::new() };
+    // Rising whatever the direction: that is how they stand in memory.
+    let mut items = VecDeque::with_capacity(found.numbers.len());
     message::each(view, session, at.session, &found.numbers, |number, read| {
-        view::sort(read, &mut matched.items, &mut matched.damaged, |error| {
-            Damaged::new(Some(number), asked.ts(number), error)
-        })
+        match (read, matching.direction) {
+            (Ok(message), Direction::Asc) => items.push_back(message),
+            (Ok(message), Direction::Desc) => items.push_front(message),
+            (Err(error), _) if error.kind() == ErrorKind::Corrupt => {
+                matched.damaged.push(Damaged::new(Some(number), asked.ts(number), error.to_string()));
+            }
+            (Err(error), _) => return Err(error),
+        }
+        Ok(())
     })?;
+    matched.items = items.into();
+    if matching.direction == Direction::Desc {
+        matched.damaged.reverse();
+    }
     matched.newest = found.newest.and_then(|newest| match matched.items.first() {
         Some(first) if first.number == newest => Some(first.ts),
         _ => asked.ts(newest),
@@ -59,7 +72,7 @@ struct Asked<'v> {
     times: Times<'v>,
 }
 
-/// What matches: which messages stand on the page, how many there are in all and before the page,
+/// What matches: which messages stand on the page, their numbers rising, how many there are in all and before the page,
 /// and the last of all.
 struct Found {
     numbers: Vec<u32>,
@@ -113,9 +126,8 @@ impl Asked<'_> {
             Direction::Desc => {
                 let end = past.map_or(Ok(all), |past| merged.rank(past))?.saturating_sub(offset).max(least);
                 let start = end.saturating_sub(u64::from(limit)).max(least);
-                let mut numbers = merged.range(start, usize::try_from(end - start).unwrap_or(usize::MAX))?;
-                numbers.reverse();
-                (numbers, all.saturating_sub(end))
+                let count = usize::try_from(end - start).unwrap_or(usize::MAX);
+                (merged.range(start, count)?, all.saturating_sub(end))
             }
         };
         let newest = merged.last()?.filter(|newest| *newest >= from);
@@ -134,7 +146,8 @@ impl Asked<'_> {
             }
         };
         let before = (all.len() - rest.len() + skip.min(rest.len())) as u64;
-        let numbers = rest.into_iter().skip(skip).take(limit as usize).collect();
+        let mut numbers: Vec<u32> = rest.into_iter().skip(skip).take(limit as usize).collect();
+        numbers.sort_unstable();
         Found { numbers, total: all.len() as u64, before, newest: all.last().copied() }
     }
 

@@ -52,7 +52,7 @@ pub(super) trait Read {
         each: &mut Each<'_>,
     ) -> Result<()>;
 
-    /// Calls `each` for the rows of a session that have these numbers, which rise or fall.
+    /// Calls `each` for the rows of a session that have these numbers, which rise.
     fn numbered(&self, session: u32, kind: rows::Kind, numbers: &[u32], each: &mut EachNumbered<'_>) -> Result<()>;
 }
 
@@ -153,8 +153,7 @@ impl<T: ReadableTable<&'static [u8], &'static [u8]>> Read for View<T> {
     }
 
     fn numbered(&self, session: u32, kind: rows::Kind, numbers: &[u32], each: &mut EachNumbered<'_>) -> Result<()> {
-        let direction = if numbers.first() <= numbers.last() { Direction::Asc } else { Direction::Desc };
-        let mut walk = Walk { table: self.table(Table::Rows), direction, at: None };
+        let mut walk = Walk { table: self.table(Table::Rows), at: None };
         for number in numbers {
             let found = walk.to(&rows::numbered(session, kind, *number), *number).map_err(fault::storage);
             match found {
@@ -172,7 +171,6 @@ type Bytes = &'static [u8];
 /// A way through a table from one numbered row to the next.
 struct Walk<'t, T> {
     table: &'t T,
-    direction: Direction,
     /// Where it stands: past the row of this number.
     at: Option<(Cursor<'t, Bytes, Bytes>, u32)>,
 }
@@ -183,24 +181,17 @@ impl<'t, T: ReadableTable<Bytes, Bytes>> Walk<'t, T> {
         // What fails or finds nothing leaves no place to go on from.
         let mut cursor = match self.at.take() {
             Some((cursor, at)) if at.abs_diff(number) <= NEAR => cursor,
-            _ => match self.direction {
-                Direction::Asc => self.table.lower_bound(Bound::Included(key))?,
-                Direction::Desc => self.table.upper_bound(Bound::Included(key))?,
-            },
+            _ => self.table.lower_bound(Bound::Included(key))?,
         };
         loop {
-            let (next, past) = match self.direction {
-                Direction::Asc => (cursor.next()?, Ordering::Greater),
-                Direction::Desc => (cursor.prev()?, Ordering::Less),
-            };
-            let Some((found, value)) = next else { return Ok(None) };
+            let Some((found, value)) = cursor.next()? else { return Ok(None) };
             match found.value().cmp(key) {
                 Ordering::Equal => {
                     self.at = Some((cursor, number));
                     return Ok(Some(value));
                 }
-                other if other == past => return Ok(None),
-                _ => {}
+                Ordering::Greater => return Ok(None),
+                Ordering::Less => {}
             }
         }
     }

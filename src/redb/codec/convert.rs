@@ -88,6 +88,7 @@ impl<'a> BodyRow<'a> {
 }
 
 impl MessageRow<'_> {
+    #[inline]
     pub(in crate::redb) fn record(&self, session: SessionId, number: u32) -> Result<Message> {
         let body = &self.body;
         Ok(Message {

@@ -44,10 +44,6 @@ impl BodyRow<'_> {
     }
 }
 
-const fn flag(is_set: bool, bit: u8) -> u8 {
-    if is_set { bit } else { 0 }
-}
-
 /// Takes fields off the front of a payload.
 struct Fields<'a>(&'a [u8]);
 
@@ -77,8 +73,9 @@ impl<'a> Fields<'a> {
         std::str::from_utf8(text).map_err(|_| Unreadable::Form)
     }
 
-    fn id(&mut self, is_there: bool) -> Result<Option<Id>, Unreadable> {
-        if is_there { self.array().copied().map(Some) } else { Ok(None) }
+    /// An id, where this bit of the flags is set.
+    fn id(&mut self, flags: u8, bit: u8) -> Result<Option<Id>, Unreadable> {
+        if flags & bit == 0 { Ok(None) } else { self.array().copied().map(Some) }
     }
 }
 
@@ -89,12 +86,15 @@ impl<'a> Row<'a> for MessageRow<'a> {
     fn write(&self, payload: &mut Vec<u8>) -> Result<(), Unwritable> {
         let MessageRow { id, thread, thread_number, turn, role, kind, synthetic, ts, created_at, fingerprint, body } =
             self;
-        let flags = flag(thread.is_some(), THREAD)
-            | flag(turn.is_some(), TURN)
-            | flag(fingerprint.is_some(), FINGERPRINT)
-            | flag(*synthetic, SYNTHETIC)
-            | flag(body.has_rest(), REST)
-            | body.form << FORM_SHIFT;
+        let there = [
+            (THREAD, thread.is_some()),
+            (TURN, turn.is_some()),
+            (FINGERPRINT, fingerprint.is_some()),
+            (SYNTHETIC, *synthetic),
+            (REST, body.has_rest()),
+        ];
+        let flags =
+            there.iter().filter(|(_, is_there)| *is_there).fold(body.form << FORM_SHIFT, |all, (bit, _)| all | bit);
         let length = u32::try_from(body.content.len()).map_err(|_| Unwritable::TooLong)?;
         payload.extend([flags, *role, *kind]);
         payload.extend(id);
@@ -114,6 +114,7 @@ impl<'a> Row<'a> for MessageRow<'a> {
         Ok(())
     }
 
+    #[inline]
     fn read(payload: &'a [u8]) -> Result<Self, Unreadable> {
         let mut fields = Fields(payload);
         let flags = fields.byte()?;
@@ -122,8 +123,8 @@ impl<'a> Row<'a> for MessageRow<'a> {
         let id = *fields.array()?;
         let (ts, created_at) = (fields.u64()?, fields.u64()?);
         let (thread_number, length) = (fields.u32()?, fields.u32()?);
-        let (thread, turn, fingerprint) =
-            (fields.id(has(THREAD))?, fields.id(has(TURN))?, fields.id(has(FINGERPRINT))?);
+        let (thread, turn) = (fields.id(flags, THREAD)?, fields.id(flags, TURN)?);
+        let fingerprint = fields.id(flags, FINGERPRINT)?;
         let content = fields.text(length)?;
         let mut body = BodyRow { form: flags >> FORM_SHIFT, content, ..BodyRow::default() };
         if has(REST) {

@@ -130,20 +130,34 @@ pub(super) fn encode<'a, R: Row<'a>>(table: Table, key: &[u8], row: &R) -> Resul
 }
 
 /// The row that stands under this key, borrowed from its value.
+#[inline]
 pub(super) fn decode<'a, R: Row<'a>>(table: Table, key: &[u8], value: &'a [u8]) -> Result<R> {
-    let damaged = |what: &str| Error::corrupt(format!("{} at {} {}", R::WHAT, hex(key), what));
+    match opened(table, key, value, R::VERSION).map(R::read) {
+        Ok(Ok(row)) => Ok(row),
+        Ok(Err(why)) => Err(damaged(R::WHAT, key, &why.to_string()).with_source(why)),
+        Err(why) => Err(damaged(R::WHAT, key, &why)),
+    }
+}
+
+/// The payload of a sound envelope; else what is wrong with it.
+fn opened<'a>(table: Table, key: &[u8], value: &'a [u8], known: u8) -> Result<&'a [u8], String> {
     if value.len() > VALUE_BYTES {
-        return Err(damaged("is longer than any row"));
+        return Err("is longer than any row".to_owned());
     }
-    let (body, sum) = value.split_last_chunk::<CHECKSUM_BYTES>().ok_or_else(|| damaged("is cut short"))?;
+    let (body, sum) = value.split_last_chunk::<CHECKSUM_BYTES>().ok_or("is cut short")?;
     if checksum(table, key, body) != u32::from_le_bytes(*sum) {
-        return Err(damaged("fails its checksum"));
+        return Err("fails its checksum".to_owned());
     }
-    let (version, payload) = body.split_first().ok_or_else(|| damaged("is cut short"))?;
-    if *version != R::VERSION {
-        return Err(damaged(&format!("has version {version}; {} is known", R::VERSION)));
+    let (version, payload) = body.split_first().ok_or("is cut short")?;
+    if *version != known {
+        return Err(format!("has version {version}; {known} is known"));
     }
-    R::read(payload).map_err(|why| damaged(&why.to_string()).with_source(why))
+    Ok(payload)
+}
+
+#[cold]
+fn damaged(what: &str, key: &[u8], why: &str) -> Error {
+    Error::corrupt(format!("{what} at {} {why}", hex(key)))
 }
 
 pub(super) fn hex(key: &[u8]) -> String {
