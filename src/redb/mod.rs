@@ -18,6 +18,7 @@ mod message;
 mod overlay;
 mod place;
 mod positions;
+mod replay;
 mod scope;
 mod session;
 mod tables;

@@ -16,7 +16,7 @@ pub(super) const FORMAT_VERSION: u32 = 1;
 pub(super) type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
 /// The tables. The discriminant is part of each checksum, so it never changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(super) enum Table {
     /// The format and the counters of dense numbers.
@@ -42,6 +42,11 @@ impl Table {
 
     pub(super) const fn tag(self) -> u8 {
         self as u8
+    }
+
+    /// The table of a tag.
+    pub(super) fn of_tag(tag: u8) -> Option<Table> {
+        Table::ALL.into_iter().find(|table| table.tag() == tag)
     }
 
     pub(super) const fn index(self) -> usize {
@@ -78,6 +83,8 @@ pub(super) mod meta {
     pub(in crate::redb) const FORMAT: &[u8] = &[0];
     /// The counters of dense numbers.
     pub(in crate::redb) const COUNTERS: &[u8] = &[1];
+    /// The number of the last group, and the log that has the ones after it.
+    pub(in crate::redb) const GROUP: &[u8] = &[2];
 }
 
 /// Keys of [`Table::Names`]: what it is (1 byte), the number of what it stands in, the name or id.

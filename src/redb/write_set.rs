@@ -1,18 +1,36 @@
 //! What a verb wants written. It writes nothing itself, so a verb that fails half-way has
-//! written nothing, and several verbs can share a commit (and, with a log, a record of it).
+//! written nothing, and several verbs can share a commit and a record of the log.
+
+use std::collections::BTreeSet;
 
 use redb::Table as RedbTable;
 
-use super::codec::{self, Row};
+use super::codec::{self, Logged, Row};
 use super::fault;
 use super::tables::Table;
-use super::view::View;
+use super::view::{Read, View};
 use crate::error::Result;
+
+/// The tables of an open write transaction.
+pub(super) type OpenTables<'t> = View<RedbTable<'t, &'static [u8], &'static [u8]>>;
 
 #[derive(Debug)]
 enum Write {
-    Put { table: Table, key: Vec<u8>, value: Vec<u8> },
-    Remove { table: Table, key: Vec<u8> },
+    Put {
+        table: Table,
+        key: Vec<u8>,
+        value: Vec<u8>,
+    },
+    Remove {
+        table: Table,
+        key: Vec<u8>,
+    },
+    /// From one key to another, both included.
+    RemoveRange {
+        table: Table,
+        from: Vec<u8>,
+        to: Vec<u8>,
+    },
 }
 
 /// Writes, in the order in which they are applied.
@@ -26,13 +44,23 @@ impl WriteSet {
     pub(super) fn put<'a, R: Row<'a>>(&mut self, table: Table, key: impl Into<Vec<u8>>, row: &R) -> Result<()> {
         let key = key.into();
         let value = codec::encode(table, &key, row)?;
-        self.writes.push(Write::Put { table, key, value });
+        self.put_value(table, key, value);
         Ok(())
+    }
+
+    /// Puts a value under a key as it is.
+    pub(super) fn put_value(&mut self, table: Table, key: Vec<u8>, value: Vec<u8>) {
+        self.writes.push(Write::Put { table, key, value });
     }
 
     /// Removes the row under a key.
     pub(super) fn remove(&mut self, table: Table, key: impl Into<Vec<u8>>) {
         self.writes.push(Write::Remove { table, key: key.into() });
+    }
+
+    /// Removes every row from one key to another, both included.
+    pub(super) fn remove_range(&mut self, table: Table, from: impl Into<Vec<u8>>, to: impl Into<Vec<u8>>) {
+        self.writes.push(Write::RemoveRange { table, from: from.into(), to: to.into() });
     }
 
     /// Whether there is nothing to write.
@@ -45,8 +73,36 @@ impl WriteSet {
         self.writes.extend(other.writes);
     }
 
+    /// Appends it all to a record of the log. `view` is what it will be applied to.
+    pub(super) fn log(&self, view: &dyn Read, record: &mut Vec<u8>) -> Result<()> {
+        // What the view has under a key is what a replay will have only until the set itself changes it.
+        let mut changed = BTreeSet::new();
+        for write in &self.writes {
+            match write {
+                Write::Put { table, key, value } => {
+                    let unchanged = changed.insert((table.tag(), key.as_slice())) && !self.removes_ranges();
+                    let old = if unchanged { view.get(*table, key)? } else { None };
+                    let old = old.as_ref().map(redb::AccessGuard::value);
+                    Logged::put(table.tag(), key, old, value).write(record)?;
+                }
+                Write::Remove { table, key } => {
+                    changed.insert((table.tag(), key));
+                    Logged::Remove { table: table.tag(), key }.write(record)?;
+                }
+                Write::RemoveRange { table, from, to } => {
+                    Logged::RemoveRange { table: table.tag(), from, to }.write(record)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn removes_ranges(&self) -> bool {
+        self.writes.iter().any(|write| matches!(write, Write::RemoveRange { .. }))
+    }
+
     /// Writes it all into the open tables of a transaction.
-    pub(super) fn apply(&self, view: &mut View<RedbTable<'_, &'static [u8], &'static [u8]>>) -> Result<()> {
+    pub(super) fn apply(&self, view: &mut OpenTables<'_>) -> Result<()> {
         for write in &self.writes {
             match write {
                 Write::Put { table, key, value } => {
@@ -54,6 +110,10 @@ impl WriteSet {
                 }
                 Write::Remove { table, key } => {
                     view.table_mut(*table).remove(key.as_slice()).map_err(fault::storage)?;
+                }
+                Write::RemoveRange { table, from, to } => {
+                    let range = from.as_slice()..=to.as_slice();
+                    view.table_mut(*table).retain_in(range, |_, _| false).map_err(fault::storage)?;
                 }
             }
         }

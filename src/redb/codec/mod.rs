@@ -16,6 +16,7 @@ mod convert;
 mod fingerprint;
 #[cfg(feature = "testkit")]
 mod hostile;
+mod logged;
 mod message;
 mod rows;
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub(super) use convert::{
 pub(super) use fingerprint::{of_append, of_create, of_send};
 #[cfg(feature = "testkit")]
 pub(crate) use hostile::check_rows;
+pub(super) use logged::{Logged, patched};
 pub(super) use rows::*;
 
 use std::fmt::Write as _;
@@ -96,6 +98,12 @@ pub(super) enum Unreadable {
 fn to_bincode(value: &impl bincode::Encode, payload: &mut Vec<u8>) -> Result<(), Unwritable> {
     bincode::encode_into_std_write(value, payload, CONFIG)?;
     Ok(())
+}
+
+/// The value whose bincode form the bytes begin with, and what follows it.
+fn from_bincode_prefix<'a, T: bincode::BorrowDecode<'a, ()>>(bytes: &'a [u8]) -> Result<(T, &'a [u8]), Unreadable> {
+    let (value, consumed) = bincode::borrow_decode_from_slice(bytes, CONFIG)?;
+    Ok((value, bytes.get(consumed..).unwrap_or_default()))
 }
 
 /// The value whose bincode form is the whole payload.

@@ -40,6 +40,16 @@ pub(in crate::redb) struct CounterRow {
 }
 row!(CounterRow, 1, "counters");
 
+/// How far the file has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, BorrowDecode)]
+pub(in crate::redb) struct GroupRow {
+    /// The last group that is in the file.
+    pub number: u64,
+    /// The log that may have later ones; none once it was closed.
+    pub log: Option<Id>,
+}
+row!(GroupRow, 1, "group number");
+
 /// A dense number that a name or an id stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, BorrowDecode)]
 pub(in crate::redb) struct NumberRow {
