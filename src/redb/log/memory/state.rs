@@ -8,7 +8,7 @@ use super::loss::{Change, Dice, Survives, place};
 /// An operation that fails.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::redb) struct Fault {
-    /// Its number, from 0, as [`Memory::operations`] counts.
+    /// Its number, from 0, as [`Memory::operations`](super::Memory::operations) counts.
     pub(in crate::redb) at: u64,
     pub(in crate::redb) how: How,
 }
