@@ -14,6 +14,8 @@ mod file;
 #[cfg(feature = "testkit")]
 #[allow(clippy::panic, reason = "a check reports by panicking")]
 mod keys;
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the writer does not use it yet"))]
+mod log;
 mod message;
 mod overlay;
 mod place;
