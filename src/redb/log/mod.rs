@@ -180,8 +180,8 @@ impl Log {
     /// too large, the record is larger than a segment; overloaded, there is no [room](Self::room) without a
     /// checkpoint; no space, the disk is full and the log cannot grow.
     ///
-    /// *The log takes no more*: outcome unknown, the record may be in the file or not; storage, it failed
-    /// before and the record is not.
+    /// *The log takes no more*: outcome unknown, this record and those not synced may be in the file or not;
+    /// storage, it failed before, or while it grew, and this record is not.
     pub(in crate::redb) fn append(&mut self, number: u64, body: &[u8]) -> Result<()> {
         self.check_sound()?;
         if number <= self.appended {
@@ -285,19 +285,17 @@ impl Log {
         let (start, end) = (self.start_of(segment), self.start_of(segment + 1));
         let grown = write_zeros(&*self.file, start, end).and_then(|()| self.file.sync_data());
         if let Err(error) = grown {
-            if fault::of_io(&error) == ErrorKind::NoSpace {
-                // The checkpoint that comes next may need what is left of the disk. A part that stays is zeros.
-                let _ = self.file.set_len(start);
-                return Err(failed(&*self.disk, "extended", error));
+            if fault::of_io(&error) != ErrorKind::NoSpace {
+                return Err(self.give_up_growing(error));
             }
-            self.failed = Some(error.to_string());
+            // The checkpoint that comes next may need what is left of the disk. A part that stays is zeros.
+            let _ = self.file.set_len(start);
             return Err(failed(&*self.disk, "extended", error));
         }
         // Durable with the first record of the segment: one that was cut off is then missed.
         let count = u32::try_from(segment + 1).unwrap_or(u32::MAX);
         if let Err(error) = self.file.write_at(SEGMENTS_AT, &header::segments(count, self.salt)) {
-            self.failed = Some(error.to_string());
-            return Err(failed(&*self.disk, "extended", error));
+            return Err(self.give_up_growing(error));
         }
         self.segments.push(Segment { last: 0 });
         Ok(Spot { segment, tail: 0, lap: self.lap + 1 })
@@ -320,6 +318,13 @@ impl Log {
             self.disk.path().display()
         );
         Error::new(ErrorKind::OutcomeUnknown, text).with_source(error)
+    }
+
+    /// The same while it grew: the group is not in the file.
+    fn give_up_growing(&mut self, error: io::Error) -> Error {
+        self.failed = Some(error.to_string());
+        let text = format!("{} cannot be extended: {error}", self.disk.path().display());
+        Error::new(ErrorKind::Storage, text).with_source(error)
     }
 }
 

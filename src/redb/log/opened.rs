@@ -117,7 +117,7 @@ impl Opened {
         let mut reached = after;
         for segment in survey.segments.iter().filter(|segment| !segment.runs.is_empty()) {
             for found in self.scan(segment.index, &mut buffer)? {
-                let Some(body) = found.body.filter(|_| found.head.lap == segment.lap) else { continue };
+                let Some(body) = found.body else { continue };
                 if reached < survey.last && reached.checked_add(1) == Some(found.head.number) {
                     reached = found.head.number;
                     each(reached, body)?;

@@ -88,6 +88,28 @@ fn a_full_disk_leaves_a_log_as_it_was() {
 }
 
 #[test]
+fn a_disk_that_is_full_when_a_log_grows_takes_nothing_that_was_written_before() {
+    let mut refusals = 0;
+    for at in 0..8 {
+        let memory = Memory::default();
+        let mut log = make(&memory, 0, small(1, 2));
+        log.append(1, &body(1, 3000)).expect("it is written");
+        memory.fail(Some(Fault { at: memory.operations() + at, how: How::Once(Io::StorageFull) }));
+        let answer = log.append(2, &body(2, 3000));
+        memory.fail(None);
+        if !answer.is_err_and(|error| error.kind() == ErrorKind::NoSpace) {
+            continue;
+        }
+        refusals += 1;
+        log.sync().expect("the log goes on");
+        let after = memory.after_power_loss(|_| Survives::Nothing);
+        let opened = Opened::open(&*after.log(NAME), DATABASE).expect("it opens").expect("a log");
+        assert_eq!(opened.last(0).expect("it is read"), 1, "operation {at}");
+    }
+    assert_eq!(refusals, 2, "zeros that cannot be written, and zeros that cannot be synced");
+}
+
+#[test]
 fn a_full_disk_has_no_new_log_and_keeps_the_old_one() {
     let memory = Memory::default();
     write(&mut make(&memory, 0, small(1, 1)), 1..=2);
