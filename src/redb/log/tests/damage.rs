@@ -117,6 +117,10 @@ fn a_log_that_was_cut_off_is_noticed() {
         let cut = left.content[..length].to_vec();
         refused(read(&left, cut), ErrorKind::Corrupt, "is damaged");
     }
+    let memory = Memory::default();
+    let _log = make(&memory, 0, small(2, 3));
+    let cut = memory.content(NAME).expect("the log")[..8192].to_vec();
+    refused(replay(&Memory::with(NAME, cut), 0), ErrorKind::Corrupt, "it has 8192 bytes and must have 12288 to 16384");
     let longer = [&left.content[..], &[0]].concat();
     refused(read(&left, longer), ErrorKind::Corrupt, "it has 12289 bytes and must have 12288 to 12288");
 }

@@ -110,6 +110,26 @@ fn a_disk_that_is_full_when_a_log_grows_takes_nothing_that_was_written_before() 
 }
 
 #[test]
+fn a_log_that_fails_to_grow_takes_no_more_and_has_not_written_the_record() {
+    for at in 0..4 {
+        let memory = Memory::default();
+        let mut log = make(&memory, 0, small(1, 2));
+        log.append(1, &body(1, 3000)).and_then(|()| log.sync()).expect("it is synced");
+        memory.fail(Some(Fault { at: memory.operations() + at, how: How::Once(Io::Other) }));
+        let answer = log.append(2, &body(2, 3000));
+        memory.fail(None);
+        let opened = Opened::open(&*memory.log(NAME), DATABASE).expect("it opens").expect("a log");
+        if at < 3 {
+            refused(answer, ErrorKind::Storage, "a.parlor-log cannot be extended");
+            assert_eq!(opened.last(0).expect("it is read"), 1);
+        } else {
+            refused(answer, ErrorKind::OutcomeUnknown, "a.parlor-log cannot be written");
+        }
+        refused(log.append(3, b""), ErrorKind::Storage, "nothing is written until the file is opened again");
+    }
+}
+
+#[test]
 fn a_full_disk_has_no_new_log_and_keeps_the_old_one() {
     let memory = Memory::default();
     write(&mut make(&memory, 0, small(1, 1)), 1..=2);

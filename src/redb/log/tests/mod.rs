@@ -205,6 +205,7 @@ fn a_log_is_removed_when_all_of_it_is_free() {
     let mut log = make(&memory, 0, small(1, 1));
     write(&mut log, 1..=2);
     log.free(1);
+    log.free(0);
     refused(log.remove(), ErrorKind::InvalidArgument, "has records up to 2; only those up to 1 are free");
     assert_eq!(replay(&memory, 0).expect("it is read"), [1, 2]);
 
