@@ -1,5 +1,4 @@
-//! How much a checkpoint would have to write: about as many pages as stand in memory changed, counted by
-//! what they hold.
+//! How much a checkpoint would have to write, about.
 
 use std::collections::HashSet;
 
@@ -8,10 +7,15 @@ use crate::redb::tables::Table;
 use crate::redb::write_set::WriteSet;
 use crate::time::Duration;
 
+/// Its rows, its head, where it stood in two listings, and what leads to them.
+const PAGES_A_SESSION: usize = 6;
+const PAGE_BYTES: usize = 4096;
+
 /// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Dirty {
-    pages: HashSet<(Table, [u8; 8])>,
+    /// The sessions that were changed, by their numbers.
+    sessions: HashSet<[u8; 4]>,
     groups: u32,
     bytes: usize,
     /// How many pages may be dirty before a checkpoint: as many as the disk writes within the pause.
@@ -23,7 +27,7 @@ pub(super) struct Dirty {
 impl Dirty {
     /// Nothing is dirty; the log has segments of so many bytes.
     pub(super) fn new(segment: usize) -> Self {
-        Dirty { pages: HashSet::new(), groups: 0, bytes: 0, most_pages: CHECKPOINT_PAGES, segment }
+        Dirty { sessions: HashSet::new(), groups: 0, bytes: 0, most_pages: CHECKPOINT_PAGES, segment }
     }
 
     /// Whether the log has room for a record of so many bytes, whatever part of a segment the ones before it have left.
@@ -34,7 +38,9 @@ impl Dirty {
     /// What a group is about to change.
     pub(super) fn note(&mut self, writes: &WriteSet) {
         writes.each_key(|table, key| {
-            self.pages.insert((table, page(key)));
+            if let (Table::Rows | Table::Sessions, Some(session)) = (table, key.first_chunk()) {
+                self.sessions.insert(*session);
+            }
         });
     }
 
@@ -49,14 +55,19 @@ impl Dirty {
         self.groups > 0
     }
 
+    /// About how many pages: what a session's first change touches, and what is new, on pages that are half full.
+    fn pages(&self) -> usize {
+        self.sessions.len() * PAGES_A_SESSION + self.bytes / (PAGE_BYTES / 2)
+    }
+
     /// Whether it is time for a checkpoint.
     pub(super) fn is_due(&self) -> bool {
-        self.pages.len() >= self.most_pages || self.groups >= CHECKPOINT_GROUPS || self.bytes >= self.segment / 2
+        self.pages() >= self.most_pages || self.groups >= CHECKPOINT_GROUPS || self.bytes >= self.segment / 2
     }
 
     /// Everything was made durable.
     pub(super) fn clean(&mut self) {
-        self.pages.clear();
+        self.sessions.clear();
         self.groups = 0;
         self.bytes = 0;
     }
@@ -64,7 +75,7 @@ impl Dirty {
     /// A checkpoint of what is dirty took so long: the next is to take no longer than it may, and need not
     /// be shorter.
     pub(super) fn took(&mut self, pause: Duration) {
-        let pages = self.pages.len();
+        let pages = self.pages();
         if pages < CHECKPOINT_PAGES / 4 {
             return;
         }
@@ -74,11 +85,4 @@ impl Dirty {
         let aim = (self.most_pages as f64 + within) / 2.0;
         self.most_pages = (aim as usize).clamp(CHECKPOINT_PAGES / 4, CHECKPOINT_PAGES * 4);
     }
-}
-
-/// What stands on a page together, about: keys that begin alike.
-fn page(key: &[u8]) -> [u8; 8] {
-    let mut page = [0; 8];
-    page.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
-    page
 }
