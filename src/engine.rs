@@ -10,7 +10,7 @@ use crate::executor::Executor;
 use crate::limit;
 use crate::record::check_name;
 use crate::record::{Turn, WebhookRow};
-use crate::redb::{BLOCK, Options, RedbStore, Trust};
+use crate::redb::{LogLoss, Options, RedbStore, Trust};
 use crate::scope::{Core, Workspace};
 use crate::shared::{Phase, Shared};
 use crate::store::{EndOrphans, EnsureWorkspace, Store};
@@ -83,6 +83,14 @@ impl Builder {
     /// when it is read, and a damaged one is *corrupt* for itself alone.
     pub fn verify_on_open(mut self) -> Self {
         self.file.trust = Trust::Verify;
+        self
+    }
+
+    /// Opens a file that was not closed although the log beside it is gone, as it is without it. What only the log
+    /// had is lost: up to the last few thousand acknowledged writes. By default such a file is refused
+    /// as [`LogMissing`](crate::ErrorKind::LogMissing).
+    pub fn accept_log_loss(mut self) -> Self {
+        self.file.log_loss = LogLoss::Accept;
         self
     }
 
@@ -192,7 +200,7 @@ impl Engine {
             agents: Vec::new(),
             workers: limit::WORKERS_DEFAULT,
             grace: GRACE,
-            file: Options { cache_bytes: limit::CACHE_BYTES_DEFAULT, trust: Trust::Clean, block: BLOCK },
+            file: Options::default(),
             clock: Arc::new(SystemClock::new()),
         }
     }

@@ -18,6 +18,15 @@ pub(crate) use scheduled::*;
 
 use crate::time::Duration;
 
+/// Why nothing was received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Silence {
+    /// Nothing came in time.
+    TimedOut,
+    /// Nothing will come any more.
+    Gone,
+}
+
 /// Puts the calling thread to sleep until a [`Waker`] made from it is woken.
 ///
 /// A wake-up that comes before the sleep is kept, so none is lost.
@@ -70,6 +79,17 @@ mod free {
     pub(crate) use crossbeam_channel::{Receiver, Sender, bounded};
     pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 
+    /// Waits for the next message, for so long at most.
+    pub(crate) fn receive_within<T>(
+        receiver: &Receiver<T>,
+        timeout: crate::time::Duration,
+    ) -> Result<T, super::Silence> {
+        receiver.recv_timeout(timeout).map_err(|error| match error {
+            crossbeam_channel::RecvTimeoutError::Timeout => super::Silence::TimedOut,
+            crossbeam_channel::RecvTimeoutError::Disconnected => super::Silence::Gone,
+        })
+    }
+
     /// Random bits.
     pub(crate) fn random() -> u64 {
         uuid::Uuid::new_v4().as_u64_pair().1
@@ -97,6 +117,11 @@ mod scheduled {
 
     /// A map whose order is the same in every run: a schedule could not be played again otherwise.
     pub(crate) type HashMap<K, V> = std::collections::HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
+
+    /// Waits for the next message: a time-out never comes.
+    pub(crate) fn receive_within<T>(receiver: &Receiver<T>, _timeout: Duration) -> Result<T, super::Silence> {
+        receiver.recv().map_err(|_| super::Silence::Gone)
+    }
 
     /// Bits that belong to the schedule.
     pub(crate) fn random() -> u64 {

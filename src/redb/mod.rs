@@ -20,6 +20,7 @@ mod message;
 mod overlay;
 mod place;
 mod positions;
+mod recovery;
 mod replay;
 mod scope;
 mod session;
@@ -33,16 +34,17 @@ mod writer;
 
 #[cfg(feature = "testkit")]
 pub(crate) use codec::check_rows;
-pub(crate) use file::{Options, Trust};
+pub(crate) use file::{LogLoss, Options, Trust};
 #[cfg(feature = "testkit")]
 pub(crate) use keys::check_order;
 pub(crate) use positions::BLOCK;
+pub(crate) use writer::Acknowledge;
 
 use std::path::Path;
 
 use self::view::Read;
 use self::write_set::WriteSet;
-use self::writer::{Job, Shared};
+use self::writer::{Job, Keeping, Shared};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AgentId, MessageId, ThreadId, TurnId, WorkspaceId};
 use crate::limit::WRITER_QUEUE;
@@ -55,6 +57,9 @@ use crate::store::{
     Matched, Outcome, SessionRef, SessionsQuery, Store, Submit, Submitted,
 };
 use crate::sync::{Arc, Mutex, Sender, ThreadBuilder, bounded};
+
+/// Entries that may wait for the log; its thread takes all that have come at once.
+const LOG_QUEUE: usize = 64;
 
 /// A store in one redb file.
 pub(crate) struct RedbStore {
@@ -73,11 +78,17 @@ impl RedbStore {
             check_whole(path, &shared)?;
         }
         let (jobs, queue) = bounded(WRITER_QUEUE);
-        let writers = shared.clone();
-        ThreadBuilder::new()
-            .name("parlor-writer".into())
-            .spawn(move || writer::run(&writers, &queue))
-            .map_err(|error| Error::new(ErrorKind::Storage, "the writer thread cannot start").with_source(error))?;
+        let entries = match shared.keeping {
+            Keeping::Log { .. } => {
+                let (entries, queue) = bounded(LOG_QUEUE);
+                let shared = Arc::clone(&shared);
+                start("parlor-log", move || writer::run_log(&shared, &queue))?;
+                Some(entries)
+            }
+            Keeping::Commits | Keeping::Memory => None,
+        };
+        let writers = Arc::clone(&shared);
+        start("parlor-writer", move || writer::run(&writers, &queue, entries))?;
         Ok(RedbStore { shared, jobs: Mutex::new(Some(jobs)), process: std::process::id() })
     }
 
@@ -107,6 +118,14 @@ impl RedbStore {
         jobs.send(job).map_err(|_| Error::closed())?;
         answer.recv().unwrap_or_else(|_| Err(Error::closed()))
     }
+}
+
+fn start(name: &str, thread: impl FnOnce() + Send + 'static) -> Result<()> {
+    ThreadBuilder::new()
+        .name(name.into())
+        .spawn(thread)
+        .map(drop)
+        .map_err(|error| Error::new(ErrorKind::Storage, format!("the thread {name} cannot start")).with_source(error))
 }
 
 /// Refuses a file in which anything does not hold.
@@ -258,7 +277,7 @@ mod tests {
     fn a_fork_is_refused_and_leaves_the_file_as_it_is() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("a.parlor");
-        let options = Options { cache_bytes: 1 << 20, trust: Trust::Clean, block: BLOCK };
+        let options = Options { cache_bytes: 1 << 20, ..Options::default() };
         let mut store = RedbStore::open(&path, options).expect("it opens");
         let op = EnsureWorkspace { stamp: Stamp::new(Timestamp::from_micros(1), 1), name: "acme".into() };
         store.ensure_workspace(op.clone()).expect("it is made");

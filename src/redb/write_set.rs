@@ -68,6 +68,16 @@ impl WriteSet {
         self.writes.is_empty()
     }
 
+    /// Calls `each` with every key that it names; of a range, with where it begins.
+    pub(super) fn each_key(&self, mut each: impl FnMut(Table, &[u8])) {
+        for write in &self.writes {
+            match write {
+                Write::Put { table, key, .. } | Write::Remove { table, key } => each(*table, key),
+                Write::RemoveRange { table, from, .. } => each(*table, from),
+            }
+        }
+    }
+
     /// Appends the writes of another set.
     pub(super) fn extend(&mut self, other: WriteSet) {
         self.writes.extend(other.writes);
