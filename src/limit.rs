@@ -128,6 +128,10 @@ pub const GROUP_BYTES: usize = 8 << 20;
 /// A group of over a quarter of it is a durable commit of the file. After half of it there is a checkpoint, so that
 /// what is left always has room for what comes before the next.
 pub const LOG_SEGMENT_BYTES: u32 = 4 << 20;
+/// The shortest and the longest time that deferred durability may take, in milliseconds.
+pub const DEFERRED_MS_MIN: u64 = 1;
+/// See [`DEFERRED_MS_MIN`].
+pub const DEFERRED_MS_MAX: u64 = 60_000;
 /// Groups after which there is a checkpoint.
 pub const CHECKPOINT_GROUPS: u32 = 8192;
 /// About how many pages may be changed before a checkpoint writes them: between a quarter of this and four times as

@@ -8,15 +8,15 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use redb::backends::FileBackend;
-use redb::{Builder, Database, DatabaseError, Durability, ReadableDatabase};
+use redb::backends::{FileBackend, InMemoryBackend};
+use redb::{Builder, Database, DatabaseError, ReadableDatabase};
 use uuid::Uuid;
 
 use super::codec::{self, GroupRow};
 use super::log::{Disk, FileDisk};
 use super::overlay::Overlay;
 use super::tables::{FORMAT_VERSION, Table, meta};
-use super::writer::{Acknowledge, Keeping};
+use super::writer::{Durability, Keeping};
 use super::{fault, recovery};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limit::{CACHE_BYTES_DEFAULT, LOG_SEGMENT_BYTES};
@@ -36,7 +36,7 @@ pub(crate) struct Options {
     /// Bytes of a segment of the log: [`LOG_SEGMENT_BYTES`], and less where a test wants many checkpoints.
     pub(crate) segment_bytes: u32,
     /// When a write is acknowledged.
-    pub(crate) acknowledge: Acknowledge,
+    pub(crate) durability: Durability,
 }
 
 impl Default for Options {
@@ -47,7 +47,7 @@ impl Default for Options {
             block: super::BLOCK,
             log_loss: LogLoss::Refuse,
             segment_bytes: LOG_SEGMENT_BYTES,
-            acknowledge: Acknowledge::Durable,
+            durability: Durability::Sync,
         }
     }
 }
@@ -97,6 +97,15 @@ pub(super) fn open(path: &Path, options: Options) -> Result<Opened> {
     Err(Error::new(ErrorKind::Storage, format!("{} is made and removed by others all the time", path.display())))
 }
 
+/// A file in memory, which is gone when it is closed.
+pub(super) fn in_memory_alone(options: Options) -> Result<Opened> {
+    let name = Path::new("memory");
+    let backend = InMemoryBackend::new();
+    let database = builder(options).create_with_backend(backend).map_err(|error| fault::database(name, error))?;
+    make_tables(&database)?;
+    Ok(Opened { database, group: 0, keeping: Keeping::Memory })
+}
+
 fn builder(options: Options) -> Builder {
     let mut builder = Builder::new();
     builder.set_cache_size(options.cache_bytes).set_check_integrity_on_open(options.trust == Trust::Verify);
@@ -125,8 +134,8 @@ fn open_existing(path: &Path, mut file: File, options: Options) -> Result<Opened
         let said = Said::by(path, &database.begin_read().map_err(fault::transaction)?)?;
         let left = recovery::left_behind(path, &disk, &said, options.log_loss)?;
         let group = recovery::recover(&database, &disk, &said, left)?;
-        let Options { segment_bytes, acknowledge, .. } = options;
-        Ok(Opened { database, group, keeping: Keeping::Log { disk, file: said.id, segment_bytes, acknowledge } })
+        let Options { segment_bytes, durability, .. } = options;
+        Ok(Opened { database, group, keeping: Keeping::Log { disk, file: said.id, segment_bytes, durability } })
     })
 }
 
@@ -232,6 +241,12 @@ fn create_at(temporary: &Path, options: Options) -> Result<()> {
     let file = open.open(temporary).map_err(failed)?;
     let backend = FileBackend::new(file).map_err(|error| fault::database(temporary, error))?;
     let database = builder(options).create_with_backend(backend).map_err(|error| fault::database(temporary, error))?;
+    make_tables(&database)?;
+    database.close().map_err(|error| fault::database(temporary, error))?;
+    File::open(temporary).and_then(|file| file.sync_all()).map_err(failed)
+}
+
+fn make_tables(database: &Database) -> Result<()> {
     let mut transaction = database.begin_write().map_err(fault::transaction)?;
     durable(&mut transaction)?;
     for table in Table::ALL {
@@ -241,15 +256,13 @@ fn create_at(temporary: &Path, options: Options) -> Result<()> {
             opened.insert(meta::FORMAT, row.as_slice()).map_err(fault::storage)?;
         }
     }
-    transaction.commit().map_err(fault::commit)?;
-    database.close().map_err(|error| fault::database(temporary, error))?;
-    File::open(temporary).and_then(|file| file.sync_all()).map_err(failed)
+    transaction.commit().map_err(fault::commit)
 }
 
 /// Every durable commit is two-phase: after a failed sync, a one-phase commit can lose the file. And it says where the
 /// free pages are, so that a crash after it does not make the next opening read the whole file.
 pub(super) fn durable(transaction: &mut redb::WriteTransaction) -> Result<()> {
-    set(transaction, Durability::Immediate)?;
+    set(transaction, redb::Durability::Immediate)?;
     transaction.set_two_phase_commit(true);
     transaction.set_quick_repair(true);
     Ok(())
@@ -257,10 +270,10 @@ pub(super) fn durable(transaction: &mut redb::WriteTransaction) -> Result<()> {
 
 /// A commit that is durable elsewhere, or nowhere.
 pub(super) fn in_memory(transaction: &mut redb::WriteTransaction) -> Result<()> {
-    set(transaction, Durability::None)
+    set(transaction, redb::Durability::None)
 }
 
-fn set(transaction: &mut redb::WriteTransaction, durability: Durability) -> Result<()> {
+fn set(transaction: &mut redb::WriteTransaction, durability: redb::Durability) -> Result<()> {
     transaction
         .set_durability(durability)
         .map_err(|error| Error::new(ErrorKind::Storage, format!("storage: {error}")).with_source(error))

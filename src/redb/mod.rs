@@ -38,7 +38,7 @@ pub(crate) use file::{LogLoss, Options, Trust};
 #[cfg(feature = "testkit")]
 pub(crate) use keys::check_order;
 pub(crate) use positions::BLOCK;
-pub(crate) use writer::Acknowledge;
+pub use writer::Durability;
 
 use std::path::Path;
 
@@ -77,6 +77,15 @@ impl RedbStore {
         if options.trust == Trust::Verify {
             check_whole(path, &shared)?;
         }
+        Self::start(shared)
+    }
+
+    /// A store in memory alone.
+    pub(crate) fn in_memory(options: Options) -> Result<Self> {
+        Self::start(Arc::new(Shared::new(file::in_memory_alone(options)?, options.block)?))
+    }
+
+    fn start(shared: Arc<Shared>) -> Result<Self> {
         let (jobs, queue) = bounded(WRITER_QUEUE);
         let entries = match shared.keeping {
             Keeping::Log { .. } => {
@@ -85,7 +94,7 @@ impl RedbStore {
                 start("parlor-log", move || writer::run_log(&shared, &queue))?;
                 Some(entries)
             }
-            Keeping::Commits | Keeping::Memory => None,
+            Keeping::Memory => None,
         };
         let writers = Arc::clone(&shared);
         start("parlor-writer", move || writer::run(&writers, &queue, entries))?;

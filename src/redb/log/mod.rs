@@ -156,6 +156,16 @@ impl Log {
         self.header.origin
     }
 
+    /// The last number that was appended.
+    pub(in crate::redb) fn appended(&self) -> u64 {
+        self.appended
+    }
+
+    /// The last number that is durable.
+    pub(in crate::redb) fn synced(&self) -> u64 {
+        self.synced
+    }
+
     /// Bytes of records since something was freed last.
     pub(in crate::redb) fn bytes_since_free(&self) -> u64 {
         self.bytes_since_free

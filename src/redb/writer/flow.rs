@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 
+use super::durability::Durability;
 use super::job::Job;
 use crate::error::{Error, ErrorKind, Result};
 use crate::redb::view::Snapshot;
@@ -10,15 +11,6 @@ use crate::sync::{Arc, Condvar, Mutex, RwLock};
 
 /// Groups that may be applied before the first of them is durable: while the disk syncs one, the next runs.
 const AHEAD: usize = 2;
-
-/// When a group is acknowledged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Acknowledge {
-    /// Once a crash cannot take it back.
-    Durable,
-    /// Once it is applied.
-    Applied,
-}
 
 /// A group that was applied.
 pub(super) struct Done {
@@ -40,16 +32,20 @@ struct State {
 
 /// See the [module](self).
 pub(super) struct Flow {
-    acknowledge: Acknowledge,
+    durability: Durability,
     state: Mutex<State>,
     moved: Condvar,
 }
 
 impl Flow {
     /// Goes on after a group that is durable.
-    pub(super) fn new(after: u64, acknowledge: Acknowledge) -> Self {
+    pub(super) fn new(after: u64, durability: Durability) -> Self {
         let state = State { applied: after, synced: after, waiting: VecDeque::new(), failed: None };
-        Flow { acknowledge, state: Mutex::new(state), moved: Condvar::new() }
+        Flow { durability, state: Mutex::new(state), moved: Condvar::new() }
+    }
+
+    pub(super) fn durability(&self) -> Durability {
+        self.durability
     }
 
     /// The last group that was applied.
@@ -98,7 +94,7 @@ impl Flow {
         let mut newest = None;
         while let Some(first) = state.waiting.front() {
             let sound = state.failed.is_none();
-            if first.number > state.synced && !(sound && self.acknowledge == Acknowledge::Applied) {
+            if first.number > state.synced && !(sound && self.durability != Durability::Sync) {
                 break;
             }
             let Some(done) = state.waiting.pop_front() else { break };

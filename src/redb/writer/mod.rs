@@ -9,6 +9,7 @@
 //! A refusal waits for what came before it: it may rest on a write that a crash could still take back.
 
 mod dirty;
+mod durability;
 mod flow;
 mod job;
 mod logger;
@@ -16,7 +17,7 @@ mod shared;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use flow::Acknowledge;
+pub use durability::Durability;
 pub(super) use job::Job;
 pub(super) use logger::{Entry, run as run_log};
 pub(super) use shared::{Keeping, Shared};

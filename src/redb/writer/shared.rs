@@ -3,7 +3,8 @@
 use redb::{Database, ReadableDatabase, WriteTransaction};
 use uuid::Uuid;
 
-use super::flow::{Acknowledge, Flow};
+use super::durability::Durability;
+use super::flow::Flow;
 use crate::error::Result;
 use crate::redb::codec::GroupRow;
 use crate::redb::file::Opened;
@@ -17,9 +18,7 @@ use crate::sync::{Arc, Mutex, RwLock};
 #[derive(Debug)]
 pub(in crate::redb) enum Keeping {
     /// In a log, and now and then in the file.
-    Log { disk: Arc<dyn Disk>, file: Uuid, segment_bytes: u32, acknowledge: Acknowledge },
-    /// In the file, group by group.
-    Commits,
+    Log { disk: Arc<dyn Disk>, file: Uuid, segment_bytes: u32, durability: Durability },
     /// In memory alone.
     Memory,
 }
@@ -42,15 +41,15 @@ impl Shared {
         let Opened { database, group, keeping } = opened;
         let around = Around::new(block);
         let published = fault::guarded(|| snapshot(&database, &around))?;
-        let acknowledge = match keeping {
-            Keeping::Log { acknowledge, .. } => acknowledge,
-            Keeping::Commits | Keeping::Memory => Acknowledge::Durable,
+        let durability = match keeping {
+            Keeping::Log { durability, .. } => durability,
+            Keeping::Memory => Durability::Sync,
         };
         Ok(Shared {
             database: Mutex::new(Some(database)),
             published: RwLock::new(Some(Arc::new(published))),
             log: Mutex::new(None),
-            flow: Flow::new(group, acknowledge),
+            flow: Flow::new(group, durability),
             keeping,
             around,
         })
@@ -65,7 +64,7 @@ impl Shared {
     pub(super) fn segment_bytes(&self) -> usize {
         match self.keeping {
             Keeping::Log { segment_bytes, .. } => segment_bytes as usize,
-            Keeping::Commits | Keeping::Memory => 0,
+            Keeping::Memory => 0,
         }
     }
 

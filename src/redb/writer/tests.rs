@@ -12,11 +12,12 @@ use super::*;
 use crate::error::ErrorKind;
 use crate::id::Stamp;
 use crate::redb::file::Opened;
+use crate::redb::log::Memory;
 use crate::redb::scope;
 use crate::redb::tables::Table;
 use crate::redb::view::Around;
 use crate::store::EnsureWorkspace;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, bounded};
 use crate::time::Timestamp;
 
 /// Storage that fails for good after so many more accesses.
@@ -65,6 +66,12 @@ fn database(storage: &Failing) -> Database {
     redb::Builder::new().set_cache_size(0).create_with_backend(storage.clone()).expect("a database")
 }
 
+/// In a log on a disk that never fails. The first group names it in the file, by a durable commit.
+fn logged() -> Keeping {
+    let disk = Memory::default().log("a.parlor-log");
+    Keeping::Log { disk, file: Uuid::nil(), segment_bytes: 1 << 16, durability: Durability::Sync }
+}
+
 /// A job that writes, and breaks the storage so many accesses after its verb has read what it needs.
 fn write(storage: Failing, accesses: u64) -> (Job, Answer<()>) {
     Job::new(1, move |view| {
@@ -86,10 +93,10 @@ fn whatever_access_fails_an_error_has_written_nothing_or_says_that_it_may_have()
             transaction.open_table(table.definition()).expect("a table");
         }
         transaction.commit().expect("it commits");
-        let opened = Opened { database: made, group: 0, keeping: Keeping::Commits };
+        let opened = Opened { database: made, group: 0, keeping: logged() };
         let shared = Shared::new(opened, 1).expect("it opens");
         let (job, answer) = write(storage.clone(), accesses);
-        Writer::new(&shared, None).group(vec![job]);
+        Writer::new(&shared, Some(bounded(8).0)).group(vec![job]);
         let Err(error) = answer.recv().expect("an answer") else { break };
         drop(shared);
 
