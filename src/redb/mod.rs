@@ -24,6 +24,8 @@ mod recovery;
 mod replay;
 mod scope;
 mod session;
+#[cfg(feature = "testkit")]
+mod simulated;
 mod tables;
 mod timeline;
 mod turn;
@@ -38,6 +40,8 @@ pub(crate) use file::{LogLoss, Options, Trust};
 #[cfg(feature = "testkit")]
 pub(crate) use keys::check_order;
 pub(crate) use positions::BLOCK;
+#[cfg(feature = "testkit")]
+pub use simulated::{Failure, Loss, SimulatedDisk, Touch, Watcher};
 pub use writer::Durability;
 
 use std::path::Path;
@@ -73,7 +77,12 @@ pub(crate) struct RedbStore {
 impl RedbStore {
     /// Opens the file, and makes it when it is missing.
     pub(crate) fn open(path: &Path, options: Options) -> Result<Self> {
-        let shared = Arc::new(Shared::new(file::open(path, options)?, options.block)?);
+        Self::over(path, file::open(path, options)?, options)
+    }
+
+    /// A store over a file that is open.
+    fn over(path: &Path, opened: file::Opened, options: Options) -> Result<Self> {
+        let shared = Arc::new(Shared::new(opened, options.block)?);
         if options.trust == Trust::Verify {
             check_whole(path, &shared)?;
         }
