@@ -40,7 +40,6 @@ mod tests;
 
 pub(in crate::redb) use disk::{Disk, DiskFile, FileDisk};
 #[cfg(any(test, feature = "testkit"))]
-#[cfg_attr(not(test), expect(unused_imports, reason = "the crash suite is yet to come"))]
 pub(in crate::redb) use memory::{Fault, How, Memory, Survives};
 pub(in crate::redb) use opened::Opened;
 pub(in crate::redb) use options::{Options, Origin};
