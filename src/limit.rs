@@ -134,7 +134,7 @@ pub const DEFERRED_MS_MIN: u64 = 1;
 pub const DEFERRED_MS_MAX: u64 = 60_000;
 /// Groups after which there is a checkpoint.
 pub const CHECKPOINT_GROUPS: u32 = 8192;
-/// About how many pages may be changed before a checkpoint writes them: between a quarter of this and four times as
+/// About how many pages may be changed before a checkpoint writes them: between half of this and four times as
 /// many, as the disk is quick.
 pub const CHECKPOINT_PAGES: usize = 2048;
 /// How long a checkpoint may hold up the writer, in milliseconds: what the pages between two of them are chosen by.

@@ -48,7 +48,7 @@ use std::path::Path;
 
 use self::view::Read;
 use self::write_set::WriteSet;
-use self::writer::{Job, Keeping, Shared};
+use self::writer::{Job, Keeping, Shared, Task, Writer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AgentId, MessageId, ThreadId, TurnId, WorkspaceId};
 use crate::limit::WRITER_QUEUE;
@@ -69,7 +69,7 @@ const LOG_QUEUE: usize = 64;
 pub(crate) struct RedbStore {
     shared: Arc<Shared>,
     /// To the writer thread, which ends when this is gone; none once closed.
-    jobs: Mutex<Option<Sender<Job>>>,
+    tasks: Mutex<Option<Sender<Task>>>,
     /// The process that opened the file: what a forked one writes says Ok and vanishes.
     process: u32,
 }
@@ -95,19 +95,16 @@ impl RedbStore {
     }
 
     fn start(shared: Arc<Shared>) -> Result<Self> {
-        let (jobs, queue) = bounded(WRITER_QUEUE);
-        let entries = match shared.keeping {
-            Keeping::Log { .. } => {
-                let (entries, queue) = bounded(LOG_QUEUE);
-                let shared = Arc::clone(&shared);
-                start("parlor-log", move || writer::run_log(&shared, &queue))?;
-                Some(entries)
-            }
-            Keeping::Memory => None,
-        };
+        let (tasks, queue) = bounded(WRITER_QUEUE);
+        if let Keeping::Log { .. } = shared.keeping {
+            let (entries, queue) = bounded(LOG_QUEUE);
+            shared.log_to(entries);
+            let shared = Arc::clone(&shared);
+            start("parlor-log", move || writer::run_log(&shared, &queue))?;
+        }
         let writers = Arc::clone(&shared);
-        start("parlor-writer", move || writer::run(&writers, &queue, entries))?;
-        Ok(RedbStore { shared, jobs: Mutex::new(Some(jobs)), process: std::process::id() })
+        start("parlor-writer", move || writer::run(&writers, &queue))?;
+        Ok(RedbStore { shared, tasks: Mutex::new(Some(tasks)), process: std::process::id() })
     }
 
     fn check_process(&self) -> Result<()> {
@@ -131,9 +128,11 @@ impl RedbStore {
         verb: impl FnOnce(&dyn Read) -> Result<(WriteSet, T)> + Send + 'static,
     ) -> Result<T> {
         self.check_process()?;
-        let jobs = self.jobs.lock().clone().ok_or_else(Error::closed)?;
+        let tasks = self.tasks.lock().clone().ok_or_else(Error::closed)?;
         let (job, answer) = Job::new(bytes, verb);
-        jobs.send(job).map_err(|_| Error::closed())?;
+        if let Err(job) = Writer::alone(&self.shared, job, &tasks) {
+            tasks.send(Task::Job(job)).map_err(|_| Error::closed())?;
+        }
         answer.recv().unwrap_or_else(|_| Err(Error::closed()))
     }
 }
@@ -269,8 +268,8 @@ impl Store for RedbStore {
         // Closing writes to the file, and its locks may be held for good by threads that a fork does
         // not have. What a fork drops is leaked with the writer thread's share of it.
         self.check_process()?;
-        let jobs = self.jobs.lock().take().ok_or_else(Error::closed)?;
-        drop(jobs);
+        let tasks = self.tasks.lock().take().ok_or_else(Error::closed)?;
+        drop(tasks);
         self.shared.close()
     }
 }

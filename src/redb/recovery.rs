@@ -17,7 +17,11 @@ use std::path::Path;
 ///
 /// A log that the file does not name was made for it, or was done with: all it could hold is in the file.
 pub(super) fn left_behind(path: &Path, disk: &Arc<dyn Disk>, said: &Said, loss: LogLoss) -> Result<Option<Opened>> {
-    let found = Opened::open(&**disk, said.id)?;
+    let found = match Opened::open(&**disk, said.id) {
+        // What cannot be told is no obstacle to one who is ready to do without it.
+        Err(error) if error.kind() == ErrorKind::Corrupt && loss == LogLoss::Accept => None,
+        found => found?,
+    };
     let Some(named) = said.group.log else { return Ok(None) };
     match found.filter(|log| log.origin().log.as_bytes() == &named) {
         Some(log) => Ok(Some(log)),

@@ -91,7 +91,8 @@ impl WriteSet {
             match write {
                 Write::Put { table, key, value } => {
                     let unchanged = changed.insert((table.tag(), key.as_slice())) && !self.removes_ranges();
-                    let old = if unchanged { view.get(*table, key)? } else { None };
+                    let patched = unchanged && value.len() >= Logged::WHOLE_BELOW;
+                    let old = if patched { view.get(*table, key)? } else { None };
                     let old = old.as_ref().map(redb::AccessGuard::value);
                     Logged::put(table.tag(), key, old, value).write(record)?;
                 }

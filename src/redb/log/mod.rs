@@ -47,7 +47,8 @@ pub(in crate::redb) use options::{Options, Origin};
 use std::io;
 
 use self::header::{Header, SEGMENTS_AT};
-use self::record::{Head, Salt, record_bytes};
+pub(in crate::redb) use self::record::record_bytes;
+use self::record::{Head, Salt};
 use super::fault;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::Arc;

@@ -19,7 +19,7 @@ pub(super) const HEAD_BYTES: usize = 6 * size_of::<u64>();
 pub(super) const ALIGN: usize = 8;
 
 /// Bytes that a record with a body of this length takes.
-pub(super) fn record_bytes(body: usize) -> usize {
+pub(in crate::redb) fn record_bytes(body: usize) -> usize {
     body.saturating_add(HEAD_BYTES).checked_next_multiple_of(ALIGN).unwrap_or(usize::MAX)
 }
 

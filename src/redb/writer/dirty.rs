@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use crate::limit::{CHECKPOINT_GROUPS, CHECKPOINT_PAGES, CHECKPOINT_PAUSE_MS};
+use crate::redb::log::record_bytes;
 use crate::redb::tables::Table;
 use crate::redb::write_set::WriteSet;
 use crate::time::Duration;
@@ -30,8 +31,9 @@ impl Dirty {
         Dirty { sessions: HashSet::new(), groups: 0, bytes: 0, most_pages: CHECKPOINT_PAGES, segment }
     }
 
-    /// Whether the log has room for a record of so many bytes, whatever part of a segment the ones before it have left.
-    pub(super) fn leaves_room_for(&self, record: usize) -> bool {
+    /// Whether the log has room for a record with so many bytes of body, whatever part of a segment the ones before it have left.
+    pub(super) fn leaves_room_for(&self, body: usize) -> bool {
+        let record = record_bytes(body);
         record <= self.segment / 4 && self.bytes + record <= self.segment / 4 * 3
     }
 
@@ -44,10 +46,10 @@ impl Dirty {
         });
     }
 
-    /// A group was logged, in so many bytes.
-    pub(super) fn logged(&mut self, bytes: usize) {
+    /// A group was logged, in a record with so many bytes of body.
+    pub(super) fn logged(&mut self, body: usize) {
         self.groups = self.groups.saturating_add(1);
-        self.bytes = self.bytes.saturating_add(bytes);
+        self.bytes = self.bytes.saturating_add(record_bytes(body));
     }
 
     /// Whether anything is dirty.
@@ -83,6 +85,6 @@ impl Dirty {
             pages as f64 * Duration::from_millis(CHECKPOINT_PAUSE_MS).as_secs_f64() / pause.as_secs_f64().max(1e-6);
         // No further than half the way at once: one slow sync says little.
         let aim = (self.most_pages as f64 + within) / 2.0;
-        self.most_pages = (aim as usize).clamp(CHECKPOINT_PAGES / 4, CHECKPOINT_PAGES * 4);
+        self.most_pages = (aim as usize).clamp(CHECKPOINT_PAGES / 2, CHECKPOINT_PAGES * 4);
     }
 }

@@ -35,39 +35,57 @@ use super::write_set::WriteSet;
 use super::{fault, file};
 use crate::error::{Error, Result};
 use crate::limit::{CHECKPOINT_IDLE_MS, GROUP_BYTES, GROUP_OPERATIONS};
-use crate::sync::{Arc, Receiver, Sender, Silence, receive_within};
+use crate::sync::{Arc, Receiver, Sender, Silence, is_drained, offer, receive_within};
 use crate::time::{Duration, Stopwatch};
 
+/// What the writer thread is told.
+pub(super) enum Task {
+    /// An operation.
+    Job(Job),
+    /// Someone else wrote: there is something to make durable now or when nothing happens for a while.
+    Look,
+}
+
 /// The writer thread's whole life: it ends when the last sender is gone.
-pub(super) fn run(shared: &Shared, jobs: &Receiver<Job>, entries: Option<Sender<Entry>>) {
-    let mut writer = Writer::new(shared, entries);
+pub(super) fn run(shared: &Shared, tasks: &Receiver<Task>) {
+    let idle = Duration::from_millis(CHECKPOINT_IDLE_MS);
     loop {
-        match receive_within(jobs, Duration::from_millis(CHECKPOINT_IDLE_MS)) {
-            Ok(first) => writer.group(collect(first, jobs)),
-            Err(Silence::TimedOut) if writer.dirty.is_any() => writer.checkpoint(),
-            Err(Silence::TimedOut) => match jobs.recv() {
-                Ok(first) => writer.group(collect(first, jobs)),
-                Err(_) => return,
-            },
+        let dirty = shared.writer.lock().dirty.is_any();
+        let next = if dirty { receive_within(tasks, idle) } else { tasks.recv().map_err(|_| Silence::Gone) };
+        match next {
+            Ok(Task::Job(first)) => {
+                let group = collect(first, tasks);
+                let mut writer = shared.writer.lock();
+                writer.group(shared, group);
+                writer.checkpoint_if_due(shared);
+            }
+            Ok(Task::Look) => shared.writer.lock().checkpoint_if_due(shared),
+            Err(Silence::TimedOut) => shared.writer.lock().checkpoint(shared),
             Err(Silence::Gone) => return,
         }
     }
 }
 
 /// What has queued, within bounds.
-fn collect(first: Job, jobs: &Receiver<Job>) -> Vec<Job> {
+fn collect(first: Job, tasks: &Receiver<Task>) -> Vec<Job> {
     let mut bytes = first.bytes;
     let mut group = vec![first];
     while group.len() < GROUP_OPERATIONS && bytes < GROUP_BYTES {
-        let Ok(job) = jobs.try_recv() else { break };
-        bytes = bytes.saturating_add(job.bytes);
-        group.push(job);
+        match tasks.try_recv() {
+            Ok(Task::Job(job)) => {
+                bytes = bytes.saturating_add(job.bytes);
+                group.push(job);
+            }
+            // What it asks for is looked at after every group.
+            Ok(Task::Look) => {}
+            Err(_) => break,
+        }
     }
     group
 }
 
-struct Writer<'s> {
-    shared: &'s Shared,
+/// What it takes to write: one thread has it at a time.
+pub(super) struct Writer {
     /// To the thread of the log; none where there is no log.
     entries: Option<Sender<Entry>>,
     /// The log that the file names; none before the first write.
@@ -103,49 +121,58 @@ impl From<Error> for Refused {
     }
 }
 
-impl<'s> Writer<'s> {
-    fn new(shared: &'s Shared, entries: Option<Sender<Entry>>) -> Self {
-        Writer { shared, entries, named: None, dirty: Dirty::new(shared.segment_bytes()) }
+impl Writer {
+    fn new(segment_bytes: usize) -> Self {
+        Writer { entries: None, named: None, dirty: Dirty::new(segment_bytes) }
+    }
+
+    /// Runs an operation on the thread of its caller, where nobody else writes: two threads less to wake. Gives it
+    /// back where somebody does.
+    pub(super) fn alone(shared: &Shared, job: Job, tasks: &Sender<Task>) -> Result<(), Job> {
+        let Some(mut writer) = shared.writer.try_lock().filter(|_| is_drained(tasks)) else { return Err(job) };
+        let was_dirty = writer.dirty.is_any();
+        writer.group(shared, vec![job]);
+        if writer.dirty.is_any() && (!was_dirty || writer.dirty.is_due()) {
+            // A full queue looks after the next group anyway.
+            offer(tasks, Task::Look);
+        }
+        Ok(())
     }
 
     /// Runs a group, and hands it on to be published and answered.
-    fn group(&mut self, mut group: Vec<Job>) {
-        let flow = &self.shared.flow;
+    fn group(&mut self, shared: &Shared, mut group: Vec<Job>) {
+        let flow = &shared.flow;
         // The disk is not to fall behind without bound: what comes meanwhile makes larger groups.
         flow.wait_for_room();
-        match self.write(&mut group) {
+        match self.write(shared, &mut group) {
             Ok((number, None)) => {
                 flow.applied(Done { number, snapshot: None, group });
-                self.shared.settle();
+                shared.settle();
             }
             Ok((number, Some((made, snapshot)))) => {
                 flow.applied(Done { number, snapshot: Some(snapshot), group });
                 if made == Made::Committed {
                     flow.synced(number);
                 }
-                self.shared.settle();
-                if self.dirty.is_due() {
-                    self.checkpoint();
-                }
+                shared.settle();
             }
             Err(Refused::Before(error)) => flow::refuse(group, &error),
             Err(Refused::Broken(error)) => {
                 flow.fail(&error.to_string());
-                self.shared.settle();
+                shared.settle();
                 flow::refuse(group, &error);
             }
         }
     }
 
-    fn write(&mut self, group: &mut [Job]) -> Result<Written, Refused> {
-        let shared = self.shared;
+    fn write(&mut self, shared: &Shared, group: &mut [Job]) -> Result<Written, Refused> {
         let slot = shared.database.lock();
         let database = slot.as_ref().ok_or_else(|| Refused::Before(Error::closed()))?;
         shared.flow.check_sound().map_err(Refused::Before)?;
         let before = shared.flow.last();
         let number = before + 1;
         let mut transaction = database.begin_write().map_err(fault::transaction)?;
-        let ran = fault::guarded(|| self.run(&transaction, group));
+        let ran = fault::guarded(|| self.run(shared, &transaction, group));
         let (record, last) = match ran {
             Ok(Some(ran)) => ran,
             // Explicitly: a transaction dropped by an unwinding thread marks the file for repair.
@@ -158,7 +185,7 @@ impl<'s> Writer<'s> {
                 return Err(error.into());
             }
         };
-        let (made, new_log) = match self.decide(record.len(), number) {
+        let (made, new_log) = match self.decide(shared, record.len(), number) {
             Ok(decided) => decided,
             Err(error) => {
                 transaction.abort().map_err(fault::storage)?;
@@ -189,15 +216,20 @@ impl<'s> Writer<'s> {
             shared::snapshot(database, &shared.around)
         })?;
         if made == Made::Committed {
-            self.committed(number, new_log);
+            self.committed(shared, number, new_log);
         }
         Ok((number, Some((made, Arc::new(snapshot)))))
     }
 
     /// Runs every verb of the group on what those before it wrote. The record of it all, and the writes of the last
     /// one, which are yet to be applied; none where nothing is to be written.
-    fn run(&mut self, transaction: &WriteTransaction, group: &mut [Job]) -> Result<Option<(Vec<u8>, WriteSet)>> {
-        let mut view = self.shared.tables(transaction)?;
+    fn run(
+        &mut self,
+        shared: &Shared,
+        transaction: &WriteTransaction,
+        group: &mut [Job],
+    ) -> Result<Option<(Vec<u8>, WriteSet)>> {
+        let mut view = shared.tables(transaction)?;
         let mut record = Vec::new();
         let mut last: Option<WriteSet> = None;
         for job in group {
@@ -216,23 +248,23 @@ impl<'s> Writer<'s> {
     }
 
     /// How a group of this number is to become durable, whose record has so many bytes; and the log made for it.
-    fn decide(&self, record: usize, number: u64) -> Result<(Made, Option<Log>)> {
+    fn decide(&self, shared: &Shared, record: usize, number: u64) -> Result<(Made, Option<Log>)> {
         if self.entries.is_none() {
             return Ok((Made::Committed, None));
         }
         if self.named.is_none() {
             // Only a durable commit can name the log in the file.
-            return Ok((Made::Committed, self.shared.make_log(number)?));
+            return Ok((Made::Committed, shared.make_log(number)?));
         }
         Ok((if self.dirty.leaves_room_for(record) { Made::Logged } else { Made::Committed }, None))
     }
 
     /// Everything up to this group is in the file for good.
-    fn committed(&mut self, number: u64, new_log: Option<Log>) {
+    fn committed(&mut self, shared: &Shared, number: u64, new_log: Option<Log>) {
         self.dirty.clean();
         if let Some(log) = new_log {
             self.named = Some(log.origin().log);
-            self.shared.log.lock().replace(log);
+            shared.log.lock().replace(log);
         }
         if let Some(entries) = &self.entries {
             // Its thread ends after this one.
@@ -240,9 +272,14 @@ impl<'s> Writer<'s> {
         }
     }
 
+    fn checkpoint_if_due(&mut self, shared: &Shared) {
+        if self.dirty.is_due() {
+            self.checkpoint(shared);
+        }
+    }
+
     /// Makes durable in the file what stands in the log.
-    fn checkpoint(&mut self) {
-        let shared = self.shared;
+    fn checkpoint(&mut self, shared: &Shared) {
         let slot = shared.database.lock();
         let Some(database) = slot.as_ref().filter(|_| shared.flow.check_sound().is_ok()) else { return };
         let number = shared.flow.last();
@@ -251,7 +288,7 @@ impl<'s> Writer<'s> {
         match fault::guarded(|| file::checkpoint(database, row)) {
             Ok(()) => {
                 self.dirty.took(began.elapsed());
-                self.committed(number, None);
+                self.committed(shared, number, None);
                 shared.flow.synced(number);
             }
             Err(error) => shared.flow.fail(&error.to_string()),

@@ -3,8 +3,10 @@
 use redb::{Database, ReadableDatabase, WriteTransaction};
 use uuid::Uuid;
 
+use super::Writer;
 use super::durability::Durability;
 use super::flow::Flow;
+use super::logger::Entry;
 use crate::error::Result;
 use crate::redb::codec::GroupRow;
 use crate::redb::file::Opened;
@@ -12,7 +14,7 @@ use crate::redb::log::{Disk, Log, Options, Origin};
 use crate::redb::view::{self, Around, Snapshot, Stage, View};
 use crate::redb::write_set::OpenTables;
 use crate::redb::{fault, file};
-use crate::sync::{Arc, Mutex, RwLock};
+use crate::sync::{Arc, Mutex, RwLock, Sender};
 
 /// How what is written is kept.
 #[derive(Debug)]
@@ -31,6 +33,8 @@ pub(in crate::redb) struct Shared {
     pub(in crate::redb) published: RwLock<Option<Arc<Snapshot>>>,
     /// The log; none before the first write and once closed.
     pub(super) log: Mutex<Option<Log>>,
+    /// Whoever writes holds it.
+    pub(super) writer: Mutex<Writer>,
     pub(super) flow: Flow,
     pub(in crate::redb) keeping: Keeping,
     pub(super) around: Around,
@@ -45,7 +49,12 @@ impl Shared {
             Keeping::Log { durability, .. } => durability,
             Keeping::Memory => Durability::Sync,
         };
+        let segment_bytes = match keeping {
+            Keeping::Log { segment_bytes, .. } => segment_bytes as usize,
+            Keeping::Memory => 0,
+        };
         Ok(Shared {
+            writer: Mutex::new(Writer::new(segment_bytes)),
             database: Mutex::new(Some(database)),
             published: RwLock::new(Some(Arc::new(published))),
             log: Mutex::new(None),
@@ -60,12 +69,9 @@ impl Shared {
         self.flow.settle(&self.published);
     }
 
-    /// Bytes of a segment of the log.
-    pub(super) fn segment_bytes(&self) -> usize {
-        match self.keeping {
-            Keeping::Log { segment_bytes, .. } => segment_bytes as usize,
-            Keeping::Memory => 0,
-        }
+    /// Gives the writer its way to the thread of the log.
+    pub(in crate::redb) fn log_to(&self, entries: Sender<Entry>) {
+        self.writer.lock().entries = Some(entries);
     }
 
     /// The tables of a transaction.
@@ -94,6 +100,8 @@ impl Shared {
             self.flow.fail(&error.to_string());
         }
         self.settle();
+        // The thread of the log ends with it.
+        self.writer.lock().entries = None;
         let closed = database.close().map_err(fault::closing);
         finished.and(closed)?;
         // Waits for the sync under way.

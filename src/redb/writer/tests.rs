@@ -96,7 +96,8 @@ fn whatever_access_fails_an_error_has_written_nothing_or_says_that_it_may_have()
         let opened = Opened { database: made, group: 0, keeping: logged() };
         let shared = Shared::new(opened, 1).expect("it opens");
         let (job, answer) = write(storage.clone(), accesses);
-        Writer::new(&shared, Some(bounded(8).0)).group(vec![job]);
+        shared.log_to(bounded(8).0);
+        shared.writer.lock().group(&shared, vec![job]);
         let Err(error) = answer.recv().expect("an answer") else { break };
         drop(shared);
 
