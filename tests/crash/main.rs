@@ -5,6 +5,7 @@
 //! same way. `PARLOR_IMAGES` and `PARLOR_POINTS` say how many are tried, `PARLOR_LONG=1` a million.
 
 mod client;
+mod closing;
 mod images;
 mod op;
 mod random;
@@ -43,4 +44,11 @@ fn whatever_a_power_loss_leaves_has_all_that_was_acknowledged_and_nothing_by_hal
         }
     }
     println!("{counts:?}");
+}
+
+#[test]
+fn what_a_close_refuses_was_not_written() {
+    for seed in number("PARLOR_SEED").map_or(0..1000, |seed| seed..seed + 1) {
+        closing::close_beside_writers(seed);
+    }
 }
