@@ -6,6 +6,7 @@
 
 mod client;
 mod closing;
+mod faults;
 mod images;
 mod op;
 mod random;
@@ -48,7 +49,28 @@ fn whatever_a_power_loss_leaves_has_all_that_was_acknowledged_and_nothing_by_hal
 
 #[test]
 fn what_a_close_refuses_was_not_written() {
-    for seed in number("PARLOR_SEED").map_or(0..1000, |seed| seed..seed + 1) {
+    for seed in number("PARLOR_SEED").map_or(0..300, |seed| seed..seed + 1) {
         closing::close_beside_writers(seed);
     }
+}
+
+/// Points of a test that is not told how many: about 10 seconds on two cores.
+const POINTS: u64 = 5_000;
+
+#[test]
+fn whatever_operation_fails_every_answer_is_true() {
+    let mut counts = faults::Counts::default();
+    match number("PARLOR_SEED") {
+        Some(seed) => counts.add(faults::play(seed, 1)),
+        None => {
+            let wanted = wanted("PARLOR_POINTS", POINTS);
+            let mut seed = 0;
+            while counts.points < wanted {
+                counts.add(faults::play(seed, 8));
+                seed += 1;
+            }
+            println!("{seed} scripts");
+        }
+    }
+    println!("{counts:?}");
 }

@@ -58,7 +58,7 @@ struct Batch {
 pub struct Floor {
     is_set_up: bool,
     /// So many steps of each track.
-    steps: Vec<usize>,
+    pub steps: Vec<usize>,
     batches: Vec<usize>,
     /// The last event of each track that a reader saw.
     pub seen: Vec<u64>,
@@ -199,6 +199,21 @@ impl Record {
             }
         }
         self.lock().compare(&there, floor)
+    }
+}
+
+impl Record {
+    /// Compares what can be read of a store with what was acknowledged: there is no more and no less. What cannot be
+    /// read shows nothing.
+    pub fn check_published(&self, store: &dyn Store, floor: &Floor) -> Result<(), String> {
+        for (number, at) in self.places().into_iter().enumerate() {
+            let Ok(state) = State::of(store, at) else { continue };
+            let found = self.lock().tracks[number].found(state.as_ref())?;
+            if found != floor.steps[number] {
+                return Err(format!("track {number} shows {found} operations, and {} are due", floor.steps[number]));
+            }
+        }
+        Ok(())
     }
 }
 
