@@ -4,17 +4,11 @@
 //! Every failure names a seed; with `PARLOR_SEED` set to it that seed alone is played, as far as threads allow in the
 //! same way. `PARLOR_IMAGES` and `PARLOR_POINTS` say how many are tried, `PARLOR_LONG=1` a million.
 
-mod client;
-mod closing;
-mod faults;
-mod images;
-mod op;
-mod random;
-mod reader;
-mod record;
-mod state;
+mod suite;
 
 use std::env;
+
+use suite::{closing, faults, images};
 
 fn number(name: &str) -> Option<u64> {
     Some(env::var(name).ok()?.parse().unwrap_or_else(|_| panic!("{name} is no number")))

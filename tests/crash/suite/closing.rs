@@ -29,7 +29,9 @@ pub fn close_beside_writers(seed: u64) {
             scope.spawn(move || {
                 for step in 0.. {
                     if number == 0 && step == before {
-                        store.close().unwrap_or_else(|error| panic!("PARLOR_SEED={seed}: it does not close: {error:?}"));
+                        store
+                            .close()
+                            .unwrap_or_else(|error| panic!("PARLOR_SEED={seed}: it does not close: {error:?}"));
                     }
                     if let Went::Failed(error) = client.step(&**store, false) {
                         assert_eq!(error.kind(), ErrorKind::Closed, "PARLOR_SEED={seed}: {error:?}");

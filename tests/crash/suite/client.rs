@@ -139,16 +139,18 @@ impl Client {
         }
     }
 
-    /// Learns whether what is unknown is there.
-    pub fn settle(&mut self, steps: &[usize]) {
-        let Some(Unknown { track, op, answer }) = self.unknown.take() else { return };
+    /// Learns whether what is unknown is there. Whether it is.
+    pub fn settle(&mut self, steps: &[usize]) -> bool {
+        let Some(Unknown { track, op, answer }) = self.unknown.take() else { return false };
         if steps.get(track).copied().unwrap_or(0) == self.record.submitted(track) {
             self.record.acknowledge(track);
             let at = self.record.places()[track];
             self.learn(track, at, op, &answer);
+            true
         } else {
             self.record.withdraw(track);
             self.rebuild();
+            false
         }
     }
 
