@@ -4,6 +4,7 @@
 //! Every failure names a seed; with `PARLOR_SEED` set to it that seed alone is played, as far as threads allow in the
 //! same way. `PARLOR_IMAGES` and `PARLOR_POINTS` say how many are tried, `PARLOR_LONG=1` a million.
 
+mod named;
 mod suite;
 
 use std::env;
