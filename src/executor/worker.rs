@@ -3,8 +3,8 @@
 use super::run;
 use super::schedule::{Job, Schedule};
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::SessionId;
 use crate::shared::Shared;
+use crate::store::SessionRef;
 use crate::sync::{Arc, Condvar, HashMap, JoinHandle, Mutex, MutexGuard, ThreadBuilder};
 use crate::time::Duration;
 
@@ -38,7 +38,7 @@ struct Worker {
     /// Taken by the one who joins it.
     thread: Option<JoinHandle<()>>,
     /// The session whose turn it runs.
-    session: Option<SessionId>,
+    session: Option<SessionRef>,
 }
 
 impl Pool {
@@ -131,7 +131,7 @@ impl Slot {
             if let Some(job) = state.schedule.take() {
                 state.idle -= 1;
                 if let Some(worker) = state.workers.get_mut(&self.number) {
-                    worker.session = Some(job.at.session);
+                    worker.session = Some(job.at);
                 }
                 return Some(job);
             }
