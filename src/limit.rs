@@ -126,6 +126,15 @@ pub const GROUP_BYTES: usize = 8 << 20;
 /// Operations that may wait for the writer before a caller does.
 pub const WRITER_QUEUE: usize = 4096;
 
+/// Rows of deleted sessions that one commit clears away (a message has three): so that whoever waits for the writer
+/// meanwhile waits some milliseconds.
+pub const REMNANT_ROWS: usize = 4096;
+/// Bytes in such rows after which a commit clears away no more: each is read once more to be removed.
+pub const REMNANT_BYTES: usize = 4 << 20;
+/// Bytes of input after which such a commit has its turn though operations always wait: what they write has no
+/// more rows than it clears away, so that what is left of deleted sessions does not grow.
+pub const REMNANT_WAIT_BYTES: usize = 128 * REMNANT_ROWS;
+
 /// Most messages, turns or threads in one session (their numbers are 32 bits wide).
 pub const SESSION_ROWS: u32 = u32::MAX - 1;
 

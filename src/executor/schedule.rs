@@ -98,6 +98,22 @@ impl Schedule {
         }
     }
 
+    /// The session is no more: all its turns are over, and the claims of one that is made in its place begin anew.
+    pub(super) fn forget(&mut self, at: SessionRef) {
+        let Some(lane) = self.lanes.get_mut(&at) else { return };
+        if lane.next.take().is_some() && lane.running.is_none() {
+            self.ready.retain(|ready| *ready != at);
+        }
+        match &mut lane.running {
+            // What comes next waits for its agent all the same.
+            Some(live) => {
+                live.token.trip();
+                live.claim.epoch = 0;
+            }
+            None => drop(self.lanes.remove(&at)),
+        }
+    }
+
     /// How many turns could start if there were threads for them.
     pub(super) fn ready(&self) -> usize {
         self.ready.len()
@@ -204,6 +220,25 @@ mod tests {
         schedule.accept(job_of(at(2, 1), 1));
         assert_eq!(take(&mut schedule), Some((1, 1)), "it waits for nobody");
         assert!(!running.token.is_tripped());
+    }
+
+    #[test]
+    fn claims_of_a_session_that_is_made_again_begin_anew() {
+        let mut schedule = Schedule::default();
+        schedule.accept(job(1, 7));
+        schedule.forget(at(1, 1));
+        assert_eq!((take(&mut schedule), schedule.ready()), (None, 0), "what did not start is over");
+        schedule.accept(job(1, 1));
+        let running = schedule.take().expect("the first of the session made again");
+        schedule.accept(job(1, 2));
+        schedule.forget(at(1, 1));
+        assert!(running.token.is_tripped());
+        schedule.accept(job(1, 1));
+        assert_eq!(take(&mut schedule), None, "the old agent has not returned");
+        schedule.done(running.at);
+        assert_eq!(take(&mut schedule), Some((1, 1)));
+        schedule.done(running.at);
+        assert!(schedule.lanes.is_empty());
     }
 
     #[test]

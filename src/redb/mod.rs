@@ -1,10 +1,11 @@
 //! The default store: one redb file. The only place that names redb.
 //!
-//! A verb (`session`, `message`, `timeline`, `turn`, `ending`, `feed`, `scope`) reads a view and
+//! A verb (`session`, `message`, `timeline`, `turn`, `ending`, `remnant`, `feed`, `scope`) reads a view and
 //! answers, and a writing one returns a write set. The writer applies it; readers read the
 //! published snapshot.
 
 mod body;
+mod cleaning;
 mod codec;
 mod draft;
 mod ending;
@@ -18,6 +19,7 @@ mod message;
 mod overlay;
 mod place;
 mod positions;
+mod remnant;
 mod replay;
 mod scope;
 mod session;
@@ -38,6 +40,7 @@ pub(crate) use positions::BLOCK;
 
 use std::path::Path;
 
+use self::cleaning::{Cleaning, Left};
 use self::view::Read;
 use self::write_set::WriteSet;
 use self::writer::{Job, Shared};
@@ -49,8 +52,8 @@ use crate::record::{
     AgentRecord, Change, Message, NewMessage, SessionRecord, ThreadRecord, Turn, WebhookRow, WorkspaceRecord,
 };
 use crate::store::{
-    Append, CreateSession, Created, DeleteMessage, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Listed,
-    Matched, Outcome, SessionRef, SessionsQuery, Store, Submit, Submitted,
+    Append, CreateSession, Created, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace,
+    Finish, Listed, Matched, Outcome, SessionRef, SessionsQuery, Store, Submit, Submitted,
 };
 use crate::sync::{Arc, Mutex, Sender, ThreadBuilder, bounded};
 
@@ -59,6 +62,8 @@ pub(crate) struct RedbStore {
     shared: Arc<Shared>,
     /// To the writer thread, which ends when this is gone; none once closed.
     jobs: Mutex<Option<Sender<Job>>>,
+    /// Whether the writer thread has deleted sessions to clear away.
+    left: Left,
     /// The process that opened the file: what a forked one writes says Ok and vanishes.
     process: u32,
 }
@@ -70,13 +75,17 @@ impl RedbStore {
         if options.trust == Trust::Verify {
             check_whole(path, &shared)?;
         }
+        let left = Left::default();
+        if has_remnants(&shared)? {
+            left.note();
+        }
         let (jobs, queue) = bounded(WRITER_QUEUE);
-        let writers = shared.clone();
+        let (writers, cleaning) = (shared.clone(), Cleaning::new(left.clone(), options.block));
         ThreadBuilder::new()
             .name("parlor-writer".into())
-            .spawn(move || writer::run(&writers, &queue))
+            .spawn(move || writer::run(&writers, &queue, cleaning))
             .map_err(|error| Error::new(ErrorKind::Storage, "the writer thread cannot start").with_source(error))?;
-        Ok(RedbStore { shared, jobs: Mutex::new(Some(jobs)), process: std::process::id() })
+        Ok(RedbStore { shared, jobs: Mutex::new(Some(jobs)), left, process: std::process::id() })
     }
 
     fn check_process(&self) -> Result<()> {
@@ -119,6 +128,13 @@ fn check_whole(path: &Path, shared: &Shared) -> Result<()> {
             breaches.len()
         ))),
     }
+}
+
+/// Whether a process that ended left deleted sessions that are not cleared away. Where that cannot be read, it
+/// may have: damage there is no reason to refuse the file.
+fn has_remnants(shared: &Shared) -> Result<bool> {
+    let published = shared.published.read().clone().ok_or_else(Error::closed)?;
+    Ok(fault::guarded(|| remnant::is_any(&*published)).unwrap_or(true))
 }
 
 /// About what an operation writes.
@@ -164,6 +180,15 @@ impl Store for RedbStore {
 
     fn sessions(&self, op: SessionsQuery) -> Result<Listed<SessionRecord>> {
         self.read(|view| session::list(view, &op))
+    }
+
+    fn delete_session(&self, op: DeleteSession) -> Result<()> {
+        let left = self.left.clone();
+        self.write(1024, move |view| {
+            let deleted = remnant::delete(view, &op)?;
+            left.note();
+            Ok(deleted)
+        })
     }
 
     fn thread(&self, at: SessionRef, thread: ThreadId) -> Result<ThreadRecord> {

@@ -6,6 +6,7 @@
 
 use redb::{Database, ReadableDatabase};
 
+use super::cleaning::Cleaning;
 use super::view::{self, Around, Read, Snapshot, Stage, View};
 use super::write_set::WriteSet;
 use super::{fault, file};
@@ -109,8 +110,8 @@ fn snapshot_of(database: &Database, around: &Around) -> Result<Snapshot> {
 }
 
 /// The writer thread's whole life: it ends when the last sender is gone.
-pub(super) fn run(shared: &Shared, jobs: &Receiver<Job>) {
-    while let Ok(first) = jobs.recv() {
+pub(super) fn run(shared: &Shared, jobs: &Receiver<Job>, mut cleaning: Cleaning) {
+    while let Some(first) = cleaning.next(jobs, |step| write_group(shared, vec![step])) {
         let mut bytes = first.bytes;
         let mut group = vec![first];
         while group.len() < GROUP_OPERATIONS && bytes < GROUP_BYTES {
@@ -118,6 +119,7 @@ pub(super) fn run(shared: &Shared, jobs: &Receiver<Job>) {
             bytes = bytes.saturating_add(job.bytes);
             group.push(job);
         }
+        cleaning.served(bytes);
         write_group(shared, group);
     }
 }
