@@ -83,3 +83,76 @@ impl Cleaning {
         write(job);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::bounded;
+
+    fn job() -> Job {
+        Job::new(0, |_| Ok((WriteSet::default(), ()))).0
+    }
+
+    fn cleaning() -> (Left, Cleaning) {
+        let left = Left::default();
+        left.note();
+        (left.clone(), Cleaning::new(left, BLOCK))
+    }
+
+    #[test]
+    fn what_arrives_during_a_step_is_served_before_the_next_one() {
+        let (left, mut cleaning) = cleaning();
+        let (sender, jobs) = bounded(2);
+        let mut steps = 0;
+        for _ in 0..3 {
+            let next = cleaning.next(&jobs, |_| {
+                steps += 1;
+                left.note();
+                sender.send(job()).expect("there is room");
+            });
+            assert!(next.is_some());
+        }
+        assert_eq!(steps, 3);
+    }
+
+    #[test]
+    fn a_step_has_its_turn_though_somebody_always_waits() {
+        let (left, mut cleaning) = cleaning();
+        let (sender, jobs) = bounded(1);
+        let mut steps = 0;
+        let mut serve = |cleaning: &mut Cleaning, bytes| {
+            sender.send(job()).expect("there is room");
+            cleaning.next(&jobs, |_| {
+                steps += 1;
+                left.note();
+            });
+            cleaning.served(bytes);
+            steps
+        };
+        let half = REMNANT_WAIT_BYTES / 2;
+        let served = [half, half - 1, 1, 0, half, half, 0].map(|bytes| serve(&mut cleaning, bytes));
+        assert_eq!(served, [0, 0, 0, 1, 1, 1, 2]);
+    }
+
+    #[test]
+    fn a_step_that_finds_nothing_or_fails_is_the_last_until_there_is_a_reason() {
+        let (left, mut cleaning) = cleaning();
+        let (sender, jobs) = bounded(1);
+        let mut steps = 0;
+        // It is the step itself that says that there is more.
+        let mut serve = |cleaning: &mut Cleaning| {
+            cleaning.next(&jobs, |_| {
+                steps += 1;
+                sender.send(job()).expect("there is room");
+            });
+            steps
+        };
+        assert_eq!(serve(&mut cleaning), 1);
+        left.note();
+        assert_eq!(serve(&mut cleaning), 2);
+        drop(sender);
+        assert!(cleaning.next(&jobs, |_| panic!("nothing is left")).is_none());
+        left.note();
+        assert!(cleaning.next(&jobs, |_| panic!("it is closed")).is_none());
+    }
+}

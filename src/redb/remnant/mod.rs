@@ -147,3 +147,6 @@ impl Step<'_> {
         Ok(cleared)
     }
 }
+
+#[cfg(test)]
+mod tests;
