@@ -10,31 +10,55 @@ use crate::executor::Executor;
 use crate::limit;
 use crate::record::check_name;
 use crate::record::{Turn, WebhookRow};
-use crate::redb::{BLOCK, Options, RedbStore, Trust};
+pub use crate::redb::Durability;
+use crate::redb::{LogLoss, Options, RedbStore, Trust};
 use crate::scope::{Core, Workspace};
 use crate::shared::{Phase, Shared};
 use crate::store::{EndOrphans, EnsureWorkspace, Store};
-use crate::sync::Arc;
-use crate::time::{Clock, Duration, SystemClock};
+use crate::sync::{Arc, Parker};
+use crate::time::{Clock, Duration, Stopwatch, SystemClock};
 
 /// How long [`Engine::close`] waits for agents that were told to stop, where nothing else is asked for.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// How often [`Builder::wait_for_lock`] looks.
+const LOCK_LOOK: Duration = Duration::from_millis(5);
+
 /// Orphans that are ended in one commit.
 const ORPHANS_A_COMMIT: u32 = 100;
+
+/// Where an engine keeps what is written.
+#[derive(Debug)]
+enum Place {
+    File(PathBuf),
+    Memory,
+}
 
 /// How to open an [`Engine`]. Made by [`Engine::builder`].
 #[must_use]
 pub struct Builder {
-    path: PathBuf,
+    place: Place,
     agents: Vec<(String, Arc<dyn Agent>)>,
     workers: usize,
     grace: Duration,
     file: Options,
+    wait_for_lock: Duration,
     clock: Arc<dyn Clock>,
 }
 
 impl Builder {
+    fn at(place: Place) -> Self {
+        Builder {
+            place,
+            agents: Vec::new(),
+            workers: limit::WORKERS_DEFAULT,
+            grace: GRACE,
+            file: Options::default(),
+            wait_for_lock: Duration::ZERO,
+            clock: Arc::new(SystemClock::new()),
+        }
+    }
+
     /// Registers the behaviour of the agents of this name, in all workspaces. 1 to 255
     /// characters, each name once.
     pub fn agent(mut self, name: impl Into<String>, agent: impl Agent) -> Self {
@@ -86,6 +110,28 @@ impl Builder {
         self
     }
 
+    /// When a write is acknowledged; by default [`Durability::Sync`].
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.file.durability = durability;
+        self
+    }
+
+    /// How long [`open`](Self::open) waits for another process to close the file, instead of answering
+    /// [`AlreadyOpen`](crate::ErrorKind::AlreadyOpen) at once; by default not at all. An engine of the same process
+    /// counts as another.
+    pub fn wait_for_lock(mut self, longest: Duration) -> Self {
+        self.wait_for_lock = longest;
+        self
+    }
+
+    /// Opens a file that was not closed although the log beside it is gone, as it is without it. What only the log
+    /// had is lost: up to the last few thousand acknowledged writes. By default such a file is refused
+    /// as [`LogMissing`](crate::ErrorKind::LogMissing).
+    pub fn accept_log_loss(mut self) -> Self {
+        self.file.log_loss = LogLoss::Accept;
+        self
+    }
+
     /// Opens the file, which is made when it is missing, and ends what a process that died left
     /// running in it, before anything else runs.
     ///
@@ -97,8 +143,27 @@ impl Builder {
     /// [`NewerFormat`](crate::ErrorKind::NewerFormat) when a newer version wrote it.
     pub fn open(self) -> Result<Engine> {
         self.check()?;
-        let store = RedbStore::open(&self.path, self.file)?;
+        let store = match &self.place {
+            Place::File(path) => self.open_file(path)?,
+            Place::Memory => RedbStore::in_memory(self.file)?,
+        };
         self.open_store(Arc::new(store))
+    }
+
+    /// Opens the file once nobody else has it.
+    fn open_file(&self, path: &Path) -> Result<RedbStore> {
+        let began = Stopwatch::start();
+        loop {
+            let opened = RedbStore::open(path, self.file);
+            let left = self.wait_for_lock.saturating_sub(began.elapsed());
+            match opened {
+                // Nothing tells when a lock is given free.
+                Err(error) if error.kind() == ErrorKind::AlreadyOpen && !left.is_zero() => {
+                    Parker::default().park_timeout(left.min(LOCK_LOOK));
+                }
+                opened => return opened,
+            }
+        }
     }
 
     /// Opens an engine over any store, such as one of your own. The path, the cache and
@@ -125,6 +190,7 @@ impl Builder {
             let text = format!("workers is {}; it must be 1 to {} (WORKERS_MAX)", self.workers, limit::WORKERS_MAX);
             return Err(Error::invalid(text));
         }
+        self.file.durability.check()?;
         for (nth, (name, _)) in self.agents.iter().enumerate() {
             check_name("agent name", name)?;
             if self.agents.iter().take(nth).any(|(earlier, _)| earlier == name) {
@@ -138,7 +204,7 @@ impl Builder {
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let agents: Vec<_> = self.agents.iter().map(|(name, _)| name).collect();
-        f.debug_struct("Builder").field("path", &self.path).field("agents", &agents).finish_non_exhaustive()
+        f.debug_struct("Builder").field("place", &self.place).field("agents", &agents).finish_non_exhaustive()
     }
 }
 
@@ -187,14 +253,21 @@ pub struct Engine {
 impl Engine {
     /// How to open the file at this path.
     pub fn builder(path: impl AsRef<Path>) -> Builder {
-        Builder {
-            path: path.as_ref().to_owned(),
-            agents: Vec::new(),
-            workers: limit::WORKERS_DEFAULT,
-            grace: GRACE,
-            file: Options { cache_bytes: limit::CACHE_BYTES_DEFAULT, trust: Trust::Clean, block: BLOCK },
-            clock: Arc::new(SystemClock::new()),
-        }
+        Builder::at(Place::File(path.as_ref().to_owned()))
+    }
+
+    /// How to open an engine that keeps everything in memory, and loses it when it is closed: for tests.
+    ///
+    /// ```
+    /// # fn main() -> parlor::Result<()> {
+    /// let engine = parlor::Engine::in_memory().agent_fn("greeter", |_| Ok("Hi!")).open()?;
+    /// let session = engine.workspace("acme")?.agent("greeter")?.create_session(Default::default())?;
+    /// assert_eq!(session.send("hello")?.wait()?.text(), "Hi!");
+    /// # engine.close()
+    /// # }
+    /// ```
+    pub fn in_memory() -> Builder {
+        Builder::at(Place::Memory)
     }
 
     /// The workspace of this name, 1 to 255 characters, made when it is missing.

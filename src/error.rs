@@ -69,6 +69,8 @@ pub enum ErrorKind {
     Storage,
     /// The file was written by a newer version of the library.
     NewerFormat,
+    /// The file was not closed, and the log that has its last writes is not beside it.
+    LogMissing,
 }
 
 impl Error {
@@ -130,7 +132,8 @@ impl Error {
             | ErrorKind::Closed
             | ErrorKind::Corrupt
             | ErrorKind::Storage
-            | ErrorKind::NewerFormat => (500, "INTERNAL"),
+            | ErrorKind::NewerFormat
+            | ErrorKind::LogMissing => (500, "INTERNAL"),
             ErrorKind::Fenced => return None,
         })
     }

@@ -232,7 +232,7 @@ mod watch;
 pub mod wire;
 
 pub use agent::{Agent, AgentResult, Reply, TurnContext, agent_fn};
-pub use engine::{Builder, Engine};
+pub use engine::{Builder, Durability, Engine};
 pub use error::{Error, ErrorKind, Result};
 pub use follow::Follow;
 pub use record::{

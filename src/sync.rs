@@ -18,6 +18,16 @@ pub(crate) use scheduled::*;
 
 use crate::time::Duration;
 
+/// Why nothing was received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Silence {
+    /// Nothing came in time.
+    #[cfg_attr(shuttle, expect(dead_code, reason = "a time-out never comes"))]
+    TimedOut,
+    /// Nothing will come any more.
+    Gone,
+}
+
 /// Puts the calling thread to sleep until a [`Waker`] made from it is woken.
 ///
 /// A wake-up that comes before the sleep is kept, so none is lost.
@@ -68,6 +78,28 @@ mod free {
     pub(crate) use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
     pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 
+    /// Whether nothing waits to be received.
+    pub(crate) fn is_drained<T>(sender: &Sender<T>) -> bool {
+        sender.is_empty()
+    }
+
+    /// Sends a message that may be dropped where the queue is full.
+    pub(crate) fn offer<T>(sender: &Sender<T>, message: T) {
+        // So it is.
+        let _ = sender.try_send(message);
+    }
+
+    /// Waits for the next message, for so long at most.
+    pub(crate) fn receive_within<T>(
+        receiver: &Receiver<T>,
+        timeout: crate::time::Duration,
+    ) -> Result<T, super::Silence> {
+        receiver.recv_timeout(timeout).map_err(|error| match error {
+            crossbeam_channel::RecvTimeoutError::Timeout => super::Silence::TimedOut,
+            crossbeam_channel::RecvTimeoutError::Disconnected => super::Silence::Gone,
+        })
+    }
+
     /// Random bits.
     pub(crate) fn random() -> u64 {
         uuid::Uuid::new_v4().as_u64_pair().1
@@ -94,6 +126,22 @@ mod scheduled {
     /// A map whose order is the same in every run: a schedule could not be played again otherwise.
     pub(crate) type HashMap<K, V> = std::collections::HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
 
+    /// Whether nothing waits to be received: it cannot be told.
+    pub(crate) fn is_drained<T>(_sender: &Sender<T>) -> bool {
+        false
+    }
+
+    /// Sends a message.
+    pub(crate) fn offer<T>(sender: &Sender<T>, message: T) {
+        // Nobody is there to receive it.
+        let _ = sender.send(message);
+    }
+
+    /// Waits for the next message: a time-out never comes.
+    pub(crate) fn receive_within<T>(receiver: &Receiver<T>, _timeout: Duration) -> Result<T, super::Silence> {
+        receiver.recv().map_err(|_| super::Silence::Gone)
+    }
+
     /// Bits that belong to the schedule.
     pub(crate) fn random() -> u64 {
         shuttle::rand::thread_rng().next_u64()
@@ -114,6 +162,11 @@ mod scheduled {
         pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
             let turn = Some(self.turn());
             MutexGuard { value: self.value.lock(), turn, mutex: self }
+        }
+
+        pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+            let turn = Some(self.turn.try_lock().ok()?);
+            Some(MutexGuard { value: self.value.lock(), turn, mutex: self })
         }
 
         fn turn(&self) -> shuttle::sync::MutexGuard<'_, ()> {

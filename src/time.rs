@@ -103,3 +103,16 @@ impl Clock for SystemClock {
 pub(crate) fn ts_micros(at: Timestamp) -> u64 {
     at.as_micros().min(limit::CALLER_TS_MICROS - 1)
 }
+/// Measures how long something takes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stopwatch(Instant);
+
+impl Stopwatch {
+    pub(crate) fn start() -> Self {
+        Stopwatch(Instant::now())
+    }
+
+    pub(crate) fn elapsed(self) -> Duration {
+        self.0.elapsed()
+    }
+}

@@ -3,8 +3,8 @@
 //! `PARLOR_CASES` sets how many random runs are compared (CI: 2,000), `PARLOR_LONG=1` makes it
 //! 1,000,000. `PARLOR_SEED` repeats the one run that a failure named.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use parlor::store::Store;
@@ -20,7 +20,14 @@ macro_rules! stores {
         $(
             #[test]
             fn $name() {
-                conformance(|| $subject().store());
+                // Kept to the end: a store whose directory is gone can no longer make its log.
+                let kept = Mutex::new(Vec::new());
+                conformance(|| {
+                    let subject = $subject();
+                    let store = subject.store();
+                    kept.lock().expect("nobody failed with it").push(subject);
+                    store
+                });
             }
         )*
 

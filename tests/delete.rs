@@ -155,7 +155,7 @@ fn a_watch_tells_that_a_session_is_gone() {
         let session = agent.create_session(NewSession::default()).unwrap();
         let mut watches = [workspace.watch(), agent.watch()];
         let mut elsewhere = [engine.workspace("other").unwrap().watch(), workspace.agent("other").unwrap().watch()];
-        let mut told = |watches: &mut [parlor::Watch]| {
+        let told = |watches: &mut [parlor::Watch]| {
             let told = watches.iter_mut().map(|watch| watch.try_next().map(Result::unwrap));
             told.map(|told| told.map(|told| (told.session, told.change, told.is_gone()))).collect::<Vec<_>>()
         };

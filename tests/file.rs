@@ -77,13 +77,24 @@ fn a_newer_format_is_refused_untouched_and_named() {
     assert!(error.to_string().contains("has format 7; this library reads up to 1"), "{error}");
 }
 
+/// The log beside a file.
+fn log_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-log");
+    name.into()
+}
+
 /// A file as a killed process leaves it: a copy taken while an engine has it open.
 fn unclean(path: &Path) {
     let engine = open(path).expect("it opens");
     session(&engine, "one").append(["hello"]).expect("it is appended");
-    let bytes = fs::read(path).expect("the file is there");
+    let log = log_of(path);
+    let both = [path, &log].map(|path| (path.to_owned(), fs::read(path).expect("it is there")));
     engine.close().expect("it closes");
-    fs::write(path, bytes).expect("the file is written");
+    assert!(!log.exists(), "a file that was closed has no log");
+    for (path, bytes) in both {
+        fs::write(path, bytes).expect("it is written");
+    }
 }
 
 #[test]

@@ -217,6 +217,7 @@ fn a_refusal_names_the_documents_status_and_code_and_hides_what_is_inside() {
         (ErrorKind::Corrupt, 500, "INTERNAL", inside),
         (ErrorKind::Storage, 500, "INTERNAL", inside),
         (ErrorKind::NewerFormat, 500, "INTERNAL", inside),
+        (ErrorKind::LogMissing, 500, "INTERNAL", inside),
         (ErrorKind::Fenced, 500, "INTERNAL", inside),
     ];
     for (kind, status, code, message) in cases {

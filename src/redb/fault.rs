@@ -19,7 +19,8 @@ pub(super) fn storage(error: StorageError) -> Error {
     Error::new(kind, format!("storage: {error}")).with_source(error)
 }
 
-fn of_io(error: &io::Error) -> ErrorKind {
+/// What kind a failure of the system's is.
+pub(super) fn of_io(error: &io::Error) -> ErrorKind {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::NoSpace,
         _ => ErrorKind::Storage,

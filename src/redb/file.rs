@@ -8,14 +8,19 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use redb::backends::FileBackend;
-use redb::{Builder, Database, DatabaseError, Durability, ReadableDatabase};
+use redb::backends::{FileBackend, InMemoryBackend};
+use redb::{Builder, Database, DatabaseError, ReadableDatabase};
 use uuid::Uuid;
 
-use super::fault;
+use super::codec::{self, GroupRow};
+use super::log::{Disk, FileDisk};
 use super::overlay::Overlay;
 use super::tables::{FORMAT_VERSION, Table, meta};
+use super::writer::{Durability, Keeping};
+use super::{fault, recovery};
 use crate::error::{Error, ErrorKind, Result};
+use crate::limit::{CACHE_BYTES_DEFAULT, LOG_SEGMENT_BYTES};
+use crate::sync::Arc;
 
 /// How a file is opened.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +31,42 @@ pub(crate) struct Options {
     pub(crate) trust: Trust,
     /// Entries in a block of positions: [`BLOCK`](super::BLOCK), and less where a test wants many blocks.
     pub(crate) block: u32,
+    /// What becomes of a file whose log is gone.
+    pub(crate) log_loss: LogLoss,
+    /// Bytes of a segment of the log: [`LOG_SEGMENT_BYTES`], and less where a test wants many checkpoints.
+    pub(crate) segment_bytes: u32,
+    /// When a write is acknowledged.
+    pub(crate) durability: Durability,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            cache_bytes: CACHE_BYTES_DEFAULT,
+            trust: Trust::Clean,
+            block: super::BLOCK,
+            log_loss: LogLoss::Refuse,
+            segment_bytes: LOG_SEGMENT_BYTES,
+            durability: Durability::Sync,
+        }
+    }
+}
+
+/// What becomes of a file that was not closed, and whose log is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogLoss {
+    /// It is refused, untouched.
+    Refuse,
+    /// It is opened as it is, without the writes that only the log had.
+    Accept,
+}
+
+/// An open file, and what it says of itself.
+pub(super) struct Opened {
+    pub(super) database: Database,
+    /// The last group in it.
+    pub(super) group: u64,
+    pub(super) keeping: Keeping,
 }
 
 /// How far a file is trusted when it is opened.
@@ -37,8 +78,8 @@ pub(crate) enum Trust {
     Verify,
 }
 
-/// Opens the file, and makes it when it is missing.
-pub(super) fn open(path: &Path, options: Options) -> Result<Database> {
+/// Opens the file, and makes it when it is missing. What only its log has is in the file then.
+pub(super) fn open(path: &Path, options: Options) -> Result<Opened> {
     // A name that others make at the same time is theirs, a name that they remove is ours again.
     for _ in 0..16 {
         match OpenOptions::new().read(true).write(true).open(path) {
@@ -56,6 +97,15 @@ pub(super) fn open(path: &Path, options: Options) -> Result<Database> {
     Err(Error::new(ErrorKind::Storage, format!("{} is made and removed by others all the time", path.display())))
 }
 
+/// A file in memory, which is gone when it is closed.
+pub(super) fn in_memory_alone(options: Options) -> Result<Opened> {
+    let name = Path::new("memory");
+    let backend = InMemoryBackend::new();
+    let database = builder(options).create_with_backend(backend).map_err(|error| fault::database(name, error))?;
+    make_tables(&database)?;
+    Ok(Opened { database, group: 0, keeping: Keeping::Memory })
+}
+
 fn builder(options: Options) -> Builder {
     let mut builder = Builder::new();
     builder.set_cache_size(options.cache_bytes).set_check_integrity_on_open(options.trust == Trust::Verify);
@@ -65,7 +115,7 @@ fn builder(options: Options) -> Builder {
 /// The beginning of every redb file.
 const MAGIC: [u8; 9] = [b'r', b'e', b'd', b'b', 0x1a, 0x0a, 0xa9, 0x0d, 0x0a];
 
-fn open_existing(path: &Path, mut file: File, options: Options) -> Result<Database> {
+fn open_existing(path: &Path, mut file: File, options: Options) -> Result<Opened> {
     use std::io::Read as _;
 
     let not_ours = || Error::corrupt(format!("{} is no parlor file", path.display()));
@@ -76,31 +126,72 @@ fn open_existing(path: &Path, mut file: File, options: Options) -> Result<Databa
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(not_ours()),
         Err(error) => return Err(fault::file(path.display(), error)),
     }
-    check_format_untouched(path, options)?;
+    let disk: Arc<dyn Disk> = Arc::new(FileDisk::beside(path).map_err(|error| fault::file(path.display(), error))?);
+    look_untouched(path, &disk, options)?;
     fault::guarded_opening(path, || {
         let backend = FileBackend::new(file).map_err(|error| fault::database(path, error))?;
         let database = builder(options).create_with_backend(backend).map_err(|error| fault::database(path, error))?;
-        let transaction = database.begin_read().map_err(fault::transaction)?;
-        check_format(path, &transaction)?;
-        Ok(database)
+        let said = Said::by(path, &database.begin_read().map_err(fault::transaction)?)?;
+        let left = recovery::left_behind(path, &disk, &said, options.log_loss)?;
+        let group = recovery::recover(&database, &disk, &said, left)?;
+        let Options { segment_bytes, durability, .. } = options;
+        Ok(Opened { database, group, keeping: Keeping::Log { disk, file: said.id, segment_bytes, durability } })
     })
 }
 
-/// Reads the format through a handle that cannot write, so that a newer file is refused untouched.
-/// One that was not closed cleanly is recovered in memory for it; it will be again, on disk.
-fn check_format_untouched(path: &Path, options: Options) -> Result<()> {
+/// Reads what the file says of itself, and what its log has, through handles that cannot write, so that one that
+/// cannot be opened is refused untouched. A file that was not closed is recovered in memory for it; it
+/// will be again, on disk.
+fn look_untouched(path: &Path, disk: &Arc<dyn Disk>, options: Options) -> Result<()> {
+    let look = |transaction: &redb::ReadTransaction| {
+        let said = Said::by(path, transaction)?;
+        match recovery::left_behind(path, disk, &said, options.log_loss)? {
+            Some(log) => log.last(said.group.number).map(drop),
+            None => Ok(()),
+        }
+    };
     fault::guarded_opening(path, || match builder(options).open_read_only(path) {
-        Ok(database) => check_format(path, &database.begin_read().map_err(fault::transaction)?),
+        Ok(database) => look(&database.begin_read().map_err(fault::transaction)?),
         Err(DatabaseError::RepairAborted) => {
             let file = File::open(path).map_err(|error| fault::file(path.display(), error))?;
             let overlay = Overlay::new(file).map_err(|error| fault::file(path.display(), error))?;
             let opened = builder(options).create_with_backend(overlay);
             let database = opened.map_err(|error| fault::database(path, error))?;
-            check_format(path, &database.begin_read().map_err(fault::transaction)?)
+            look(&database.begin_read().map_err(fault::transaction)?)
         }
         // Opening it for writing says what is wrong, and who has it.
         Err(_) => Ok(()),
     })
+}
+
+/// What a file says of itself.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Said {
+    /// Its id, which its log names.
+    pub(super) id: Uuid,
+    pub(super) group: GroupRow,
+}
+
+impl Said {
+    fn by(path: &Path, transaction: &redb::ReadTransaction) -> Result<Self> {
+        let not_ours = || Error::corrupt(format!("{} is a redb file, but no parlor file", path.display()));
+        let table = transaction.open_table(Table::Meta.definition()).map_err(|error| not_ours().with_source(error))?;
+        let row = table.get(meta::FORMAT).map_err(fault::storage)?.ok_or_else(not_ours)?;
+        let id = match Format::read(row.value()).ok_or_else(not_ours)? {
+            (FORMAT_VERSION, id) => id.ok_or_else(not_ours)?,
+            (version, _) if version > FORMAT_VERSION => {
+                let text =
+                    format!("{} has format {version}; this library reads up to {FORMAT_VERSION}", path.display());
+                return Err(Error::new(ErrorKind::NewerFormat, text));
+            }
+            _ => return Err(not_ours()),
+        };
+        let group = match table.get(meta::GROUP).map_err(fault::storage)? {
+            Some(row) => codec::decode(Table::Meta, meta::GROUP, row.value())?,
+            None => GroupRow::default(),
+        };
+        Ok(Said { id, group })
+    }
 }
 
 /// The format row: it has a form of its own, so that every version can read every other's.
@@ -113,23 +204,10 @@ impl Format {
         [&Self::NAME[..], &FORMAT_VERSION.to_be_bytes(), file.as_bytes()].concat()
     }
 
-    fn version(row: &[u8]) -> Option<u32> {
-        let (version, _file) = row.strip_prefix(Self::NAME)?.split_first_chunk::<4>()?;
-        Some(u32::from_be_bytes(*version))
-    }
-}
-
-fn check_format(path: &Path, transaction: &redb::ReadTransaction) -> Result<()> {
-    let not_ours = || Error::corrupt(format!("{} is a redb file, but no parlor file", path.display()));
-    let table = transaction.open_table(Table::Meta.definition()).map_err(|error| not_ours().with_source(error))?;
-    let row = table.get(meta::FORMAT).map_err(fault::storage)?.ok_or_else(not_ours)?;
-    match Format::version(row.value()).ok_or_else(not_ours)? {
-        FORMAT_VERSION => Ok(()),
-        version if version > FORMAT_VERSION => Err(Error::new(
-            ErrorKind::NewerFormat,
-            format!("{} has format {version}; this library reads up to {FORMAT_VERSION}", path.display()),
-        )),
-        _ => Err(not_ours()),
+    /// Its version, and the file's id as far as this version knows where it stands.
+    fn read(row: &[u8]) -> Option<(u32, Option<Uuid>)> {
+        let (version, file) = row.strip_prefix(Self::NAME)?.split_first_chunk::<4>()?;
+        Some((u32::from_be_bytes(*version), Uuid::from_slice(file).ok()))
     }
 }
 
@@ -163,6 +241,12 @@ fn create_at(temporary: &Path, options: Options) -> Result<()> {
     let file = open.open(temporary).map_err(failed)?;
     let backend = FileBackend::new(file).map_err(|error| fault::database(temporary, error))?;
     let database = builder(options).create_with_backend(backend).map_err(|error| fault::database(temporary, error))?;
+    make_tables(&database)?;
+    database.close().map_err(|error| fault::database(temporary, error))?;
+    File::open(temporary).and_then(|file| file.sync_all()).map_err(failed)
+}
+
+fn make_tables(database: &Database) -> Result<()> {
     let mut transaction = database.begin_write().map_err(fault::transaction)?;
     durable(&mut transaction)?;
     for table in Table::ALL {
@@ -172,18 +256,48 @@ fn create_at(temporary: &Path, options: Options) -> Result<()> {
             opened.insert(meta::FORMAT, row.as_slice()).map_err(fault::storage)?;
         }
     }
-    transaction.commit().map_err(fault::commit)?;
-    database.close().map_err(|error| fault::database(temporary, error))?;
-    File::open(temporary).and_then(|file| file.sync_all()).map_err(failed)
+    transaction.commit().map_err(fault::commit)
 }
 
-/// Every commit of ours is two-phase: after a failed sync, a one-phase commit can lose the file.
+/// Every durable commit is two-phase: after a failed sync, a one-phase commit can lose the file. And it says where the
+/// free pages are, so that a crash after it does not make the next opening read the whole file.
 pub(super) fn durable(transaction: &mut redb::WriteTransaction) -> Result<()> {
-    transaction
-        .set_durability(Durability::Immediate)
-        .map_err(|error| Error::new(ErrorKind::Storage, format!("storage: {error}")).with_source(error))?;
+    set(transaction, redb::Durability::Immediate)?;
     transaction.set_two_phase_commit(true);
+    transaction.set_quick_repair(true);
     Ok(())
+}
+
+/// A commit that is durable elsewhere, or nowhere.
+pub(super) fn in_memory(transaction: &mut redb::WriteTransaction) -> Result<()> {
+    set(transaction, redb::Durability::None)
+}
+
+fn set(transaction: &mut redb::WriteTransaction, durability: redb::Durability) -> Result<()> {
+    transaction
+        .set_durability(durability)
+        .map_err(|error| Error::new(ErrorKind::Storage, format!("storage: {error}")).with_source(error))
+}
+
+/// Writes how far the file has come.
+pub(super) fn number(table: &mut redb::Table<'_, &'static [u8], &'static [u8]>, row: GroupRow) -> Result<()> {
+    let value = codec::encode(Table::Meta, meta::GROUP, &row)?;
+    table.insert(meta::GROUP, value.as_slice()).map_err(fault::storage)?;
+    Ok(())
+}
+
+/// Makes durable all that was committed so far.
+pub(super) fn checkpoint(database: &Database, row: GroupRow) -> Result<()> {
+    let mut transaction = database.begin_write().map_err(fault::transaction)?;
+    durable(&mut transaction)?;
+    let written = fault::guarded(|| {
+        let mut table = transaction.open_table(Table::Meta.definition()).map_err(fault::table)?;
+        number(&mut table, row)
+    });
+    match written {
+        Ok(()) => fault::committing(|| transaction.commit().map_err(fault::commit)),
+        Err(error) => transaction.abort().map_err(fault::storage).and(Err(error)),
+    }
 }
 
 #[cfg(unix)]

@@ -16,7 +16,7 @@ pub(super) const FORMAT_VERSION: u32 = 1;
 pub(super) type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
 /// The tables. The discriminant is part of each checksum, so it never changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub(super) enum Table {
     /// The format and the counters of dense numbers.

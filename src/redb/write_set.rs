@@ -68,6 +68,16 @@ impl WriteSet {
         self.writes.is_empty()
     }
 
+    /// Calls `each` with every key that it names; of a range, with where it begins.
+    pub(super) fn each_key(&self, mut each: impl FnMut(Table, &[u8])) {
+        for write in &self.writes {
+            match write {
+                Write::Put { table, key, .. } | Write::Remove { table, key } => each(*table, key),
+                Write::RemoveRange { table, from, .. } => each(*table, from),
+            }
+        }
+    }
+
     /// Appends the writes of another set.
     pub(super) fn extend(&mut self, other: WriteSet) {
         self.writes.extend(other.writes);
@@ -81,7 +91,8 @@ impl WriteSet {
             match write {
                 Write::Put { table, key, value } => {
                     let unchanged = changed.insert((table.tag(), key.as_slice())) && !self.removes_ranges();
-                    let old = if unchanged { view.get(*table, key)? } else { None };
+                    let patched = unchanged && value.len() >= Logged::WHOLE_BELOW;
+                    let old = if patched { view.get(*table, key)? } else { None };
                     let old = old.as_ref().map(redb::AccessGuard::value);
                     Logged::put(table.tag(), key, old, value).write(record)?;
                 }

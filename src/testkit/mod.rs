@@ -27,7 +27,7 @@ pub use conformance::{Check, claims, conformance};
 use std::path::Path;
 
 use crate::error::Result;
-use crate::redb::{BLOCK, Options, RedbStore, Trust};
+use crate::redb::{BLOCK, Options, RedbStore};
 use crate::store::Store;
 use crate::sync::Arc;
 
@@ -40,6 +40,9 @@ pub fn redb_store(path: impl AsRef<Path>) -> Result<Arc<dyn Store>> {
     redb_store_in_blocks(path, BLOCK)
 }
 
+/// Segments of the log are so small that a test meets many checkpoints, and groups that are too large for it.
+const SEGMENT_BYTES: u32 = 1 << 16;
+
 /// The default store with blocks of positions of this many entries, so that a few messages fill
 /// many of them. A file is to be opened with the same number always.
 ///
@@ -48,7 +51,7 @@ pub fn redb_store(path: impl AsRef<Path>) -> Result<Arc<dyn Store>> {
 /// Those of [`Builder::open`](crate::Builder::open).
 pub fn redb_store_in_blocks(path: impl AsRef<Path>, block: u32) -> Result<Arc<dyn Store>> {
     let block = block.clamp(1, BLOCK);
-    let options = Options { cache_bytes: crate::limit::CACHE_BYTES_DEFAULT, trust: Trust::Clean, block };
+    let options = Options { block, segment_bytes: SEGMENT_BYTES, ..Options::default() };
     Ok(Arc::new(RedbStore::open(path.as_ref(), options)?))
 }
 

@@ -8,8 +8,6 @@ use bincode::{BorrowDecode, Encode};
 use super::{from_bincode_prefix, to_bincode};
 use crate::error::{Error, Result};
 
-/// A value shorter than this is written whole: saying what changed would take as much.
-const WHOLE_BELOW: usize = 96;
 /// Changes that lie so close together are one.
 const APART: usize = 8;
 
@@ -27,10 +25,13 @@ pub(in crate::redb) enum Logged<'a> {
 }
 
 impl<'a> Logged<'a> {
+    /// A value shorter than this is written whole: saying what changed would take as much.
+    pub(in crate::redb) const WHOLE_BELOW: usize = 96;
+
     /// The value under a key, where this one stood before.
     pub(in crate::redb) fn put(table: u8, key: &'a [u8], old: Option<&[u8]>, new: &'a [u8]) -> Self {
         let whole = Logged::Put { table, key, value: new };
-        let Some(old) = old.filter(|_| new.len() >= WHOLE_BELOW) else { return whole };
+        let Some(old) = old.filter(|_| new.len() >= Self::WHOLE_BELOW) else { return whole };
         let changes = changes(old, new);
         let said: usize = changes.iter().map(|(_, bytes)| bytes.len() + APART).sum();
         let lengths = (u32::try_from(old.len()), u32::try_from(new.len()));

@@ -132,6 +132,28 @@ impl<'v> List<'v> {
         Ok(self.read.as_ref().map_or(&[], |(_, positions)| positions))
     }
 
+    /// Appends the positions of these ranks, in order; fewer where there are no more.
+    pub(super) fn range(&mut self, from: u64, count: usize, found: &mut Vec<u32>) -> Result<()> {
+        // The last block that begins at or below the first rank; one that was emptied begins where the next does.
+        let (mut low, mut high) = (0, self.directory.len());
+        while low < high {
+            let middle = low + (high - low).div_ceil(2);
+            if self.before(middle) <= from {
+                low = middle;
+            } else {
+                high = middle - 1;
+            }
+        }
+        let (mut block, mut skip) = (low, usize::try_from(from - self.before(low)).unwrap_or(usize::MAX));
+        while found.len() < count && block < self.blocks() {
+            let positions = self.block(block)?;
+            let rest = positions.get(skip..).unwrap_or_default();
+            found.extend(rest.iter().take(count - found.len()));
+            (block, skip) = (block + 1, 0);
+        }
+        Ok(())
+    }
+
     /// The positions of a block, to keep. The list reads it again where it is asked for it again.
     pub(super) fn take_block(&mut self, block: usize) -> Result<Vec<u32>> {
         if block == self.directory.len() {

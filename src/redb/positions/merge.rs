@@ -38,6 +38,10 @@ impl<'v> Merged<'v> {
         if count == 0 || from >= self.total() {
             return Ok(found);
         }
+        if let [list] = self.lists.as_mut_slice() {
+            list.range(from, count, &mut found)?;
+            return Ok(found);
+        }
         let last = self.last()?.unwrap_or_default();
         let start = self.below(from, last);
         let mut runs = Vec::with_capacity(self.lists.len());
@@ -48,11 +52,13 @@ impl<'v> Merged<'v> {
             runs.push(run);
         }
         skip_over(&mut runs, skip)?;
+        let mut heads: Vec<u32> = runs.iter().map(|run| run.head().unwrap_or(u32::MAX)).collect();
         while found.len() < count {
-            let heads = runs.iter_mut().filter_map(|run| Some((run.head()?, run)));
-            let Some((head, run)) = heads.min_by_key(|(head, _)| *head) else { break };
-            found.push(head);
+            let least = heads.iter_mut().zip(&mut runs).min_by_key(|(head, _)| **head);
+            let Some((head, run)) = least.filter(|(head, _)| **head < u32::MAX) else { break };
+            found.push(*head);
             run.advance(1)?;
+            *head = run.head().unwrap_or(u32::MAX);
         }
         Ok(found)
     }

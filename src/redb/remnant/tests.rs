@@ -8,9 +8,10 @@ use crate::error::Result;
 use crate::id::{Stamp, WorkspaceId};
 use crate::record::{NewMessage, NewSession};
 use crate::redb::view::Snapshot;
-use crate::redb::{Options, RedbStore, Trust, verify};
+use crate::redb::writer::{Job, Task};
+use crate::redb::{Options, RedbStore, verify};
 use crate::store::{Append, CreateSession, EnsureAgent, EnsureWorkspace, SessionRef, Store};
-use crate::sync::Arc;
+use crate::sync::{Arc, Sender, bounded};
 use crate::time::Timestamp;
 
 /// A file, in which each session gets an id and the rows of so many messages.
@@ -20,7 +21,7 @@ struct Scene {
 }
 
 fn open(dir: &Path) -> RedbStore {
-    let options = Options { cache_bytes: 1 << 20, trust: Trust::Clean, block: 1 };
+    let options = Options { cache_bytes: 1 << 20, block: 1, ..Options::default() };
     RedbStore::open(&dir.join("a.parlor"), options).expect("it opens")
 }
 
@@ -34,8 +35,26 @@ impl Scene {
         Scene { store: open(dir.path()), dir }
     }
 
+    fn send(&self, job: Job) {
+        let tasks = self.store.tasks.lock().clone().expect("it is open");
+        tasks.send(Task::Job(job)).expect("the writer is there");
+    }
+
+    /// Keeps everybody from writing, until what is returned is sent something.
+    fn hold(&self) -> Sender<()> {
+        let ((arrived, arrival), (let_go, gate)) = (bounded(1), bounded::<()>(1));
+        let (held, _) = Job::new(1, move |_| {
+            let _ = (arrived.send(()), gate.recv());
+            Ok((WriteSet::default(), ()))
+        });
+        self.send(held);
+        arrival.recv().expect("the writer is held");
+        let_go
+    }
+
     /// A copy of everything, as a process leaves it that dies now.
     fn crash(&self) -> Self {
+        let _held = self.hold();
         let dir = tempfile::tempdir().expect("a directory");
         for entry in fs::read_dir(self.dir.path()).expect("the directory") {
             let from = entry.expect("an entry").path();
@@ -218,21 +237,12 @@ fn in_one_group_a_session_is_gone_for_all_after_its_deletion() {
     // The place is known to every later read of this state.
     scene.store.session(at).expect("it is there");
     let hide = DeleteSession { stamp: stamp(), at };
-    let (arrived, arrival) = crate::sync::bounded(1);
-    let (let_go, gate) = crate::sync::bounded::<()>(1);
-    let jobs = scene.store.jobs.lock().clone().expect("it is open");
-    let send = |job| jobs.send(job).expect("the writer is there");
-    let (held, _) = crate::redb::writer::Job::new(1, move |_| {
-        let _ = (arrived.send(()), gate.recv());
-        Ok((WriteSet::default(), ()))
-    });
-    send(held);
-    arrival.recv().expect("the writer is held");
-    let (first, deleted) = crate::redb::writer::Job::new(1, move |view| delete(view, &hide));
+    let let_go = scene.hold();
+    let (first, deleted) = Job::new(1, move |view| delete(view, &hide));
     let append = Append { stamp: stamp(), at, thread: None, messages: messages(1) };
-    let (second, appended) = crate::redb::writer::Job::new(1, move |view| message::append(view, &append));
-    send(first);
-    send(second);
+    let (second, appended) = Job::new(1, move |view| message::append(view, &append));
+    scene.send(first);
+    scene.send(second);
     let_go.send(()).expect("the writer waits");
     deleted.recv().expect("an answer").expect("it is deleted");
     assert!(appended.recv().expect("an answer").expect_err("it is gone").is_not_found());

@@ -1,0 +1,78 @@
+//! After a crash: what the log has and the file lacks is put into the file, before anyone reads or writes it.
+
+use redb::{Database, ReadableDatabase};
+
+use super::codec::GroupRow;
+use super::file::{self, LogLoss, Said};
+use super::log::{Disk, Opened};
+use super::replay::Replay;
+use super::tables::Table;
+use super::view::{Around, Stage, View};
+use super::{BLOCK, fault, view};
+use crate::error::{Error, ErrorKind, Result};
+use crate::sync::Arc;
+use std::path::Path;
+
+/// The log that the file was left with; none where it needs none.
+///
+/// A log that the file does not name was made for it, or was done with: all it could hold is in the file.
+pub(super) fn left_behind(path: &Path, disk: &Arc<dyn Disk>, said: &Said, loss: LogLoss) -> Result<Option<Opened>> {
+    let found = match Opened::open(&**disk, said.id) {
+        // What cannot be told is no obstacle to one who is ready to do without it.
+        Err(error) if error.kind() == ErrorKind::Corrupt && loss == LogLoss::Accept => None,
+        found => found?,
+    };
+    let Some(named) = said.group.log else { return Ok(None) };
+    match found.filter(|log| log.origin().log.as_bytes() == &named) {
+        Some(log) => Ok(Some(log)),
+        None if loss == LogLoss::Accept => Ok(None),
+        None => {
+            let text = format!(
+                "{} was not closed, and {}, which has its last writes, is not its log any more or gone; accept_log_loss() \
+                 opens the file without them",
+                path.display(),
+                disk.path().display()
+            );
+            Err(Error::new(ErrorKind::LogMissing, text))
+        }
+    }
+}
+
+/// Puts into the file what only its log has, durably, and removes the log. The last group that is in the file.
+///
+/// A record may have been read from where a failed sync left it, in the memory of the system alone: so it is made
+/// durable anew before anybody hears of it.
+pub(super) fn recover(database: &Database, disk: &Arc<dyn Disk>, said: &Said, log: Option<Opened>) -> Result<u64> {
+    let mut number = said.group.number;
+    if said.group.log.is_none() {
+        return Ok(number);
+    }
+    if let Some(log) = log {
+        let before = view::snapshot(Around::new(BLOCK), &database.begin_read().map_err(fault::transaction)?)?;
+        let mut replay = Replay::over(&before);
+        number = log.records(number, |_, record| replay.record(record))?;
+        let writes = replay.into_writes();
+        drop(before);
+        let mut transaction = database.begin_write().map_err(fault::transaction)?;
+        file::durable(&mut transaction)?;
+        let applied = fault::guarded(|| {
+            let mut tables = View::open(Around::new(BLOCK), Stage::Open, |table| {
+                transaction.open_table(table.definition()).map_err(fault::table)
+            })?;
+            writes.apply(&mut tables)?;
+            file::number(tables.table_mut(Table::Meta), GroupRow { number, log: None })
+        });
+        match applied {
+            Ok(()) => fault::committing(|| transaction.commit().map_err(fault::commit))?,
+            Err(error) => return transaction.abort().map_err(fault::storage).and(Err(error)),
+        }
+        // Not every system removes an open file.
+        drop(log);
+        disk.remove()
+            .and_then(|()| disk.sync_directory())
+            .map_err(|error| fault::file(disk.path().display(), error))?;
+    } else {
+        file::checkpoint(database, GroupRow { number, log: None })?;
+    }
+    Ok(number)
+}

@@ -1,0 +1,134 @@
+//! The order in which groups are published and answered: that of their numbers, each once it is durable and
+//! applied, whichever comes last.
+
+use std::collections::VecDeque;
+
+use super::durability::Durability;
+use super::job::Job;
+use crate::error::{Error, ErrorKind, Result};
+use crate::redb::view::Snapshot;
+use crate::sync::{Arc, Condvar, Mutex, RwLock};
+
+/// Groups that may be applied before the first of them is durable: while the disk syncs one, the next runs.
+const AHEAD: usize = 2;
+
+/// A group that was applied.
+pub(super) struct Done {
+    pub(super) number: u64,
+    /// What it is to be read as; none where it wrote nothing.
+    pub(super) snapshot: Option<Arc<Snapshot>>,
+    pub(super) group: Vec<Job>,
+}
+
+struct State {
+    /// The last group that was applied.
+    applied: u64,
+    /// The last group that a crash cannot take back.
+    synced: u64,
+    waiting: VecDeque<Done>,
+    /// Why no more is written, once a write failed.
+    failed: Option<String>,
+}
+
+/// See the [module](self).
+pub(super) struct Flow {
+    durability: Durability,
+    state: Mutex<State>,
+    moved: Condvar,
+}
+
+impl Flow {
+    /// Goes on after a group that is durable.
+    pub(super) fn new(after: u64, durability: Durability) -> Self {
+        let state = State { applied: after, synced: after, waiting: VecDeque::new(), failed: None };
+        Flow { durability, state: Mutex::new(state), moved: Condvar::new() }
+    }
+
+    pub(super) fn durability(&self) -> Durability {
+        self.durability
+    }
+
+    /// The last group that was applied.
+    pub(super) fn last(&self) -> u64 {
+        self.state.lock().applied
+    }
+
+    /// Waits while too many groups are applied and not durable.
+    pub(super) fn wait_for_room(&self) {
+        let mut state = self.state.lock();
+        while state.waiting.len() >= AHEAD && state.failed.is_none() {
+            self.moved.wait(&mut state);
+        }
+    }
+
+    /// Refuses once a write failed.
+    pub(super) fn check_sound(&self) -> Result<()> {
+        let state = self.state.lock();
+        let Some(why) = &state.failed else { return Ok(()) };
+        let text = format!("nothing is written until the file is opened again, since an earlier write failed: {why}");
+        Err(Error::new(ErrorKind::Storage, text))
+    }
+
+    /// A group was applied.
+    pub(super) fn applied(&self, done: Done) {
+        let mut state = self.state.lock();
+        state.applied = done.number;
+        state.waiting.push_back(done);
+    }
+
+    /// Everything up to this group is durable.
+    pub(super) fn synced(&self, number: u64) {
+        let mut state = self.state.lock();
+        state.synced = state.synced.max(number);
+    }
+
+    /// No more is written. What is not durable by now may be or not.
+    pub(super) fn fail(&self, why: &str) {
+        self.state.lock().failed.get_or_insert_with(|| why.to_owned());
+    }
+
+    /// Publishes and answers what has its turn.
+    pub(super) fn settle(&self, published: &RwLock<Option<Arc<Snapshot>>>) {
+        let mut state = self.state.lock();
+        let mut answered = Vec::new();
+        let mut newest = None;
+        while let Some(first) = state.waiting.front() {
+            let sound = state.failed.is_none();
+            if first.number > state.synced && !(sound && self.durability != Durability::Sync) {
+                break;
+            }
+            let Some(done) = state.waiting.pop_front() else { break };
+            newest = done.snapshot.or(newest);
+            answered.extend(done.group);
+        }
+        let lost = match &state.failed {
+            Some(why) => Some((why.clone(), state.waiting.drain(..).flat_map(|done| done.group).collect::<Vec<_>>())),
+            None => None,
+        };
+        if let Some(newest) = newest {
+            // Under the lock, so that a later state is never replaced by an earlier one. None once closed.
+            let mut published = published.write();
+            if published.is_some() {
+                published.replace(newest);
+            }
+        }
+        drop(state);
+        self.moved.notify_one();
+        for job in answered {
+            job.operation.answer(Ok(()));
+        }
+        if let Some((why, group)) = lost {
+            let text =
+                format!("a write failed ({why}); whether this one is on disk shows when the file is opened again");
+            refuse(group, &Error::new(ErrorKind::OutcomeUnknown, text));
+        }
+    }
+}
+
+/// Answers everyone of a group with an error.
+pub(super) fn refuse(group: Vec<Job>, error: &Error) {
+    for job in group {
+        // Errors are not `Clone`: each caller gets its own of the same kind and text.
+        job.operation.answer(Err(Error::new(error.kind(), error.to_string())));
+    }
+}
