@@ -13,12 +13,20 @@ pub enum Bug {
     TotalOffByOne = 2,
     /// A deleted message stays in the listings of its thread.
     DeletionForgotten = 3,
+    /// The log says that it was synced, and was not.
+    LogUnsynced = 4,
+    /// A group can be read before the log is synced.
+    ReadUnsynced = 5,
 }
 
 impl Bug {
-    /// All there are.
+    /// Those that an answer shows.
     #[cfg(feature = "testkit")]
-    pub const ALL: [Bug; 3] = [Bug::CursorOffByOne, Bug::TotalOffByOne, Bug::DeletionForgotten];
+    pub const IN_ANSWERS: [Bug; 3] = [Bug::CursorOffByOne, Bug::TotalOffByOne, Bug::DeletionForgotten];
+
+    /// Those that a power loss shows.
+    #[cfg(feature = "testkit")]
+    pub const IN_CRASHES: [Bug; 2] = [Bug::LogUnsynced, Bug::ReadUnsynced];
 }
 
 /// The one that is planted; 0 for none.

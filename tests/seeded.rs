@@ -2,11 +2,16 @@
 //!
 //! A binary of its own with one test: what is planted is planted in the whole process.
 
+#[path = "crash/suite/mod.rs"]
+mod suite;
+
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use parlor::store::Store;
+use suite::{closing, faults, images};
+
 use parlor::testkit::{Bug, ModelStore, claims, compare, plant, redb_store_in_blocks};
 
 /// Seeds within which random runs must find a fault.
@@ -49,11 +54,19 @@ fn subjects_that_fail(of: &[&'static str]) -> BTreeSet<&'static str> {
     asked.filter(|(_, _, check)| fails(|| check(&|| stores.make()))).map(|(subject, _, _)| subject).collect()
 }
 
+/// The crash suite in small.
+fn play(seed: u64) {
+    let images = images::play(seed, 4, 4).images;
+    let points = faults::play(seed, 64).points;
+    closing::close_beside_writers(seed);
+    assert!(images > 0 && points > 0, "{images} images, {points} points");
+}
+
 #[test]
-fn a_planted_fault_is_caught_by_random_runs_and_by_a_claim() {
+fn a_planted_fault_is_caught_by_random_runs_and_a_claim_or_by_the_crash_suite() {
     std::panic::set_hook(Box::new(|_| {}));
     let subjects = ["cursor", "listing", "delete"];
-    for bug in Bug::ALL {
+    for bug in Bug::IN_ANSWERS {
         plant(Some(bug));
         let (seed, failed) = (seed_that_fails(SEEDS), subjects_that_fail(&subjects));
         plant(None);
@@ -61,6 +74,14 @@ fn a_planted_fault_is_caught_by_random_runs_and_by_a_claim() {
         assert!(seed.is_some(), "{SEEDS} random runs do not notice {bug:?}");
         assert!(!failed.is_empty(), "no claim notices {bug:?}");
     }
+    for bug in Bug::IN_CRASHES {
+        plant(Some(bug));
+        let seed = (0..SEEDS).find(|seed| fails(|| drop(images::play(*seed, 4, 4))));
+        plant(None);
+        println!("{bug:?}: seed {seed:?} of the crash suite");
+        assert!(seed.is_some(), "{SEEDS} scripts of the crash suite do not notice {bug:?}");
+    }
     assert_eq!(seed_that_fails(5), None, "nothing is planted any more");
     assert_eq!(subjects_that_fail(&subjects), BTreeSet::new(), "nothing is planted any more");
+    play(0);
 }

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use redb::backends::{FileBackend, InMemoryBackend};
-use redb::{Builder, Database, DatabaseError, ReadableDatabase};
+use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageBackend};
 use uuid::Uuid;
 
 use super::codec::{self, GroupRow};
@@ -106,7 +106,7 @@ pub(super) fn in_memory_alone(options: Options) -> Result<Opened> {
     Ok(Opened { database, group: 0, keeping: Keeping::Memory })
 }
 
-fn builder(options: Options) -> Builder {
+pub(super) fn builder(options: Options) -> Builder {
     let mut builder = Builder::new();
     builder.set_cache_size(options.cache_bytes).set_check_integrity_on_open(options.trust == Trust::Verify);
     builder
@@ -128,9 +128,19 @@ fn open_existing(path: &Path, mut file: File, options: Options) -> Result<Opened
     }
     let disk: Arc<dyn Disk> = Arc::new(FileDisk::beside(path).map_err(|error| fault::file(path.display(), error))?);
     look_untouched(path, &disk, options)?;
+    open_over(path, || FileBackend::new(file).map_err(|error| fault::database(path, error)), disk, options)
+}
+
+/// Opens a file for good, once it was looked at.
+pub(super) fn open_over<B: StorageBackend>(
+    path: &Path,
+    storage: impl FnOnce() -> Result<B>,
+    disk: Arc<dyn Disk>,
+    options: Options,
+) -> Result<Opened> {
     fault::guarded_opening(path, || {
-        let backend = FileBackend::new(file).map_err(|error| fault::database(path, error))?;
-        let database = builder(options).create_with_backend(backend).map_err(|error| fault::database(path, error))?;
+        let database =
+            builder(options).create_with_backend(storage()?).map_err(|error| fault::database(path, error))?;
         let said = Said::by(path, &database.begin_read().map_err(fault::transaction)?)?;
         let left = recovery::left_behind(path, &disk, &said, options.log_loss)?;
         let group = recovery::recover(&database, &disk, &said, left)?;
@@ -143,13 +153,7 @@ fn open_existing(path: &Path, mut file: File, options: Options) -> Result<Opened
 /// cannot be opened is refused untouched. A file that was not closed is recovered in memory for it; it
 /// will be again, on disk.
 fn look_untouched(path: &Path, disk: &Arc<dyn Disk>, options: Options) -> Result<()> {
-    let look = |transaction: &redb::ReadTransaction| {
-        let said = Said::by(path, transaction)?;
-        match recovery::left_behind(path, disk, &said, options.log_loss)? {
-            Some(log) => log.last(said.group.number).map(drop),
-            None => Ok(()),
-        }
-    };
+    let look = |transaction: &redb::ReadTransaction| look(path, disk, transaction, options);
     fault::guarded_opening(path, || match builder(options).open_read_only(path) {
         Ok(database) => look(&database.begin_read().map_err(fault::transaction)?),
         Err(DatabaseError::RepairAborted) => {
@@ -162,6 +166,20 @@ fn look_untouched(path: &Path, disk: &Arc<dyn Disk>, options: Options) -> Result
         // Opening it for writing says what is wrong, and who has it.
         Err(_) => Ok(()),
     })
+}
+
+/// Whether the file is one that this version opens, and its log one that it can be recovered from.
+pub(super) fn look(
+    path: &Path,
+    disk: &Arc<dyn Disk>,
+    transaction: &redb::ReadTransaction,
+    options: Options,
+) -> Result<()> {
+    let said = Said::by(path, transaction)?;
+    match recovery::left_behind(path, disk, &said, options.log_loss)? {
+        Some(log) => log.last(said.group.number).map(drop),
+        None => Ok(()),
+    }
 }
 
 /// What a file says of itself.
@@ -239,11 +257,15 @@ fn create_at(temporary: &Path, options: Options) -> Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut open, 0o600);
     let file = open.open(temporary).map_err(failed)?;
-    let backend = FileBackend::new(file).map_err(|error| fault::database(temporary, error))?;
-    let database = builder(options).create_with_backend(backend).map_err(|error| fault::database(temporary, error))?;
-    make_tables(&database)?;
-    database.close().map_err(|error| fault::database(temporary, error))?;
+    create_over(temporary, FileBackend::new(file).map_err(|error| fault::database(temporary, error))?, options)?;
     File::open(temporary).and_then(|file| file.sync_all()).map_err(failed)
+}
+
+/// Makes an empty file, and closes it.
+pub(super) fn create_over(path: &Path, storage: impl StorageBackend, options: Options) -> Result<()> {
+    let database = builder(options).create_with_backend(storage).map_err(|error| fault::database(path, error))?;
+    make_tables(&database)?;
+    database.close().map_err(|error| fault::database(path, error))
 }
 
 fn make_tables(database: &Database) -> Result<()> {

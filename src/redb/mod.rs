@@ -15,7 +15,7 @@ mod file;
 #[cfg(feature = "testkit")]
 #[allow(clippy::panic, reason = "a check reports by panicking")]
 mod keys;
-#[cfg_attr(not(test), expect(dead_code, reason = "the writer counts by itself, and the crash suite is yet to come"))]
+#[cfg_attr(not(test), expect(dead_code, reason = "the writer counts by itself"))]
 mod log;
 mod message;
 mod overlay;
@@ -26,6 +26,8 @@ mod remnant;
 mod replay;
 mod scope;
 mod session;
+#[cfg(feature = "testkit")]
+mod simulated;
 mod tables;
 mod timeline;
 mod turn;
@@ -40,6 +42,8 @@ pub(crate) use file::{LogLoss, Options, Trust};
 #[cfg(feature = "testkit")]
 pub(crate) use keys::check_order;
 pub(crate) use positions::BLOCK;
+#[cfg(feature = "testkit")]
+pub use simulated::{Failure, Loss, SimulatedDisk, Touch, Watcher};
 pub use writer::Durability;
 
 use std::path::Path;
@@ -78,7 +82,12 @@ pub(crate) struct RedbStore {
 impl RedbStore {
     /// Opens the file, and makes it when it is missing.
     pub(crate) fn open(path: &Path, options: Options) -> Result<Self> {
-        let shared = Arc::new(Shared::new(file::open(path, options)?, options.block)?);
+        Self::over(path, file::open(path, options)?, options)
+    }
+
+    /// A store over a file that is open.
+    fn over(path: &Path, opened: file::Opened, options: Options) -> Result<Self> {
+        let shared = Arc::new(Shared::new(opened, options.block)?);
         if options.trust == Trust::Verify {
             check_whole(path, &shared)?;
         }

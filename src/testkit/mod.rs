@@ -5,6 +5,7 @@
 //!   own can be put to; [`claims`] lists them.
 //! * [`ModelStore`]: the reference store, plain maps, and [`redb_store`], the default one.
 //! * [`compare`]: the same random operations on two stores, whose answers must agree; [`compare_bytes`] for a fuzzer.
+//! * [`SimulatedDisk`]: the default store on a disk that fails where a test says, and loses power.
 //! * [`Bug`]: a fault to [`plant`] in the default store, so that a suite can be put to the test.
 //!
 //! All of it reports by panicking, as tests do: the message names the claim, or the seed and the
@@ -23,6 +24,8 @@ pub use crate::model::ModelStore;
 pub use clock::ManualClock;
 pub use compare::{Subject, compare, compare_bytes, compare_with};
 pub use conformance::{Check, claims, conformance};
+
+pub use crate::redb::{Failure, Loss, SimulatedDisk, Touch, Watcher};
 
 use std::path::Path;
 

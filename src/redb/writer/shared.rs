@@ -93,6 +93,8 @@ impl Shared {
     /// Closes the file after the commit under way; reads under way are told so. What was written is made
     /// durable in it, and the log is gone.
     pub(in crate::redb) fn close(&self) -> Result<()> {
+        // Whoever writes has it until the flow knows of the group: what is counted here is all that redb has.
+        let mut writer = self.writer.lock();
         let Some(database) = self.database.lock().take() else { return Ok(()) };
         self.published.write().take();
         let finished = fault::guarded(|| self.finish(&database));
@@ -101,7 +103,8 @@ impl Shared {
         }
         self.settle();
         // The thread of the log ends with it.
-        self.writer.lock().entries = None;
+        writer.entries = None;
+        drop(writer);
         let closed = database.close().map_err(fault::closing);
         finished.and(closed)?;
         // Waits for the sync under way.

@@ -114,6 +114,11 @@ impl Memory {
         Memory(Arc::new(Mutex::new(State { files, names, durable_names, ..State::default() })))
     }
 
+    /// Another disk with the same past, which goes its own way.
+    pub(in crate::redb) fn copy(&self) -> Memory {
+        Memory(Arc::new(Mutex::new(self.0.lock().clone())))
+    }
+
     /// The names that there are.
     pub(in crate::redb) fn names(&self) -> Vec<String> {
         self.0.lock().names.keys().cloned().collect()

@@ -1,0 +1,379 @@
+//! The default store on a disk that exists in memory: it fails where a test says, and shows what a power loss leaves.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+use redb::{ReadableDatabase, StorageBackend};
+
+use super::file::{self, Opened};
+use super::log::{Disk, DiskFile, Fault, How, Memory, Survives};
+use super::{LogLoss, Options, RedbStore, fault};
+use crate::error::Result;
+use crate::redb::Durability;
+use crate::sync::Arc;
+
+const FILE: &str = "a.parlor";
+const FILE_NEW: &str = "a.parlor.new";
+const LOG: &str = "a.parlor-log";
+
+/// Entries in a block of positions: a few messages fill many.
+const BLOCK: u32 = 3;
+
+/// The smallest segments of a log in which checkpoints, laps and groups that are too large for it are frequent.
+const SEGMENT_BYTES: u32 = 1 << 14;
+
+/// A disk in memory with one store on it, its file and its log. Clones are the same disk.
+///
+/// It keeps apart what was written and what was synced. Every operation of file and log is counted, so that each
+/// can be failed in turn. A store on it has small blocks of positions and a small log.
+///
+/// ```
+/// use parlor::testkit::{Loss, SimulatedDisk};
+/// use parlor::{Durability, id::Stamp, store::EnsureWorkspace};
+///
+/// let disk = SimulatedDisk::new();
+/// let store = disk.open(Durability::Sync)?;
+/// let stamp = Stamp::new(parlor::Timestamp::from_micros(1_777_573_302_000_000), 7);
+/// store.ensure_workspace(EnsureWorkspace { stamp, name: "acme".into() })?;
+///
+/// let after = disk.after_power_loss(Loss::of_seed(1)).open(Durability::Sync)?;
+/// assert!(after.find_workspace("acme")?.is_some());
+/// # Ok::<(), parlor::Error>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct SimulatedDisk {
+    memory: Memory,
+    watcher: Option<Arc<dyn Watcher>>,
+}
+
+/// Is told of every change of a simulated disk, on the thread that makes it and before it is made.
+pub trait Watcher: Send + Sync + 'static {
+    /// The disk as it is, which may be copied here, and what will be done.
+    fn before(&self, disk: &SimulatedDisk, touch: Touch);
+}
+
+/// What is about to be done to a simulated disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Touch {
+    /// Bytes or the length of the file change.
+    FileWrite,
+    /// The file is synced.
+    FileSync,
+    /// Bytes or the length of the log change.
+    LogWrite,
+    /// The log is synced.
+    LogSync,
+    /// A name is given or removed, or names are synced.
+    Names,
+}
+
+/// How an operation of a simulated disk fails: with this kind of error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Failure {
+    /// It alone. A sync that fails leaves a part of what it should have made durable so that no later one does.
+    Once(io::ErrorKind),
+    /// It and every later one.
+    Forever(io::ErrorKind),
+    /// It alone; a write with a part of it written.
+    Short(io::ErrorKind),
+    /// The power fails: nothing more is done.
+    Cut,
+}
+
+/// What a power loss leaves of changes that were not synced: of the file, of the log, and of the directory, each of a
+/// kind of its own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Loss {
+    file: Survives,
+    log: Survives,
+    names: Survives,
+}
+
+impl Loss {
+    /// How many kinds there are: nothing survives, everything, the first 4 KiB, all but those, all writes but one, a
+    /// random part of the writes, a random part of their sectors, all before one of which a part survives.
+    pub const KINDS: usize = 8;
+
+    /// Kinds by their number, from 0, and from 0 again past the last; where they choose, they choose by the seed.
+    pub fn new(file: usize, log: usize, names: usize, seed: u64) -> Self {
+        let kind = |number: usize, seed| {
+            Survives::all(seed).into_iter().nth(number % Self::KINDS).unwrap_or(Survives::Nothing)
+        };
+        Loss { file: kind(file, seed), log: kind(log, !seed), names: kind(names, seed.rotate_left(32)) }
+    }
+
+    /// Kinds that the seed chooses.
+    pub fn of_seed(seed: u64) -> Self {
+        let mixed = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let kind = |shift: u32| usize::from((mixed >> shift) as u8 & 7);
+        Self::new(kind(61), kind(58), kind(55), seed)
+    }
+}
+
+impl fmt::Debug for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Loss { file, log, names } = self;
+        write!(f, "of the file survives {file:?}, of the log {log:?}, of the names {names:?}")
+    }
+}
+
+impl SimulatedDisk {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same disk, whose changes through this handle a watcher is told of.
+    #[must_use]
+    pub fn watched(&self, watcher: impl Watcher) -> Self {
+        SimulatedDisk { memory: self.memory.clone(), watcher: Some(Arc::new(watcher)) }
+    }
+
+    /// Opens the store on it, which is made when it is missing. One at a time: nothing locks it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Builder::open`](crate::Builder::open).
+    pub fn open(&self, durability: Durability) -> Result<Arc<dyn crate::store::Store>> {
+        self.open_as(durability, LogLoss::Refuse)
+    }
+
+    /// Opens it as [`Builder::accept_log_loss`](crate::Builder::accept_log_loss) does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Builder::open`](crate::Builder::open).
+    pub fn open_without_log(&self, durability: Durability) -> Result<Arc<dyn crate::store::Store>> {
+        self.open_as(durability, LogLoss::Accept)
+    }
+
+    fn open_as(&self, durability: Durability, log_loss: LogLoss) -> Result<Arc<dyn crate::store::Store>> {
+        durability.check()?;
+        let options = Options {
+            cache_bytes: 1 << 20,
+            block: BLOCK,
+            segment_bytes: SEGMENT_BYTES,
+            durability,
+            log_loss,
+            ..Options::default()
+        };
+        Ok(Arc::new(RedbStore::over(Path::new(FILE), self.opened(options)?, options)?))
+    }
+
+    fn opened(&self, options: Options) -> Result<Opened> {
+        let path = Path::new(FILE);
+        let failed = |error| fault::file(path.display(), error);
+        let found = match self.memory.open(FILE).map_err(failed)? {
+            Some(file) => file,
+            None => self.make(options)?,
+        };
+        let disk: Arc<dyn Disk> = Arc::new(WatchedLog { log: self.memory.log(LOG), on: self.clone() });
+        // What stands in the file is looked at as the real one is: through a copy that keeps changes to itself.
+        let content = self.memory.content(FILE).unwrap_or_default();
+        fault::guarded_opening(path, || {
+            let copy = redb::backends::InMemoryBackend::new();
+            copy.set_len(content.len() as u64).and_then(|()| copy.write(0, &content)).map_err(failed)?;
+            let opened = file::builder(options).create_with_backend(copy);
+            let database = opened.map_err(|error| fault::database(path, error))?;
+            file::look(path, &disk, &database.begin_read().map_err(fault::transaction)?, options)
+        })?;
+        file::open_over(path, || Ok(self.storage(found)), disk, options)
+    }
+
+    /// As a real file is made: whole under another name, then named.
+    fn make(&self, options: Options) -> Result<Box<dyn DiskFile>> {
+        let path = Path::new(FILE);
+        let failed = |error| fault::file(path.display(), error);
+        match self.memory.remove(FILE_NEW) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        self.before(Touch::Names);
+        let made = self.memory.create(FILE_NEW).map_err(failed)?;
+        file::create_over(path, self.storage(made), options)?;
+        let made = self.memory.open(FILE_NEW).and_then(|made| made.ok_or(io::ErrorKind::NotFound.into()));
+        let made = made.map_err(failed)?;
+        made.sync_data().map_err(failed)?;
+        self.before(Touch::Names);
+        self.memory.rename(FILE_NEW, FILE).map_err(failed)?;
+        self.before(Touch::Names);
+        self.memory.sync_directory().map_err(failed)?;
+        Ok(made)
+    }
+
+    fn storage(&self, file: Box<dyn DiskFile>) -> Storage {
+        Storage(WatchedFile { file, write: Touch::FileWrite, sync: Touch::FileSync, on: self.clone() })
+    }
+
+    /// How many operations there were, reads counted too.
+    pub fn operations(&self) -> u64 {
+        self.memory.operations()
+    }
+
+    /// From now on the operation of this number, from 0, fails.
+    pub fn fail(&self, at: u64, how: Failure) {
+        let how = match how {
+            Failure::Once(kind) => How::Once(kind),
+            Failure::Forever(kind) => How::Forever(kind),
+            Failure::Short(kind) => How::Short(kind),
+            Failure::Cut => How::Cut,
+        };
+        self.memory.fail(Some(Fault { at, how }));
+    }
+
+    /// From now on nothing fails.
+    pub fn mend(&self) {
+        self.memory.fail(None);
+    }
+
+    /// From now on file and log together have no more bytes than this.
+    pub fn hold(&self, capacity: Option<u64>) {
+        self.memory.hold(capacity);
+    }
+
+    /// Another disk with the same past, which goes its own way, watched by nobody.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        SimulatedDisk { memory: self.memory.copy(), watcher: None }
+    }
+
+    /// The disk as it may be after a power loss.
+    #[must_use]
+    pub fn after_power_loss(&self, loss: Loss) -> Self {
+        let memory = self.memory.after_power_loss(|name| match name {
+            "" => loss.names,
+            FILE | FILE_NEW => loss.file,
+            _ => loss.log,
+        });
+        SimulatedDisk { memory, watcher: None }
+    }
+
+    /// The names of the files there are, and what they hold.
+    pub fn files(&self) -> Vec<(String, Vec<u8>)> {
+        let named = self.memory.names().into_iter();
+        named.filter_map(|name| self.memory.content(&name).map(|content| (name, content))).collect()
+    }
+
+    fn before(&self, touch: Touch) {
+        if let Some(watcher) = &self.watcher {
+            watcher.before(self, touch);
+        }
+    }
+}
+
+impl fmt::Debug for SimulatedDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimulatedDisk").field("operations", &self.operations()).finish_non_exhaustive()
+    }
+}
+
+/// A file whose changes are told.
+#[derive(Debug)]
+struct WatchedFile {
+    file: Box<dyn DiskFile>,
+    write: Touch,
+    sync: Touch,
+    on: SimulatedDisk,
+}
+
+impl DiskFile for WatchedFile {
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.on.before(self.write);
+        self.file.set_len(len)
+    }
+
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.file.read_at(offset, out)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.on.before(self.write);
+        self.file.write_at(offset, bytes)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.on.before(self.sync);
+        self.file.sync_data()
+    }
+}
+
+/// The file as redb wants it.
+#[derive(Debug)]
+struct Storage(WatchedFile);
+
+impl StorageBackend for Storage {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read_at(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write_at(offset, data)
+    }
+}
+
+/// The place of a log whose changes are told.
+#[derive(Debug)]
+struct WatchedLog {
+    log: Arc<dyn Disk>,
+    on: SimulatedDisk,
+}
+
+impl WatchedLog {
+    fn file(&self, file: Box<dyn DiskFile>) -> Box<dyn DiskFile> {
+        Box::new(WatchedFile { file, write: Touch::LogWrite, sync: Touch::LogSync, on: self.on.clone() })
+    }
+
+    fn named(&self) -> &dyn Disk {
+        self.on.before(Touch::Names);
+        &*self.log
+    }
+}
+
+impl Disk for WatchedLog {
+    fn path(&self) -> &Path {
+        self.log.path()
+    }
+
+    fn open(&self) -> io::Result<Option<Box<dyn DiskFile>>> {
+        Ok(self.log.open()?.map(|file| self.file(file)))
+    }
+
+    fn create(&self) -> io::Result<Box<dyn DiskFile>> {
+        Ok(self.file(self.named().create()?))
+    }
+
+    fn publish(&self) -> io::Result<()> {
+        self.named().publish()
+    }
+
+    fn discard(&self) -> io::Result<()> {
+        self.named().discard()
+    }
+
+    fn remove(&self) -> io::Result<()> {
+        self.named().remove()
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        self.named().sync_directory()
+    }
+}

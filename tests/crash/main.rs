@@ -1,0 +1,70 @@
+//! Power that fails and disks that fail, at every operation of file and log: nothing that was acknowledged is lost,
+//! nothing is half there, and nobody has read what is gone.
+//!
+//! Every failure names a seed; with `PARLOR_SEED` set to it that seed alone is played, as far as threads allow in the
+//! same way. `PARLOR_IMAGES` and `PARLOR_POINTS` say how many are tried, `PARLOR_LONG=1` a million.
+
+mod suite;
+
+use std::env;
+
+use suite::{closing, faults, images};
+
+fn number(name: &str) -> Option<u64> {
+    Some(env::var(name).ok()?.parse().unwrap_or_else(|_| panic!("{name} is no number")))
+}
+
+/// How many of something are tried.
+fn wanted(name: &str, default: u64) -> u64 {
+    let long = env::var("PARLOR_LONG").is_ok_and(|value| value == "1");
+    number(name).unwrap_or(if long { 1_000_000 } else { default })
+}
+
+/// Images of a test that is not told how many: about 20 seconds on two cores.
+const IMAGES: u64 = 5_000;
+
+#[test]
+fn whatever_a_power_loss_leaves_has_all_that_was_acknowledged_and_nothing_by_halves() {
+    let mut counts = images::Counts::default();
+    match number("PARLOR_SEED") {
+        Some(seed) => counts.add(images::play(seed, 4, 16)),
+        None => {
+            let wanted = wanted("PARLOR_IMAGES", IMAGES);
+            let mut seed = 0;
+            while counts.images < wanted {
+                counts.add(images::play(seed, 16, 8));
+                seed += 1;
+            }
+            println!("{seed} scripts");
+        }
+    }
+    println!("{counts:?}");
+}
+
+#[test]
+fn what_a_close_refuses_was_not_written() {
+    for seed in number("PARLOR_SEED").map_or(0..300, |seed| seed..seed + 1) {
+        closing::close_beside_writers(seed);
+    }
+}
+
+/// Points of a test that is not told how many: about 10 seconds on two cores.
+const POINTS: u64 = 5_000;
+
+#[test]
+fn whatever_operation_fails_every_answer_is_true() {
+    let mut counts = faults::Counts::default();
+    match number("PARLOR_SEED") {
+        Some(seed) => counts.add(faults::play(seed, 1)),
+        None => {
+            let wanted = wanted("PARLOR_POINTS", POINTS);
+            let mut seed = 0;
+            while counts.points < wanted {
+                counts.add(faults::play(seed, 8));
+                seed += 1;
+            }
+            println!("{seed} scripts");
+        }
+    }
+    println!("{counts:?}");
+}

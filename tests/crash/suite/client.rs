@@ -1,0 +1,326 @@
+//! Who writes: operations drawn at random, each done to a model first, so that it is known what it must lead to.
+
+use std::sync::Arc;
+
+use parlor::id::{AgentId, MessageId, OwnerId, SessionId, Stamp, WorkspaceId};
+use parlor::store::{
+    Append, Behaviour, Claim, CreateSession, DeleteMessage, Emit, EnsureAgent, EnsureWorkspace, Finish, Outcome,
+    Policy, Runner, SessionRef, Store, Submit,
+};
+use parlor::testkit::ModelStore;
+use parlor::{Error, ErrorKind, NewMessage, NewSession, NewTurn, Reason, Result, Timestamp, ToolCall, Webhook};
+use uuid::Uuid;
+
+use super::op::{Answer, Op};
+use super::random::Random;
+use super::record::Record;
+use super::state::State;
+
+pub const WORKSPACE: &str = "acme";
+
+/// Most sessions that a client makes.
+const SESSIONS: usize = 3;
+
+const BEGIN_MICROS: u64 = 1_777_573_302_000_000;
+
+/// Workspace and agent, with the same ids in every store.
+pub fn set_up(store: &dyn Store) -> Result<(WorkspaceId, AgentId)> {
+    let stamp = |seed| Stamp::new(Timestamp::from_micros(BEGIN_MICROS), seed);
+    let workspace = store.ensure_workspace(EnsureWorkspace { stamp: stamp(1), name: WORKSPACE.into() })?.id;
+    let agent = store.ensure_agent(EnsureAgent { stamp: stamp(2), workspace, name: "greeter".into() })?;
+    Ok((workspace, agent.id))
+}
+
+/// The session in which everybody writes.
+pub fn shared(workspace: WorkspaceId) -> SessionRef {
+    SessionRef { workspace, session: SessionId::from_uuid(Uuid::from_u128(7)) }
+}
+
+pub fn make_shared(store: &dyn Store, (workspace, agent): (WorkspaceId, AgentId)) -> Result<()> {
+    let new = NewSession::default().id(shared(workspace).session);
+    let stamp = Stamp::new(Timestamp::from_micros(BEGIN_MICROS), 3);
+    store.create_session(CreateSession { stamp, workspace, agent, new, first: None }).map(drop)
+}
+
+/// One of those who write, to sessions of its own and to the shared one.
+pub struct Client {
+    random: Random,
+    record: Arc<Record>,
+    model: ModelStore,
+    /// What the model was told.
+    done: Vec<Op>,
+    names: (WorkspaceId, AgentId),
+    sessions: Vec<Mine>,
+    clock: u64,
+    /// What is neither known to be there nor not to be.
+    pub unknown: Option<Unknown>,
+}
+
+struct Mine {
+    track: usize,
+    at: SessionRef,
+    claim: Option<Claim>,
+    messages: Vec<MessageId>,
+}
+
+/// An operation whose outcome is unknown.
+pub struct Unknown {
+    track: usize,
+    op: Op,
+    answer: Answer,
+}
+
+/// What became of a step.
+#[derive(Debug)]
+pub enum Went {
+    Well,
+    /// It was refused, and the model refuses it too.
+    Refused,
+    /// It failed.
+    Failed(Error),
+}
+
+impl Client {
+    pub fn new(seed: u64, record: Arc<Record>) -> Self {
+        let model = ModelStore::new();
+        let names = set_up(&model).expect("the model takes it");
+        Client {
+            random: Random::new(seed),
+            record,
+            model,
+            done: Vec::new(),
+            names,
+            sessions: Vec::new(),
+            clock: BEGIN_MICROS,
+            unknown: None,
+        }
+    }
+
+    /// Does something.
+    pub fn step(&mut self, store: &dyn Store, with_shared: bool) -> Went {
+        if with_shared && self.random.one_in(4) {
+            return self.append_shared(store);
+        }
+        let op = self.draw();
+        let expected = match op.apply(&self.model) {
+            Ok(answer) => answer,
+            Err(expected) => {
+                return match op.apply(store) {
+                    Err(error) if error.kind() == expected.kind() => Went::Refused,
+                    Err(error) => Went::Failed(error),
+                    Ok(answer) => panic!("{op:?} must be refused as {expected:?}, and answers {answer:?}"),
+                };
+            }
+        };
+        let at = match (&op, &expected) {
+            (_, Answer::Created(created)) => SessionRef { workspace: self.names.0, session: created.session.id },
+            (op, _) => op.at().expect("it has a session"),
+        };
+        let known = self.sessions.iter().position(|mine| mine.at == at);
+        let track = known.map_or_else(|| self.record.track(at), |known| self.sessions[known].track);
+        let state = State::of(&self.model, at).expect("the model can be read").expect("it is there");
+        self.record.submit(track, state);
+        match op.apply(store) {
+            Ok(answer) => {
+                self.record.acknowledge(track);
+                assert_eq!(answer, expected, "{op:?}");
+                self.learn(track, at, op, &answer);
+                Went::Well
+            }
+            Err(error) if error.kind() == ErrorKind::OutcomeUnknown => {
+                self.unknown = Some(Unknown { track, op, answer: expected });
+                Went::Failed(error)
+            }
+            Err(error) => {
+                self.record.withdraw(track);
+                self.rebuild();
+                Went::Failed(error)
+            }
+        }
+    }
+
+    /// Learns whether what is unknown is there. Whether it is.
+    pub fn settle(&mut self, steps: &[usize]) -> bool {
+        let Some(Unknown { track, op, answer }) = self.unknown.take() else { return false };
+        if steps.get(track).copied().unwrap_or(0) == self.record.submitted(track) {
+            self.record.acknowledge(track);
+            let at = self.record.places()[track];
+            self.learn(track, at, op, &answer);
+            true
+        } else {
+            self.record.withdraw(track);
+            self.rebuild();
+            false
+        }
+    }
+
+    /// Sends what is unknown again, whose ids make that safe. Whether there was anything.
+    pub fn retry(&mut self, store: &dyn Store) -> bool {
+        let Some(Unknown { op: Op::Append(op), .. }) = &self.unknown else { return false };
+        let written = store.append(op.clone()).expect("it is repeated");
+        let Some(Unknown { track, op, answer }) = self.unknown.take() else { return false };
+        assert_eq!(Answer::Written(written), answer);
+        self.record.acknowledge(track);
+        let at = self.record.places()[track];
+        self.learn(track, at, op, &answer);
+        true
+    }
+
+    /// The model without what it was told last.
+    fn rebuild(&mut self) {
+        self.model = ModelStore::new();
+        set_up(&self.model).expect("the model takes it");
+        for op in &self.done {
+            op.apply(&self.model).expect("the model took it before");
+        }
+    }
+
+    fn learn(&mut self, track: usize, at: SessionRef, op: Op, answer: &Answer) {
+        self.done.push(op);
+        let known = self.sessions.iter().position(|mine| mine.at == at).unwrap_or_else(|| {
+            self.sessions.push(Mine { track, at, claim: None, messages: Vec::new() });
+            self.sessions.len() - 1
+        });
+        let mine = &mut self.sessions[known];
+        match answer {
+            Answer::Created(created) => {
+                mine.claim = created.first.as_ref().and_then(|first| first.claim);
+                mine.messages.extend(created.first.as_ref().map(|first| first.message.id));
+            }
+            Answer::Written(messages) => mine.messages.extend(messages.iter().map(|message| message.id)),
+            Answer::Submitted(submitted) => {
+                mine.claim = submitted.claim;
+                mine.messages.push(submitted.message.id);
+            }
+            Answer::Ended(turn) => {
+                mine.claim = None;
+                mine.messages.extend(turn.final_message);
+            }
+            Answer::Deleted => {}
+        }
+    }
+
+    fn append_shared(&mut self, store: &dyn Store) -> Went {
+        let messages = self.batch();
+        let ids = messages.iter().filter_map(|message| message.id).collect();
+        let batch = self.record.submit_batch(ids);
+        let append = Append { stamp: self.stamp(), at: shared(self.names.0), thread: None, messages };
+        match store.append(append) {
+            Ok(written) => {
+                self.record.acknowledge_batch(batch, written);
+                Went::Well
+            }
+            Err(error) => {
+                if error.kind() != ErrorKind::OutcomeUnknown {
+                    self.record.withdraw_batch(batch);
+                }
+                Went::Failed(error)
+            }
+        }
+    }
+
+    fn stamp(&mut self) -> Stamp {
+        self.clock += self.random.below(2_000_000);
+        Stamp::new(Timestamp::from_micros(self.clock), self.random.next() >> 2)
+    }
+
+    fn id(&mut self) -> Uuid {
+        Uuid::from_u64_pair(self.random.next() | 1, self.random.next())
+    }
+
+    fn runner(&self) -> Runner {
+        Runner { owner: OwnerId::from_uuid(Uuid::from_u128(1)), lease: None, behaviour: Behaviour::Registered }
+    }
+
+    /// Now and then one that is too large for the log, or for two of its segments.
+    fn text(&mut self) -> String {
+        let bytes = match self.random.below(20) {
+            0 => 3_000 + self.random.below(4_000),
+            1 => 15_000 + self.random.below(25_000),
+            _ => self.random.below(200),
+        };
+        format!("{} ", self.random.below(1000)).repeat(bytes as usize / 4)
+    }
+
+    fn message(&mut self) -> NewMessage {
+        NewMessage::text(self.text()).id(MessageId::from_uuid(self.id()))
+    }
+
+    fn batch(&mut self) -> Vec<NewMessage> {
+        let count = self.random.pick(&[1, 1, 1, 2, 3, 6]).unwrap_or(1);
+        (0..count).map(|_| self.message()).collect()
+    }
+
+    fn turn(&mut self) -> NewTurn {
+        let mut new = NewTurn::from(self.message());
+        new.webhook = self.random.one_in(3).then(|| Webhook {
+            url: "https://example.org/".into(),
+            token: None,
+            secret: None,
+            include_messages: false,
+        });
+        new
+    }
+
+    fn draw(&mut self) -> Op {
+        let few = self.sessions.is_empty() || self.sessions.len() < SESSIONS && self.random.one_in(8);
+        if few {
+            return self.creation();
+        }
+        let pick = self.random.below(self.sessions.len() as u64) as usize;
+        let mine = &self.sessions[pick];
+        let (at, claim) = (mine.at, mine.claim);
+        if self.random.one_in(8) {
+            let messages = &self.sessions[pick].messages;
+            if let Some(message) = self.random.pick(messages) {
+                return Op::Delete(DeleteMessage { stamp: self.stamp(), at, message });
+            }
+        }
+        match (claim, self.random.below(8)) {
+            (Some(claim), 0..=2) => self.emit(at, claim),
+            (Some(claim), 3..=5) => self.finish(at, claim),
+            (_, 6) => self.submit(at, Policy::FollowUp),
+            (None, 5) => self.submit(at, Policy::Reject),
+            // In a busy session it is refused.
+            _ => Op::Append(Append { stamp: self.stamp(), at, thread: None, messages: self.batch() }),
+        }
+    }
+
+    fn creation(&mut self) -> Op {
+        let (workspace, agent) = self.names;
+        let first = self.random.one_in(2).then(|| (self.turn(), self.runner()));
+        let new = NewSession::default().id(SessionId::from_uuid(self.id()));
+        Op::Create(Box::new(CreateSession { stamp: self.stamp(), workspace, agent, new, first }))
+    }
+
+    fn submit(&mut self, at: SessionRef, policy: Policy) -> Op {
+        let new = self.turn();
+        Op::Submit(Box::new(Submit { stamp: self.stamp(), at, new, policy, runner: self.runner() }))
+    }
+
+    fn emit(&mut self, at: SessionRef, claim: Claim) -> Op {
+        let mut messages = self.batch();
+        if let Some(last) = messages.last_mut().filter(|_| self.random.one_in(3)) {
+            last.tool_calls.push(ToolCall::new("1", "look", "{}"));
+        }
+        let started_at = Timestamp::from_micros(self.clock);
+        Op::Emit(Emit { stamp: self.stamp(), at, claim, started_at, messages })
+    }
+
+    fn finish(&mut self, at: SessionRef, claim: Claim) -> Op {
+        let outcome = match self.random.below(4) {
+            0 => Outcome::Completed(None),
+            1 => Outcome::Failed(Reason::Error, Some("why".into())),
+            _ => Outcome::Completed(Some(Box::new(NewMessage::text(self.text())))),
+        };
+        Op::Finish(Box::new(Finish { stamp: self.stamp(), at, claim, started_at: None, outcome }))
+    }
+}
+
+/// Writes what no client reads. The name of it.
+pub fn write_elsewhere(store: &dyn Store) -> Result<String> {
+    let name = "elsewhere".to_owned();
+    let stamp = Stamp::new(Timestamp::from_micros(BEGIN_MICROS), 4);
+    store.ensure_workspace(EnsureWorkspace { stamp, name: name.clone() })?;
+    Ok(name)
+}

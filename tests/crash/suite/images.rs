@@ -1,0 +1,301 @@
+//! The power fails at any operation of file or log, and each of the two keeps what it may.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use parlor::Durability;
+use parlor::store::Store;
+use parlor::testkit::{Failure, Loss, SimulatedDisk, Touch, Watcher};
+
+use super::client::{self, Client, Went};
+use super::random::Random;
+use super::reader::Reader;
+use super::record::{Floor, Found, Promise, Record};
+
+/// What was done.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Counts {
+    /// Disks as a power loss left them, each opened and compared.
+    pub images: u64,
+    /// Of those, after a second power loss, while the first was recovered from.
+    pub twice: u64,
+    /// Of those, written to, closed and opened again.
+    pub gone_on: u64,
+    /// Operations acknowledged, and syncs of the log: a group has several operations where there are fewer.
+    pub acked: u64,
+    pub syncs: u64,
+    /// Changes of the disk that a cut could come before.
+    pub changes: u64,
+}
+
+impl Counts {
+    pub fn add(&mut self, other: Counts) {
+        self.images += other.images;
+        self.twice += other.twice;
+        self.gone_on += other.gone_on;
+        self.acked += other.acked;
+        self.syncs += other.syncs;
+        self.changes += other.changes;
+    }
+}
+
+/// A moment at which the power may fail.
+struct Cut {
+    /// Its number among the changes of the disk, and what was to be done next.
+    number: u64,
+    next: Touch,
+    floor: Floor,
+    disk: SimulatedDisk,
+}
+
+/// Takes a copy of the disk before some of its changes.
+struct Cutter {
+    seed: u64,
+    promise: Promise,
+    /// Every so many changes, about, a copy is taken.
+    every: u64,
+    record: Arc<Record>,
+    reader: Arc<Reader>,
+    changes: AtomicU64,
+    syncs: AtomicU64,
+    /// None once somebody found something.
+    cuts: SyncSender<Cut>,
+}
+
+struct Shared(Arc<Cutter>);
+
+impl Watcher for Shared {
+    fn before(&self, disk: &SimulatedDisk, next: Touch) {
+        let cutter = &self.0;
+        let number = cutter.changes.fetch_add(1, Ordering::SeqCst);
+        if next == Touch::LogSync {
+            cutter.syncs.fetch_add(1, Ordering::SeqCst);
+        }
+        // Who syncs the log holds nothing that a reader could wait for.
+        if cutter.promise == Promise::OnDisk && next == Touch::LogSync {
+            cutter.reader.read_now();
+        }
+        if !Random::of(cutter.seed, number).one_in(cutter.every) {
+            return;
+        }
+        // Before the copy: what was acknowledged or seen by now must be in it.
+        let mut floor = cutter.record.floor(cutter.promise);
+        if cutter.promise == Promise::OnDisk {
+            floor.seen = cutter.reader.seen();
+        }
+        // Nobody takes it any more once something was found.
+        let _ = cutter.cuts.send(Cut { number, next, floor, disk: disk.copy() });
+    }
+}
+
+/// Plays the script of a seed, and tries what a power loss leaves at about one of `every` changes of the disk, in
+/// `losses` ways each.
+///
+/// # Panics
+///
+/// When what a power loss left is not what must be there.
+pub fn play(seed: u64, every: u64, losses: u64) -> Counts {
+    let (cuts, queue) = sync_channel(4);
+    let queue = Arc::new(Mutex::new(queue));
+    let record = Arc::new(Record::default());
+    let deferred = seed % 4 == 3;
+    let promise = if deferred { Promise::InOrder } else { Promise::OnDisk };
+    let reader = Arc::new(Reader::new(Arc::clone(&record)));
+    let cutter = Arc::new(Cutter {
+        seed,
+        promise,
+        every,
+        record: Arc::clone(&record),
+        reader: Arc::clone(&reader),
+        changes: AtomicU64::new(0),
+        syncs: AtomicU64::new(0),
+        cuts,
+    });
+    let counts = thread::scope(|scope| {
+        let checkers: Vec<_> = (0..2)
+            .map(|_| {
+                let (queue, record) = (Arc::clone(&queue), Arc::clone(&record));
+                scope.spawn(move || check_all(seed, losses, &queue, &record))
+            })
+            .collect();
+        drop(queue);
+        // The cutter, and with it the queue's other end, ends with the script.
+        let acked = script(seed, deferred, cutter);
+        let mut counts = Counts { acked: acked.0, syncs: acked.1, changes: acked.2, ..Counts::default() };
+        for checker in checkers {
+            match checker.join() {
+                Ok(checked) => counts.add(checked),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        counts
+    });
+    counts
+}
+
+/// The script of a seed: lives of a store, each of which ends with a close. How many operations were acknowledged,
+/// how many syncs of the log and how many changes of the disk there were.
+fn script(seed: u64, deferred: bool, cutter: Arc<Cutter>) -> (u64, u64, u64) {
+    let mut random = Random::of(seed, 1);
+    let (record, reader) = (Arc::clone(&cutter.record), Arc::clone(&cutter.reader));
+    let durability = match deferred {
+        true => Durability::Deferred(Duration::from_millis(1 + random.below(20))),
+        false => Durability::Sync,
+    };
+    let disk = SimulatedDisk::new().watched(Shared(Arc::clone(&cutter)));
+    let count = 1 + random.below(4);
+    let mut clients: Vec<_> =
+        (0..count).map(|number| Client::new(seed ^ (number << 56), Arc::clone(&record))).collect();
+    let mut acked = 0;
+    for life in 0..2 + random.below(2) {
+        let store = disk.open(durability).expect("it opens");
+        let names = client::set_up(&*store).expect("it is set up");
+        record.share(client::shared(names.0));
+        client::make_shared(&*store, names).expect("the shared session is made");
+        if !deferred {
+            record.set_up();
+        }
+        let steps = 5 + random.below(60) / count;
+        let closes_early = life > 0 && random.one_in(3);
+        acked += live(&store, &mut clients, steps, closes_early, &reader);
+        // Dropped without a close, it closes by itself.
+        if random.one_in(5) && !closes_early {
+            drop(store);
+        } else if !closes_early {
+            store.close().expect("it closes");
+        }
+        record.set_up();
+        record.settle();
+    }
+    (acked, cutter.syncs.load(Ordering::SeqCst), cutter.changes.load(Ordering::SeqCst))
+}
+
+/// Every client does so many steps, or as many as it can before the store is closed.
+fn live(store: &Arc<dyn Store>, clients: &mut [Client], steps: u64, closes_early: bool, reader: &Reader) -> u64 {
+    let acked = AtomicU64::new(0);
+    let most = steps * clients.len() as u64;
+    thread::scope(|scope| {
+        reader.begin(store);
+        scope.spawn(|| reader.run());
+        let writers: Vec<_> = clients
+            .iter_mut()
+            .map(|client| {
+                let acked = &acked;
+                scope.spawn(move || {
+                    for _ in 0..steps {
+                        match client.step(&**store, true) {
+                            Went::Well => {
+                                let count = acked.fetch_add(1, Ordering::SeqCst);
+                                if closes_early && count == most / 2 {
+                                    store.close().expect("it closes");
+                                }
+                            }
+                            Went::Refused => {}
+                            Went::Failed(error) => {
+                                assert!(closes_early && error.kind() == parlor::ErrorKind::Closed, "{error:?}");
+                                break;
+                            }
+                        }
+                    }
+                })
+            })
+            .collect();
+        let ended: Vec<_> = writers.into_iter().map(|writer| writer.join()).collect();
+        reader.end();
+        for panic in ended.into_iter().filter_map(Result::err) {
+            std::panic::resume_unwind(panic);
+        }
+    });
+    if closes_early {
+        // Closed already, unless too few steps went well.
+        let _ = store.close();
+    }
+    acked.into_inner()
+}
+
+fn check_all(seed: u64, losses: u64, queue: &Mutex<Receiver<Cut>>, record: &Record) -> Counts {
+    let mut counts = Counts::default();
+    loop {
+        let next = queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).recv();
+        let Ok(cut) = next else { return counts };
+        for number in 0..losses {
+            let loss_seed = Random::of(seed ^ cut.number, number).next();
+            check_image(&cut, loss_seed, record, &mut counts).unwrap_or_else(|failure| {
+                panic!(
+                    "PARLOR_SEED={seed}: the power fails at change {} of the disk, before {:?}, and {:?}: {failure}",
+                    cut.number,
+                    cut.next,
+                    Loss::of_seed(loss_seed)
+                )
+            });
+        }
+    }
+}
+
+fn check_image(cut: &Cut, seed: u64, record: &Record, counts: &mut Counts) -> Result<(), String> {
+    let mut random = Random::of(seed, 2);
+    let image = || cut.disk.after_power_loss(Loss::of_seed(seed));
+    let disk = image();
+    let (store, operations) = open(&disk)?;
+    let found = record.check(&*store, &cut.floor)?;
+    counts.images += 1;
+    if random.one_in(8) {
+        counts.gone_on += 1;
+        go_on(&disk, store, record, &cut.floor, &found)?;
+    }
+    if random.one_in(6) {
+        counts.images += 1;
+        counts.twice += 1;
+        let disk = image();
+        let at = random.below(operations);
+        disk.fail(at, Failure::Cut);
+        let is_open = disk.open(Durability::Sync).is_ok();
+        let loss = Loss::of_seed(random.next());
+        let (store, _) = open(&disk.after_power_loss(loss)).map_err(|failure| {
+            format!("cut again at operation {at} of the opening (it opens: {is_open}), and {loss:?}: {failure}")
+        })?;
+        let after = record.check(&*store, &cut.floor).map_err(|failure| {
+            format!("cut again at operation {at} of the opening (it opens: {is_open}), and {loss:?}: {failure}")
+        })?;
+        if after != found {
+            return Err(format!("cut again at operation {at} of the opening, {loss:?}: {found:?} became {after:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// Opens it, and says how many operations that took.
+fn open(disk: &SimulatedDisk) -> Result<(Arc<dyn Store>, u64), String> {
+    let opened = catch_unwind(AssertUnwindSafe(|| disk.open(Durability::Sync)));
+    let store =
+        opened.map_err(|_| "opening panics".to_owned())?.map_err(|error| format!("it does not open: {error:?}"))?;
+    Ok((store, disk.operations()))
+}
+
+/// Writes, closes, and opens again.
+fn go_on(
+    disk: &SimulatedDisk,
+    store: Arc<dyn Store>,
+    record: &Record,
+    floor: &Floor,
+    found: &Found,
+) -> Result<(), String> {
+    let failed = |error: parlor::Error| format!("it does not go on: {error:?}");
+    let other = client::write_elsewhere(&*store).map_err(failed)?;
+    store.close().map_err(failed)?;
+    let files = disk.files();
+    if files.len() != 1 {
+        let names: Vec<_> = files.into_iter().map(|(name, _)| name).collect();
+        return Err(format!("after a close there are {names:?}"));
+    }
+    let (store, _) = open(disk)?;
+    let after = record.check(&*store, floor)?;
+    if after != *found {
+        return Err(format!("after another close {found:?} became {after:?}"));
+    }
+    store.find_workspace(&other).map_err(failed)?.map(drop).ok_or_else(|| "what was written then is lost".to_owned())
+}

@@ -1,0 +1,53 @@
+//! An operation that writes, and what it answers.
+
+use parlor::store::{
+    Append, CreateSession, Created, DeleteMessage, Emit, Finish, SessionRef, Store, Submit, Submitted,
+};
+use parlor::{Message, Result, Turn};
+
+#[derive(Debug, Clone)]
+pub enum Op {
+    Create(Box<CreateSession>),
+    Append(Append),
+    Submit(Box<Submit>),
+    Emit(Emit),
+    Finish(Box<Finish>),
+    Delete(DeleteMessage),
+}
+
+#[derive(Debug, PartialEq)]
+pub enum Answer {
+    Created(Box<Created>),
+    Written(Vec<Message>),
+    Submitted(Box<Submitted>),
+    Ended(Box<Turn>),
+    Deleted,
+}
+
+impl Op {
+    pub fn apply(&self, store: &dyn Store) -> Result<Answer> {
+        Ok(match self.clone() {
+            Op::Create(op) => Answer::Created(Box::new(store.create_session(*op)?)),
+            Op::Append(op) => Answer::Written(store.append(op)?),
+            Op::Submit(op) => Answer::Submitted(Box::new(store.submit(*op)?)),
+            Op::Emit(op) => Answer::Written(store.emit(op)?),
+            Op::Finish(op) => Answer::Ended(Box::new(store.finish(*op)?)),
+            Op::Delete(op) => {
+                store.delete_message(op)?;
+                Answer::Deleted
+            }
+        })
+    }
+
+    /// The session; of a creation the one that its answer names.
+    pub fn at(&self) -> Option<SessionRef> {
+        match self {
+            Op::Create(_) => None,
+            Op::Append(op) => Some(op.at),
+            Op::Submit(op) => Some(op.at),
+            Op::Emit(op) => Some(op.at),
+            Op::Finish(op) => Some(op.at),
+            Op::Delete(op) => Some(op.at),
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! What was submitted and what was acknowledged, in which order; and what must therefore be there after a crash.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use parlor::Message;
+use parlor::id::{MessageId, SessionId};
+use parlor::store::{SessionRef, Store};
+
+use super::state::{self, State};
+
+/// See the [module](self).
+#[derive(Default)]
+pub struct Record(Mutex<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    /// Counts what happens.
+    now: u64,
+    /// Whether workspace and agent were acknowledged.
+    is_set_up: bool,
+    tracks: Vec<Track>,
+    /// The session in which everybody writes.
+    shared: Option<SessionRef>,
+    batches: Vec<Batch>,
+}
+
+/// A session in which one client writes, one operation after the other.
+struct Track {
+    at: SessionRef,
+    /// What it is after each operation.
+    steps: Vec<Step>,
+    /// So many of them are on disk for good, whatever their acknowledgements promise.
+    settled: usize,
+}
+
+struct Step {
+    state: Arc<State>,
+    times: Times,
+}
+
+#[derive(Clone, Copy)]
+struct Times {
+    submitted: u64,
+    acked: Option<u64>,
+}
+
+/// Messages that one operation wrote into the shared session.
+struct Batch {
+    ids: Vec<MessageId>,
+    times: Times,
+    written: Vec<Message>,
+    is_settled: bool,
+}
+
+/// What a crash at a moment may not take.
+#[derive(Debug, Clone, Default)]
+pub struct Floor {
+    is_set_up: bool,
+    /// So many steps of each track.
+    pub steps: Vec<usize>,
+    batches: Vec<usize>,
+    /// The last event of each track that a reader saw.
+    pub seen: Vec<u64>,
+}
+
+/// What was found after a crash.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Found {
+    /// So many steps of each track, up to the last that has any.
+    pub steps: Vec<usize>,
+    batches: Vec<usize>,
+}
+
+/// What an acknowledgement promises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Promise {
+    /// It is on disk.
+    OnDisk,
+    /// It is there if anything is that was submitted after it.
+    InOrder,
+}
+
+impl Record {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    pub fn set_up(&self) {
+        self.lock().is_set_up = true;
+    }
+
+    /// A track for a session that is about to be made.
+    pub fn track(&self, at: SessionRef) -> usize {
+        let mut inner = self.lock();
+        inner.tracks.push(Track { at, steps: Vec::new(), settled: 0 });
+        inner.tracks.len() - 1
+    }
+
+    pub fn places(&self) -> Vec<SessionRef> {
+        self.lock().tracks.iter().map(|track| track.at).collect()
+    }
+
+    pub fn submit(&self, track: usize, state: State) {
+        let mut inner = self.lock();
+        let times = inner.submission();
+        inner.tracks[track].steps.push(Step { state: Arc::new(state), times });
+    }
+
+    pub fn acknowledge(&self, track: usize) {
+        let mut inner = self.lock();
+        inner.now += 1;
+        let now = inner.now;
+        let step = inner.tracks[track].steps.last_mut().expect("it was submitted");
+        step.times.acked = Some(now);
+    }
+
+    /// The last operation was refused: nothing of it may ever be seen.
+    pub fn withdraw(&self, track: usize) {
+        self.lock().tracks[track].steps.pop();
+    }
+
+    /// How many operations of a track were submitted and not refused.
+    pub fn submitted(&self, track: usize) -> usize {
+        self.lock().tracks[track].steps.len()
+    }
+
+    pub fn share(&self, at: SessionRef) {
+        self.lock().shared = Some(at);
+    }
+
+    pub fn submit_batch(&self, ids: Vec<MessageId>) -> usize {
+        let mut inner = self.lock();
+        let times = inner.submission();
+        inner.batches.push(Batch { ids, times, written: Vec::new(), is_settled: false });
+        inner.batches.len() - 1
+    }
+
+    pub fn acknowledge_batch(&self, batch: usize, written: Vec<Message>) {
+        let mut inner = self.lock();
+        inner.now += 1;
+        let now = inner.now;
+        inner.batches[batch].times.acked = Some(now);
+        inner.batches[batch].written = written;
+    }
+
+    /// It was refused. One whose ids nothing has is never there.
+    pub fn withdraw_batch(&self, batch: usize) {
+        self.lock().batches[batch].ids.clear();
+    }
+
+    /// The store was closed: what was acknowledged is on disk.
+    pub fn settle(&self) {
+        let mut inner = self.lock();
+        for track in &mut inner.tracks {
+            track.settled = track.acked();
+        }
+        inner.batches.iter_mut().for_each(|batch| batch.is_settled |= batch.times.acked.is_some());
+    }
+
+    /// What must be there from now on.
+    pub fn floor(&self, promise: Promise) -> Floor {
+        let inner = self.lock();
+        let steps = inner.tracks.iter().map(|track| match promise {
+            Promise::OnDisk => track.acked(),
+            Promise::InOrder => track.settled,
+        });
+        let is_due = |batch: &Batch| batch.is_settled || promise == Promise::OnDisk && batch.times.acked.is_some();
+        let batches = (0..).zip(&inner.batches).filter(|(_, batch)| is_due(batch)).map(|(number, _)| number);
+        Floor { is_set_up: inner.is_set_up, steps: steps.collect(), batches: batches.collect(), seen: Vec::new() }
+    }
+
+    /// Compares a store with what must be in it.
+    pub fn check(&self, store: &dyn Store, floor: &Floor) -> Result<Found, String> {
+        let failed = |error: parlor::Error| format!("it cannot be read: {error:?}");
+        let breaches = store.verify().map_err(failed)?;
+        if !breaches.is_empty() {
+            return Err(format!("it is broken: {breaches:#?}"));
+        }
+        let workspace = store.find_workspace(super::client::WORKSPACE).map_err(failed)?;
+        if floor.is_set_up && workspace.is_none() {
+            return Err("the workspace is lost".into());
+        }
+        let mut there = HashMap::new();
+        let (tracks, shared) = {
+            let inner = self.lock();
+            (inner.tracks.iter().map(|track| track.at).collect::<Vec<_>>(), inner.shared)
+        };
+        for at in tracks.into_iter().chain(shared) {
+            if let Some(state) = State::of(store, at).map_err(failed)? {
+                there.insert(at.session, state);
+            }
+        }
+        if let Some(workspace) = workspace {
+            let listed = state::sessions(store, workspace.id).map_err(failed)?;
+            let strange = listed.iter().find(|session| !there.contains_key(&session.id));
+            if listed.len() != there.len() || strange.is_some() {
+                return Err(format!("{} sessions are there, and {} listed; {strange:?}", there.len(), listed.len()));
+            }
+        }
+        self.lock().compare(&there, floor)
+    }
+}
+
+impl Record {
+    /// Compares what can be read of a store with what was acknowledged: there is no more and no less. What cannot be
+    /// read shows nothing.
+    pub fn check_published(&self, store: &dyn Store, floor: &Floor) -> Result<(), String> {
+        for (number, at) in self.places().into_iter().enumerate() {
+            let Ok(state) = State::of(store, at) else { continue };
+            let found = self.lock().tracks[number].found(state.as_ref())?;
+            if found != floor.steps[number] {
+                return Err(format!("track {number} shows {found} operations, and {} are due", floor.steps[number]));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Inner {
+    fn submission(&mut self) -> Times {
+        self.now += 1;
+        Times { submitted: self.now, acked: None }
+    }
+
+    fn compare(&self, there: &HashMap<SessionId, State>, floor: &Floor) -> Result<Found, String> {
+        let mut steps = Vec::new();
+        for (number, track) in self.tracks.iter().enumerate() {
+            let found = track.found(there.get(&track.at.session))?;
+            let due = floor.steps.get(number).copied().unwrap_or(0);
+            if found < due {
+                return Err(format!("of track {number} {due} operations must be there, and {found} are"));
+            }
+            let seen = floor.seen.get(number).copied().unwrap_or(0);
+            let last = there.get(&track.at.session).map_or(0, |state| state.changes.len() as u64);
+            if last < seen {
+                return Err(format!("a reader saw event {seen} of track {number}, which has {last} now"));
+            }
+            steps.push(found);
+        }
+        // Tracks that came later have nothing.
+        let tracks = steps.iter().rposition(|count| *count > 0).map_or(0, |last| last + 1);
+        steps.truncate(tracks);
+        let batches = match self.shared.and_then(|at| there.get(&at.session)) {
+            Some(state) => self.batches_in(&state.messages)?,
+            None => Vec::new(),
+        };
+        if let Some(lost) = floor.batches.iter().find(|batch| !batches.contains(batch)) {
+            return Err(format!("batch {lost} is lost; there are {batches:?}"));
+        }
+        let found = Found { steps, batches };
+        self.check_order(&found)?;
+        Ok(found)
+    }
+
+    /// The batches that are there: each whole, and as it was acknowledged.
+    fn batches_in(&self, messages: &[Message]) -> Result<Vec<usize>, String> {
+        let mut found = Vec::new();
+        let mut rest = messages;
+        while let Some(first) = rest.first() {
+            let batch = self.batches.iter().position(|batch| batch.ids.first() == Some(&first.id));
+            let number = batch.ok_or_else(|| format!("nobody wrote, or as the first of its batch, {first:?}"))?;
+            let batch = &self.batches[number];
+            let (own, after) = rest.split_at(batch.ids.len().min(rest.len()));
+            let is_whole = own.iter().map(|message| message.id).eq(batch.ids.iter().copied());
+            if !is_whole || !batch.written.is_empty() && own != batch.written {
+                return Err(format!("batch {number} is not as it was written: {own:#?}"));
+            }
+            found.push(number);
+            rest = after;
+        }
+        Ok(found)
+    }
+
+    /// What was acknowledged before something was submitted stands before it.
+    fn check_order(&self, found: &Found) -> Result<(), String> {
+        let steps = self.tracks.iter().zip(found.steps.iter().copied().chain(std::iter::repeat(0)));
+        let steps =
+            steps.flat_map(|(track, count)| (0..).zip(&track.steps).map(move |(at, step)| (at < count, step.times)));
+        let batches = (0..).zip(&self.batches).map(|(number, batch)| (found.batches.contains(&number), batch.times));
+        let all: Vec<_> = steps.chain(batches).collect();
+        let latest = all.iter().filter(|(there, _)| *there).map(|(_, times)| times.submitted).max().unwrap_or(0);
+        let is_gap = |times: &Times| times.acked.is_some_and(|acked| acked < latest);
+        if all.iter().any(|(there, times)| !there && is_gap(times)) {
+            return Err(format!("something is lost that was acknowledged before something that is there: {found:?}"));
+        }
+        Ok(())
+    }
+}
+
+impl Track {
+    fn acked(&self) -> usize {
+        self.steps.iter().take_while(|step| step.times.acked.is_some()).count()
+    }
+
+    /// After how many operations it is as it was found.
+    fn found(&self, state: Option<&State>) -> Result<usize, String> {
+        let Some(state) = state else { return Ok(0) };
+        let is_it = |step: &&Step| step.state.changes.len() == state.changes.len();
+        let step = self.steps.iter().find(is_it);
+        if let Some(step) = step.filter(|step| *step.state == *state) {
+            return Ok(1 + self.steps.iter().position(|other| std::ptr::eq(other, step)).unwrap_or(0));
+        }
+        let due = step.map(|step| format!("{:#?}", step.state)).unwrap_or_default();
+        Err(format!("{:?} is as it never was: {state:#?}\n--- must be\n{due}", self.at))
+    }
+}
