@@ -83,7 +83,8 @@ use crate::wait::block;
 ///
 /// # Errors
 ///
-/// A damaged event is an item that is [`Corrupt`](ErrorKind::Corrupt) and names it; the events after it
+/// Of a session that was deleted, [`NotFound`](ErrorKind::NotFound) is the last item but for the end, also where one
+/// was made again with its id. A damaged event is an item that is [`Corrupt`](ErrorKind::Corrupt) and names it; the events after it
 /// follow. Any other error is the last item but for the end.
 ///
 /// # Cost
@@ -202,7 +203,13 @@ impl Follow {
     fn look(&mut self) -> bool {
         // The phase is read before the feed: of an engine that was closed by then, no event comes after it.
         let phase = self.shared.phase();
-        match self.shared.store().changes(self.bookmark.at(), self.position, FOLLOW_BATCH) {
+        let read = self.shared.store().changes(self.bookmark.at(), self.position, FOLLOW_BATCH);
+        // Looked at after the read, which may be that of a session made in its place.
+        if self.bookmark.is_gone() {
+            self.source = Source::End(Some(Error::not_found(format_args!("session {}", self.session_id()))));
+            return true;
+        }
+        match read {
             Ok(events) if !events.is_empty() => self.take(events),
             Ok(_) if phase == Phase::Closed => self.source = Source::End(None),
             Ok(_) => return false,

@@ -82,6 +82,15 @@ pub trait Store: Send + Sync + 'static {
     /// newest id), with their exact total.
     fn sessions(&self, op: SessionsQuery) -> Result<Listed<SessionRecord>>;
 
+    /// Deletes a session and all that it holds, for good; *conflict* while a turn is running.
+    ///
+    /// From its commit on the session and everything below it are *not found*, by id and by key; listings and
+    /// totals have it no more, and its ends leave the [outbox](Self::outbox). Its key and its id are free: whatever
+    /// was used before in it is used no more, and a session made again in its place is another one, with numbers,
+    /// `ts` and epochs from the beginning. Nothing is told in a feed: the feed goes too. A store may give back the
+    /// space bit by bit afterwards, as long as that shows nowhere.
+    fn delete_session(&self, op: DeleteSession) -> Result<()>;
+
     /// A thread of a session.
     fn thread(&self, at: SessionRef, thread: ThreadId) -> Result<ThreadRecord>;
 
@@ -251,6 +260,15 @@ pub struct Listed<T> {
     pub total: u64,
     /// What stands on the page and cannot be read.
     pub damaged: Vec<Damaged>,
+}
+
+/// Input of [`Store::delete_session`].
+#[derive(Debug, Clone, Copy)]
+pub struct DeleteSession {
+    /// When.
+    pub stamp: Stamp,
+    /// The session.
+    pub at: SessionRef,
 }
 
 /// Input of [`Store::append`]. Without a caller's, the `n`-th message's id is the stamp's id `n`.

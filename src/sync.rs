@@ -75,9 +75,7 @@ mod free {
     pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
     pub(crate) use std::thread::{Builder as ThreadBuilder, JoinHandle};
 
-    #[cfg(feature = "testkit")]
-    pub(crate) use crossbeam_channel::TryRecvError;
-    pub(crate) use crossbeam_channel::{Receiver, Sender, bounded};
+    pub(crate) use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
     pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 
     /// Whether nothing waits to be received.
@@ -118,9 +116,7 @@ mod scheduled {
     use std::sync::PoisonError;
 
     pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
-    #[cfg(feature = "testkit")]
-    pub(crate) use shuttle::sync::mpsc::TryRecvError;
-    pub(crate) use shuttle::sync::mpsc::{Receiver, SyncSender as Sender, sync_channel as bounded};
+    pub(crate) use shuttle::sync::mpsc::{Receiver, SyncSender as Sender, TryRecvError, sync_channel as bounded};
     pub(crate) use shuttle::thread::{Builder as ThreadBuilder, JoinHandle};
 
     use shuttle::rand::RngCore;

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::limit::FOLLOW_BATCH;
 use crate::record::Change;
 use crate::store::{SessionRef, Store};
-use crate::sync::{Arc, AtomicU64, Mutex, OnceLock, Ordering};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, OnceLock, Ordering};
 
 /// See the [module](self).
 #[derive(Default)]
@@ -31,6 +31,8 @@ struct Mark {
     at: SessionRef,
     read: AtomicU64,
     tail: OnceLock<Tail>,
+    /// Whether the session was deleted: one of its id is another one.
+    gone: AtomicBool,
 }
 
 /// The last events that a reader had not read.
@@ -44,12 +46,20 @@ pub(crate) struct Tail {
 impl Tails {
     /// A bookmark behind this event of the session.
     pub(crate) fn bookmark(self: &Arc<Self>, at: SessionRef, after: u64) -> Bookmark {
-        let mark = Arc::new(Mark { at, read: AtomicU64::new(after), tail: OnceLock::new() });
+        let mark =
+            Arc::new(Mark { at, read: AtomicU64::new(after), tail: OnceLock::new(), gone: AtomicBool::new(false) });
         let mut kept = self.kept.lock();
         kept.next += 1;
         let number = kept.next;
         kept.marks.insert(number, Arc::clone(&mark));
         Bookmark { tails: Arc::clone(self), number, mark }
+    }
+
+    /// Tells every bookmark of the session that it was deleted.
+    pub(crate) fn forget(&self, at: SessionRef) {
+        for mark in self.kept.lock().marks.values().filter(|mark| mark.at == at) {
+            mark.gone.store(true, Ordering::SeqCst);
+        }
     }
 
     /// Reads what is left for every bookmark, and the latest numbers of these sessions. The store
@@ -62,13 +72,21 @@ impl Tails {
             // A second close finds the tail of the first.
             let _ = mark.tail.set(tail);
         }
-        let newest = watched.into_iter().filter_map(|at| Some((at, store.session(at).ok()?.last_change))).collect();
+        let newest = watched.into_iter().filter_map(|at| Some((at, newest(store, at).ok()?))).collect();
         self.kept.lock().newest = newest;
     }
 
     /// The number of the session's latest event when the store closed, if a watch had yet to tell it.
     pub(crate) fn newest(&self, at: SessionRef) -> Option<u64> {
         self.kept.lock().newest.get(&at).copied()
+    }
+}
+
+/// The number of the session's latest event; 0 where the session is gone.
+pub(crate) fn newest(store: &dyn Store, at: SessionRef) -> Result<u64> {
+    match store.session(at) {
+        Err(error) if error.is_not_found() => Ok(0),
+        record => Ok(record?.last_change),
     }
 }
 
@@ -96,6 +114,11 @@ impl Bookmark {
     /// Moves it behind this event, which was read.
     pub(crate) fn turn_to(&self, number: u64) {
         self.mark.read.store(number, Ordering::SeqCst);
+    }
+
+    /// Whether the session was deleted since.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.mark.gone.load(Ordering::SeqCst)
     }
 
     /// What was kept behind it when the store closed.

@@ -9,6 +9,7 @@ use crate::id::{AgentId, SessionId, WorkspaceId};
 use crate::shared::Shared;
 use crate::store::SessionRef;
 use crate::sync::{Arc, Context, Poll, Waker};
+use crate::tail::newest;
 use crate::time::Duration;
 use crate::wait::block;
 
@@ -18,8 +19,15 @@ use crate::wait::block;
 pub struct Watched {
     /// The session.
     pub session: SessionId,
-    /// The number of its latest event when this was told.
+    /// The number of its latest event when this was told; 0 when it was [gone](Self::is_gone).
     pub change: u64,
+}
+
+impl Watched {
+    /// Whether it is there no more: it was deleted, and whoever reads it is told *not found*.
+    pub fn is_gone(&self) -> bool {
+        self.change == 0
+    }
 }
 
 /// The sessions of a workspace or of an agent that change from its making on: what the session
@@ -27,7 +35,8 @@ pub struct Watched {
 /// [`AgentHandle::watch`](crate::AgentHandle::watch).
 ///
 /// A session is told when it has changed since it was told last, once however often it changed, with the
-/// number of its latest event. Those that changed first are told first.
+/// number of its latest event. Those that changed first are told first. One that was deleted is told as
+/// [gone](Watched::is_gone).
 /// [`Session::changes`](crate::Session::changes) and [`Session::follow`](crate::Session::follow) tell
 /// what the changes are.
 ///
@@ -55,7 +64,8 @@ pub struct Watched {
 /// ```
 ///
 /// Where a write is under way, and where an earlier call was repeated, a session may be told again with the
-/// number it was told with before; never with a lower one.
+/// number it was told with before; never with a lower one, unless it was deleted, or deleted and made again with
+/// its id.
 ///
 /// # The end
 ///
@@ -117,9 +127,9 @@ impl Watch {
     /// The session as it stands now, or stood when the store closed.
     fn look(&self, session: SessionId) -> Result<Watched> {
         let at = SessionRef { workspace: self.watching.scope().workspace, session };
-        let change = match self.shared.store().session(at) {
+        let change = match newest(self.shared.store(), at) {
             Err(error) if error.kind() == ErrorKind::Closed => self.shared.tails.newest(at).ok_or(error)?,
-            record => record?.last_change,
+            change => change?,
         };
         Ok(Watched { session, change })
     }

@@ -38,26 +38,54 @@ impl Executor {
         Executor { pool: Arc::new(Pool::new(shared, workers)) }
     }
 
-    /// Asks for one turn to be taken in, before the store is asked to accept it: a turn that was
+    /// Asks for one turn of a session to be taken in, before the store is asked to accept it: a turn that was
     /// accepted can then neither miss its thread nor slip through a close.
-    pub(crate) fn admit(&self) -> Result<Admission<'_>> {
-        self.enter(|state| self.pool.ensure_one(state))
+    pub(crate) fn admit(&self, at: SessionRef) -> Result<Admission<'_>> {
+        self.enter(Some(at), |state| self.pool.ensure_one(state))
+    }
+
+    /// Asks for a session to be made.
+    pub(crate) fn admit_creation(&self, at: SessionRef) -> Result<Admission<'_>> {
+        self.enter(Some(at), |_| Ok(()))
     }
 
     /// Asks for a write without a turn. A close waits for it, so that whoever follows or watches
     /// hears of it before the end.
     pub(crate) fn admit_write(&self) -> Result<Admission<'_>> {
-        self.enter(|_| Ok(()))
+        self.enter(None, |_| Ok(()))
     }
 
-    fn enter(&self, prepare: impl FnOnce(&mut State) -> Result<()>) -> Result<Admission<'_>> {
+    /// Asks for a session to be deleted. Until that is [done](Deletion::done), no turn of it is taken in and none of
+    /// its id is made: what is known of one session and of another made in its place is never mixed up.
+    pub(crate) fn admit_deletion(&self, at: SessionRef) -> Result<Deletion<'_>> {
+        let admission = self.enter(Some(at), |state| {
+            state.deleting.insert(at);
+            Ok(())
+        })?;
+        let gate = Gate { pool: &self.pool, at };
         let mut state = self.pool.state.lock();
+        // Its own entry is one of them. None is added any more, and the store answers those that are there.
+        while state.entering.get(&at).is_some_and(|entering| *entering > 1) {
+            self.pool.answered.wait(&mut state);
+        }
+        drop(state);
+        Ok(Deletion { gate, admission })
+    }
+
+    fn enter(&self, at: Option<SessionRef>, prepare: impl FnOnce(&mut State) -> Result<()>) -> Result<Admission<'_>> {
+        let mut state = self.pool.state.lock();
+        while !state.closing && at.is_some_and(|at| state.deleting.contains(&at)) {
+            self.pool.answered.wait(&mut state);
+        }
         if state.closing {
             return Err(Error::closed());
         }
         prepare(&mut state)?;
         state.admitted += 1;
-        Ok(Admission { pool: &self.pool })
+        if let Some(at) = at {
+            *state.entering.entry(at).or_default() += 1;
+        }
+        Ok(Admission { pool: &self.pool, at })
     }
 
     /// Takes no more turns, tells all agents to stop, ends all turns, and waits for the agents up
@@ -68,6 +96,7 @@ impl Executor {
         let live = {
             let mut state = pool.state.lock();
             state.closing = true;
+            pool.answered.notify_all();
             while state.admitted > 0 {
                 pool.quiet.wait(&mut state);
             }
@@ -96,6 +125,7 @@ impl Executor {
         };
         drop(given_up);
         self.pool.work.notify_all();
+        self.pool.answered.notify_all();
         self.pool.shared.advance(Phase::Closed);
         self.pool.shared.bell.ring_all();
     }
@@ -104,6 +134,8 @@ impl Executor {
 /// The place of a turn that the store is being asked to accept, or of a write without one.
 pub(crate) struct Admission<'a> {
     pool: &'a Arc<Pool>,
+    /// The session, where its being deleted must wait for this.
+    at: Option<SessionRef>,
 }
 
 impl Admission<'_> {
@@ -124,9 +156,58 @@ impl Admission<'_> {
 impl Drop for Admission<'_> {
     fn drop(&mut self) {
         let mut state = self.pool.state.lock();
+        self.answered(&mut state);
         state.admitted -= 1;
         if state.closing && state.admitted == 0 {
             self.pool.quiet.notify_all();
         }
+    }
+}
+
+impl Admission<'_> {
+    /// The session's being deleted need not wait for this any more.
+    fn answered(&mut self, state: &mut State) {
+        let Some(at) = self.at.take() else { return };
+        if let Some(entering) = state.entering.get_mut(&at) {
+            *entering -= 1;
+            if *entering == 0 {
+                state.entering.remove(&at);
+            }
+        }
+        if state.deleting.contains(&at) {
+            self.pool.answered.notify_all();
+        }
+    }
+}
+
+/// The place of a session's deletion that the store is being asked for.
+pub(crate) struct Deletion<'a> {
+    gate: Gate<'a>,
+    admission: Admission<'a>,
+}
+
+impl<'a> Deletion<'a> {
+    /// The session is no more: what is known of it is forgotten, and one may be made in its place. A close
+    /// still waits for what is returned.
+    pub(crate) fn done(self) -> Admission<'a> {
+        let Deletion { gate, mut admission } = self;
+        let mut state = gate.pool.state.lock();
+        state.schedule.forget(gate.at);
+        admission.answered(&mut state);
+        drop(state);
+        admission
+    }
+}
+
+/// Keeps turns of a session, and one made in its place, from being taken in until it is dropped.
+struct Gate<'a> {
+    pool: &'a Arc<Pool>,
+    at: SessionRef,
+}
+
+impl Drop for Gate<'_> {
+    fn drop(&mut self) {
+        self.pool.state.lock().deleting.remove(&self.at);
+        self.pool.answered.notify_all();
     }
 }

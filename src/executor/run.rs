@@ -17,7 +17,11 @@ pub(super) fn run(shared: &Arc<Shared>, job: Job) {
     let live = Live::of(&job);
     let lost = Lost { shared, live: &live };
     // Between the store's answer and this thread, a later turn may have ended this one.
-    let over = shared.store().turn(live.at, live.claim.turn).is_ok_and(|turn| turn.state.is_terminal());
+    let over = match shared.store().turn(live.at, live.claim.turn) {
+        Ok(turn) => turn.state.is_terminal(),
+        // Or its session was deleted, which is refused while a turn of it runs.
+        Err(error) => error.is_not_found(),
+    };
     if !over {
         let outcome = outcome(shared, job, &live);
         end(shared, &live, outcome);
@@ -112,8 +116,8 @@ pub(super) fn end(shared: &Shared, live: &Live, outcome: Outcome) {
         answer => answer,
     };
     match refused {
-        // Nothing was written here: who ended the turn rings for it.
-        Err(error) if error.is_fenced() => return,
+        // Nothing was written here: who ended the turn, or deleted its session, rings for it.
+        Err(error) if error.is_fenced() || error.is_not_found() => return,
         Err(error) if error.kind() != ErrorKind::Closed => {
             shared.judge(live.claim.turn, Verdict::Lost(error.kind(), error.to_string()));
         }
@@ -130,9 +134,14 @@ fn is_of_content(error: &Error) -> bool {
 /// store may be closed before they read it.
 pub(super) fn close(shared: &Shared, live: &Live) -> Result<()> {
     let ended = finish(shared, live, Outcome::Interrupted(Reason::Closed));
-    let turn = match ended {
+    let ended = match ended {
         // Its agent, or another turn, was faster.
-        Err(error) if error.is_fenced() => shared.store().turn(live.at, live.claim.turn)?,
+        Err(error) if error.is_fenced() => shared.store().turn(live.at, live.claim.turn),
+        ended => ended,
+    };
+    let turn = match ended {
+        // Its session was deleted after that: there is nothing to tell.
+        Err(error) if error.is_not_found() => return Ok(()),
         ended => ended?,
     };
     let reply = shared.reply_of(live.at, &turn)?.map(Box::new);

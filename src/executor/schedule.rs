@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::agent::{Agent, Token};
-use crate::id::{AgentId, SessionId};
+use crate::id::AgentId;
 use crate::record::{Message, Turn};
 use crate::store::{Claim, SessionRef};
 use crate::sync::{Arc, HashMap};
@@ -40,9 +40,10 @@ impl Live {
 /// the old one of its session has returned.
 #[derive(Default)]
 pub(super) struct Schedule {
-    lanes: HashMap<SessionId, Lane>,
+    /// By workspace and id: an id of the caller's may be that of another session elsewhere.
+    lanes: HashMap<SessionRef, Lane>,
     /// The sessions that have a turn to start and no agent running, each once.
-    ready: VecDeque<SessionId>,
+    ready: VecDeque<SessionRef>,
 }
 
 /// A session with an agent running, a turn to start, or both.
@@ -58,8 +59,8 @@ impl Schedule {
     /// Callers bring what the store answered them in any order; the epochs of the claims tell the
     /// order of the commits. A later claim of the session means that all before it are over.
     pub(super) fn accept(&mut self, job: Box<Job>) {
-        let session = job.at.session;
-        let lane = self.lanes.entry(session).or_default();
+        let at = job.at;
+        let lane = self.lanes.entry(at).or_default();
         let known = [lane.running.as_ref().map(|live| live.claim.epoch), lane.next.as_ref().map(|job| job.claim.epoch)];
         if known.into_iter().flatten().any(|epoch| epoch >= job.claim.epoch) {
             return;
@@ -69,14 +70,14 @@ impl Schedule {
         }
         let replaced = lane.next.replace(job);
         if lane.running.is_none() && replaced.is_none() {
-            self.ready.push_back(session);
+            self.ready.push_back(at);
         }
     }
 
     /// The next turn to start, now this caller's to run.
     pub(super) fn take(&mut self) -> Option<Box<Job>> {
-        while let Some(session) = self.ready.pop_front() {
-            if let Some(lane) = self.lanes.get_mut(&session)
+        while let Some(at) = self.ready.pop_front() {
+            if let Some(lane) = self.lanes.get_mut(&at)
                 && let Some(job) = lane.next.take()
             {
                 lane.running = Some(Live::of(&job));
@@ -87,13 +88,29 @@ impl Schedule {
     }
 
     /// The agent of this session returned.
-    pub(super) fn done(&mut self, session: SessionId) {
-        let Some(lane) = self.lanes.get_mut(&session) else { return };
+    pub(super) fn done(&mut self, at: SessionRef) {
+        let Some(lane) = self.lanes.get_mut(&at) else { return };
         lane.running = None;
         if lane.next.is_some() {
-            self.ready.push_back(session);
+            self.ready.push_back(at);
         } else {
-            self.lanes.remove(&session);
+            self.lanes.remove(&at);
+        }
+    }
+
+    /// The session is no more: all its turns are over, and the claims of one that is made in its place begin anew.
+    pub(super) fn forget(&mut self, at: SessionRef) {
+        let Some(lane) = self.lanes.get_mut(&at) else { return };
+        if lane.next.take().is_some() && lane.running.is_none() {
+            self.ready.retain(|ready| *ready != at);
+        }
+        match &mut lane.running {
+            // What comes next waits for its agent all the same.
+            Some(live) => {
+                live.token.trip();
+                live.claim.epoch = 0;
+            }
+            None => drop(self.lanes.remove(&at)),
         }
     }
 
@@ -125,16 +142,25 @@ mod tests {
 
     use super::*;
     use crate::agent::agent_fn;
-    use crate::id::{MessageId, OwnerId, ThreadId, TurnId, WorkspaceId};
+    use crate::id::{MessageId, OwnerId, SessionId, ThreadId, TurnId, WorkspaceId};
     use crate::record::{MessageType, Role, Ts};
     use crate::time::Timestamp;
 
+    fn at(workspace: u128, session: u128) -> SessionRef {
+        let workspace = WorkspaceId::from_uuid(Uuid::from_u128(workspace));
+        SessionRef { workspace, session: SessionId::from_uuid(Uuid::from_u128(session)) }
+    }
+
     fn job(session: u128, epoch: u64) -> Box<Job> {
-        let (time, session) = (Timestamp::from_micros(1), SessionId::from_uuid(Uuid::from_u128(session)));
+        job_of(at(1, session), epoch)
+    }
+
+    fn job_of(at: SessionRef, epoch: u64) -> Box<Job> {
+        let (time, session) = (Timestamp::from_micros(1), at.session);
         let id = Uuid::from_u128(u128::from(epoch));
         let (turn, message) = (TurnId::from_uuid(id), MessageId::from_uuid(id));
         Box::new(Job {
-            at: SessionRef { workspace: WorkspaceId::from_uuid(id), session },
+            at,
             agent_id: AgentId::from_uuid(id),
             claim: Claim { turn, owner: OwnerId::from_uuid(id), epoch },
             turn: Turn::new(turn, session, ThreadId::from_uuid(id), message, 1, time),
@@ -160,7 +186,7 @@ mod tests {
         // One to a turn that runs waits for its agent, and then for the others.
         schedule.accept(job(1, 3));
         assert_eq!(schedule.ready(), 1);
-        schedule.done(SessionId::from_uuid(Uuid::from_u128(1)));
+        schedule.done(at(1, 1));
         assert_eq!((take(&mut schedule), take(&mut schedule), take(&mut schedule)), (Some((3, 1)), Some((1, 3)), None));
     }
 
@@ -174,7 +200,7 @@ mod tests {
         assert_eq!(running.claim.epoch, 2);
         schedule.accept(job(1, 1));
         assert!(!running.token.is_tripped());
-        schedule.done(running.at.session);
+        schedule.done(running.at);
         assert_eq!(take(&mut schedule), None, "the earlier one never runs");
 
         schedule.accept(job(1, 3));
@@ -182,8 +208,37 @@ mod tests {
         schedule.accept(job(1, 4));
         assert!(running.token.is_tripped());
         assert_eq!(take(&mut schedule), None, "the old agent has not returned");
-        schedule.done(running.at.session);
+        schedule.done(running.at);
         assert_eq!(take(&mut schedule), Some((1, 4)));
+    }
+
+    #[test]
+    fn sessions_of_one_id_in_two_workspaces_have_nothing_to_do_with_each_other() {
+        let mut schedule = Schedule::default();
+        schedule.accept(job_of(at(1, 1), 2));
+        let running = schedule.take().expect("the first");
+        schedule.accept(job_of(at(2, 1), 1));
+        assert_eq!(take(&mut schedule), Some((1, 1)), "it waits for nobody");
+        assert!(!running.token.is_tripped());
+    }
+
+    #[test]
+    fn claims_of_a_session_that_is_made_again_begin_anew() {
+        let mut schedule = Schedule::default();
+        schedule.accept(job(1, 7));
+        schedule.forget(at(1, 1));
+        assert_eq!((take(&mut schedule), schedule.ready()), (None, 0), "what did not start is over");
+        schedule.accept(job(1, 1));
+        let running = schedule.take().expect("the first of the session made again");
+        schedule.accept(job(1, 2));
+        schedule.forget(at(1, 1));
+        assert!(running.token.is_tripped());
+        schedule.accept(job(1, 1));
+        assert_eq!(take(&mut schedule), None, "the old agent has not returned");
+        schedule.done(running.at);
+        assert_eq!(take(&mut schedule), Some((1, 1)));
+        schedule.done(running.at);
+        assert!(schedule.lanes.is_empty());
     }
 
     #[test]
@@ -197,7 +252,7 @@ mod tests {
         live.sort_unstable();
         assert_eq!(live, [(1, 1), (1, 2), (2, 1)]);
         assert!(running.token.is_tripped());
-        schedule.done(running.at.session);
+        schedule.done(running.at);
         assert_eq!((take(&mut schedule), schedule.ready()), (None, 0));
         assert!(schedule.lanes.is_empty());
     }

@@ -1,10 +1,12 @@
 //! The worker threads: started on demand, each running one turn after the other.
 
+use std::collections::HashSet;
+
 use super::run;
 use super::schedule::{Job, Schedule};
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::SessionId;
 use crate::shared::Shared;
+use crate::store::SessionRef;
 use crate::sync::{Arc, Condvar, HashMap, JoinHandle, Mutex, MutexGuard, ThreadBuilder};
 use crate::time::Duration;
 
@@ -16,6 +18,8 @@ pub(super) struct Pool {
     pub(super) work: Condvar,
     /// The pool closes, and an agent returned or a turn was taken in.
     pub(super) quiet: Condvar,
+    /// The store has answered somebody for whom others wait, or the pool closes.
+    pub(super) answered: Condvar,
     most: usize,
 }
 
@@ -25,6 +29,10 @@ pub(super) struct State {
     pub(super) schedule: Schedule,
     /// Turns that the store is being asked to accept, and writes without one.
     pub(super) admitted: usize,
+    /// How many of them are of which session, where its being deleted must wait for them.
+    pub(super) entering: HashMap<SessionRef, usize>,
+    /// The sessions that the store is being asked to delete.
+    pub(super) deleting: HashSet<SessionRef>,
     /// No more turns are taken, and idle workers leave.
     pub(super) closing: bool,
     workers: HashMap<usize, Worker>,
@@ -38,12 +46,13 @@ struct Worker {
     /// Taken by the one who joins it.
     thread: Option<JoinHandle<()>>,
     /// The session whose turn it runs.
-    session: Option<SessionId>,
+    session: Option<SessionRef>,
 }
 
 impl Pool {
     pub(super) fn new(shared: Arc<Shared>, most: usize) -> Self {
-        Pool { shared, state: Mutex::default(), work: Condvar::new(), quiet: Condvar::new(), most }
+        let [work, quiet, answered] = [(); 3].map(|()| Condvar::new());
+        Pool { shared, state: Mutex::default(), work, quiet, answered, most }
     }
 
     /// Takes in an accepted turn, and wakes or starts a worker for it.
@@ -131,7 +140,7 @@ impl Slot {
             if let Some(job) = state.schedule.take() {
                 state.idle -= 1;
                 if let Some(worker) = state.workers.get_mut(&self.number) {
-                    worker.session = Some(job.at.session);
+                    worker.session = Some(job.at);
                 }
                 return Some(job);
             }

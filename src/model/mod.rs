@@ -24,8 +24,8 @@ use crate::record::{
     AgentRecord, Change, Message, Reason, SessionRecord, ThreadRecord, Turn, WebhookRow, WorkspaceRecord,
 };
 use crate::store::{
-    Append, CreateSession, Created, DeleteMessage, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Listed,
-    Matched, Outcome, SessionRef, SessionsQuery, Store, Submit, Submitted,
+    Append, CreateSession, Created, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace,
+    Finish, Listed, Matched, Outcome, SessionRef, SessionsQuery, Store, Submit, Submitted,
 };
 use crate::sync::{Mutex, MutexGuard};
 
@@ -219,6 +219,13 @@ impl Store for ModelStore {
             .collect();
         listed.sort_by_key(|session| Reverse((session.updated_at, session.id)));
         Ok(page_of(listed, op.page))
+    }
+
+    fn delete_session(&self, op: DeleteSession) -> Result<()> {
+        let mut state = self.open()?;
+        state.session(op.at)?.check_idle()?;
+        state.sessions.retain(|session| !session.is(op.at));
+        Ok(())
     }
 
     fn thread(&self, at: SessionRef, thread: ThreadId) -> Result<ThreadRecord> {

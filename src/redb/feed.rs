@@ -3,9 +3,9 @@
 use std::ops::{Bound, ControlFlow};
 
 use super::codec::{self, ChangeRow, OutboxRow};
-use super::place;
-use super::tables::{Table, rows};
+use super::tables::{Table, of_session, rows, session_of};
 use super::view::Read;
+use super::{place, remnant};
 use crate::error::{Error, Result};
 use crate::page::Direction;
 use crate::record::{Change, ChangeKind, WebhookRow};
@@ -53,16 +53,28 @@ fn event(key: &[u8], value: &[u8]) -> Result<Change> {
 ///
 /// A damaged row is left out: it names nobody to announce to, and `verify` names it.
 pub(super) fn outbox(view: &dyn Read, limit: u32) -> Result<Vec<WebhookRow>> {
-    let mut waiting = Vec::new();
+    let (mut waiting, deleted) = (Vec::new(), remnant::all(view)?);
     if limit == 0 {
         return Ok(waiting);
     }
-    view.scan(Table::Outbox, (Bound::Unbounded, Bound::Unbounded), Direction::Asc, &mut |key, value| {
-        if let Ok(row) = codec::decode::<OutboxRow<'_>>(Table::Outbox, key, value) {
-            waiting.push(row.record()?);
+    let mut from: Bound<[u8; 12]> = Bound::Unbounded;
+    loop {
+        let (between, mut passed) = ((from.as_ref().map(|key| &key[..]), Bound::Unbounded), None);
+        view.scan(Table::Outbox, between, Direction::Asc, &mut |key, value| {
+            passed = session_of(key).filter(|session| deleted.binary_search(session).is_ok());
+            if passed.is_some() {
+                return Ok(ControlFlow::Break(()));
+            }
+            if let Ok(row) = codec::decode::<OutboxRow<'_>>(Table::Outbox, key, value) {
+                waiting.push(row.record()?);
+            }
+            let full = waiting.len() >= limit as usize;
+            Ok(if full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })?;
+        // What is left of a deleted session may be much: it is passed as a whole.
+        match passed {
+            Some(session) => from = Bound::Excluded(of_session(session).1),
+            None => return Ok(waiting),
         }
-        let full = waiting.len() >= limit as usize;
-        Ok(if full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-    })?;
-    Ok(waiting)
+    }
 }

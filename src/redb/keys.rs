@@ -1,13 +1,14 @@
 //! Keys as values, so that a test can hold their bytes to the order of what they stand for.
 
 use super::codec::Id;
-use super::tables::{Table, activity, claims, names, outbox, rows, sessions};
+use super::tables::{Table, activity, claims, meta, names, outbox, rows, sessions};
 
 /// A key of the file, as what it stands for. The order of the variants and fields is the order in
 /// which a table has them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(clippy::enum_variant_names, reason = "a session is found by its key")]
 enum Key {
+    Remnant(u32),
     WorkspaceName(String),
     WorkspaceId(Id),
     AgentName(u32, String),
@@ -41,6 +42,7 @@ enum Row {
 impl Key {
     fn table(&self) -> Table {
         match self {
+            Key::Remnant(_) => Table::Meta,
             Key::Body(_) | Key::Head(_) => Table::Sessions,
             Key::Row(..) => Table::Rows,
             Key::Activity(..) => Table::Activity,
@@ -52,6 +54,7 @@ impl Key {
 
     fn encode(&self) -> Vec<u8> {
         match self {
+            Key::Remnant(session) => meta::remnant(*session).to_vec(),
             Key::WorkspaceName(name) => names::workspace_name(name),
             Key::WorkspaceId(id) => names::workspace_id(id),
             Key::AgentName(workspace, name) => names::agent_name(*workspace, name),
@@ -79,7 +82,7 @@ impl Key {
     }
 
     fn draw(from: &mut Bytes<'_>) -> Self {
-        match from.byte() % 14 {
+        match from.byte() % 15 {
             0 => Key::WorkspaceName(from.text()),
             1 => Key::WorkspaceId(from.array()),
             2 => Key::AgentName(from.number(), from.text()),
@@ -93,6 +96,7 @@ impl Key {
             10 => Key::Row(from.number(), Row::draw(from)),
             11 => Key::Activity(from.number(), u64::from_be_bytes(from.array()), from.array()),
             12 => Key::Claim(from.number()),
+            13 => Key::Remnant(from.number()),
             _ => Key::Outbox(from.number(), from.number()),
         }
     }

@@ -1,10 +1,11 @@
 //! The default store: one redb file. The only place that names redb.
 //!
-//! A verb (`session`, `message`, `timeline`, `turn`, `ending`, `feed`, `scope`) reads a view and
+//! A verb (`session`, `message`, `timeline`, `turn`, `ending`, `remnant`, `feed`, `scope`) reads a view and
 //! answers, and a writing one returns a write set. The writer applies it; readers read the
 //! published snapshot.
 
 mod body;
+mod cleaning;
 mod codec;
 mod draft;
 mod ending;
@@ -21,6 +22,7 @@ mod overlay;
 mod place;
 mod positions;
 mod recovery;
+mod remnant;
 mod replay;
 mod scope;
 mod session;
@@ -46,6 +48,7 @@ pub use writer::Durability;
 
 use std::path::Path;
 
+use self::cleaning::{Cleaning, Left};
 use self::view::Read;
 use self::write_set::WriteSet;
 use self::writer::{Job, Keeping, Shared, Task, Writer};
@@ -57,10 +60,10 @@ use crate::record::{
     AgentRecord, Change, Message, NewMessage, SessionRecord, ThreadRecord, Turn, WebhookRow, WorkspaceRecord,
 };
 use crate::store::{
-    Append, CreateSession, Created, DeleteMessage, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Listed,
-    Matched, Outcome, SessionRef, SessionsQuery, Store, Submit, Submitted,
+    Append, CreateSession, Created, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace,
+    Finish, Listed, Matched, Outcome, SessionRef, SessionsQuery, Store, Submit, Submitted,
 };
-use crate::sync::{Arc, Mutex, Sender, ThreadBuilder, bounded};
+use crate::sync::{Arc, Mutex, Sender, ThreadBuilder, bounded, offer};
 
 /// Entries that may wait for the log; its thread takes all that have come at once.
 const LOG_QUEUE: usize = 64;
@@ -70,6 +73,8 @@ pub(crate) struct RedbStore {
     shared: Arc<Shared>,
     /// To the writer thread, which ends when this is gone; none once closed.
     tasks: Mutex<Option<Sender<Task>>>,
+    /// Whether the writer thread has deleted sessions to clear away.
+    left: Left,
     /// The process that opened the file: what a forked one writes says Ok and vanishes.
     process: u32,
 }
@@ -102,9 +107,10 @@ impl RedbStore {
             let shared = Arc::clone(&shared);
             start("parlor-log", move || writer::run_log(&shared, &queue))?;
         }
-        let writers = Arc::clone(&shared);
-        start("parlor-writer", move || writer::run(&writers, &queue))?;
-        Ok(RedbStore { shared, tasks: Mutex::new(Some(tasks)), process: std::process::id() })
+        let cleaning = Cleaning::of(&*shared.published.read().clone().ok_or_else(Error::closed)?);
+        let (writers, left) = (Arc::clone(&shared), cleaning.left());
+        start("parlor-writer", move || writer::run(&writers, &queue, cleaning))?;
+        Ok(RedbStore { shared, tasks: Mutex::new(Some(tasks)), left, process: std::process::id() })
     }
 
     fn check_process(&self) -> Result<()> {
@@ -202,6 +208,20 @@ impl Store for RedbStore {
 
     fn sessions(&self, op: SessionsQuery) -> Result<Listed<SessionRecord>> {
         self.read(|view| session::list(view, &op))
+    }
+
+    fn delete_session(&self, op: DeleteSession) -> Result<()> {
+        let left = self.left.clone();
+        self.write(1024, move |view| {
+            let deleted = remnant::delete(view, &op)?;
+            left.note();
+            Ok(deleted)
+        })?;
+        if let Some(tasks) = self.tasks.lock().clone() {
+            // It may have been written on this thread. A full queue looks after the next group anyway.
+            offer(&tasks, Task::Look);
+        }
+        Ok(())
     }
 
     fn thread(&self, at: SessionRef, thread: ThreadId) -> Result<ThreadRecord> {

@@ -1,9 +1,11 @@
 //! From names and ids to dense numbers. Every way to a session starts with its workspace.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
-use super::codec::{self, Id, NumberRow, SessionRow};
+use super::codec::{self, CounterRow, Id, NumberRow, SessionRow};
 use super::positions::{Times, told};
+use super::scope;
 use super::tables::{Table, names, rows, sessions};
 use super::view::{self, Read, Stage};
 use crate::error::{Error, Result};
@@ -45,8 +47,9 @@ pub(super) fn session(view: &dyn Read, at: SessionRef) -> Result<u32> {
 
 /// A session's place.
 pub(super) fn find(view: &dyn Read, at: SessionRef) -> Result<Place> {
-    if let Some(place) = view.places().0.read().get(&at) {
-        return Ok(*place);
+    let age = view.age();
+    if let Some(place) = age.and_then(|age| view.places().get(at, age)) {
+        return Ok(place);
     }
     let workspace = workspace(view, at.workspace)?;
     let number = named(view, &names::session_id(workspace, at.session.as_uuid().as_bytes()))?
@@ -59,24 +62,60 @@ pub(super) fn find(view: &dyn Read, at: SessionRef) -> Result<Place> {
     let (workspace, agent) = scopes.ok_or_else(|| view::missing("session", &key))?;
     let place = Place { number, workspace, agent, session: at.session };
     // What is not committed yet may never be.
-    if view.stage() == Stage::Published {
-        view.places().keep(at, place);
+    if let (Some(age), Stage::Published) = (age, view.stage()) {
+        view.places().keep(at, place, age);
     }
     Ok(place)
 }
 
+/// How old a state of the file is, by the sessions that were made and removed until then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Age {
+    made: u32,
+    removed: u32,
+}
+
+impl Age {
+    /// Of the state that a view shows.
+    pub(super) fn of(view: &dyn Read) -> Result<Self> {
+        let CounterRow { sessions: made, removed, .. } = scope::counters(view)?;
+        Ok(Age { made, removed })
+    }
+}
+
 /// The places of sessions that were found before: a place never changes, and finding it costs as
 /// much as the rest of a small read.
+///
+/// They hold for the committed states between two removals of sessions, and no others. Between two removals none goes, so
+/// a session that was found in one of these states is in all of them that were already given its number. A
+/// view of a state before or after looks for itself; the first that finds something after a removal begins anew.
+/// So whoever still reads an old state cannot bring back what was removed since.
 #[derive(Debug, Default)]
-pub(super) struct Places(RwLock<HashMap<SessionRef, Place>>);
+pub(super) struct Places(RwLock<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// How many sessions had been removed.
+    removed: u32,
+    places: HashMap<SessionRef, Place>,
+}
 
 impl Places {
-    fn keep(&self, at: SessionRef, place: Place) {
-        let mut places = self.0.write();
-        if places.len() >= PLACES_KEPT {
-            places.clear();
+    fn get(&self, at: SessionRef, age: Age) -> Option<Place> {
+        let kept = self.0.read();
+        let place = kept.places.get(&at).filter(|place| kept.removed == age.removed && place.number <= age.made);
+        place.copied()
+    }
+
+    fn keep(&self, at: SessionRef, place: Place, age: Age) {
+        let mut kept = self.0.write();
+        match age.removed.cmp(&kept.removed) {
+            Ordering::Less => return,
+            Ordering::Equal if kept.places.len() < PLACES_KEPT => {}
+            _ => kept.places.clear(),
         }
-        places.insert(at, place);
+        kept.removed = age.removed;
+        kept.places.insert(at, place);
     }
 }
 
@@ -99,5 +138,45 @@ pub(super) fn message(view: &dyn Read, session: u32, id: MessageId) -> Result<u3
         Some(entry) if !entry.is_deleted() => Ok(number),
         Some(_) => Err(not_found()),
         None => Err(Error::corrupt(format!("whether message {id} was deleted cannot be told"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn at(session: u128) -> SessionRef {
+        let id = Uuid::from_u128;
+        SessionRef { workspace: WorkspaceId::from_uuid(id(1)), session: SessionId::from_uuid(id(session)) }
+    }
+
+    fn place(number: u32) -> Place {
+        Place { number, workspace: 1, agent: 2, session: at(1).session }
+    }
+
+    #[test]
+    fn what_is_found_in_a_state_is_kept_for_those_before_and_after_it_that_have_it() {
+        let places = Places::default();
+        places.keep(at(1), place(5), Age { made: 5, removed: 2 });
+        let found = |made, removed| places.get(at(1), Age { made, removed }).map(|place| place.number);
+        assert_eq!((found(5, 2), found(9, 2)), (Some(5), Some(5)));
+        // Not made yet; and before and after a removal, which may have been its own.
+        assert_eq!((found(4, 2), found(5, 1), found(5, 3)), (None, None, None));
+    }
+
+    #[test]
+    fn who_reads_an_old_state_brings_nothing_back() {
+        let places = Places::default();
+        let (old, new) = (Age { made: 5, removed: 0 }, Age { made: 6, removed: 1 });
+        places.keep(at(1), place(5), old);
+        // Deleted and made again under its id.
+        places.keep(at(1), place(6), new);
+        places.keep(at(1), place(5), old);
+        places.keep(at(2), place(4), old);
+        assert_eq!(places.get(at(1), new).map(|place| place.number), Some(6));
+        assert_eq!([at(1), at(2)].map(|at| places.get(at, old).is_some()), [false, false]);
+        assert!(places.get(at(2), new).is_none());
     }
 }

@@ -67,7 +67,7 @@ pub(super) fn create(view: &dyn Read, op: &CreateSession) -> Result<(WriteSet, C
 }
 
 /// How many live sessions a workspace or an agent has. Where the count is damaged, they are counted.
-fn count(view: &dyn Read, scope: u32) -> Result<u64> {
+pub(super) fn count(view: &dyn Read, scope: u32) -> Result<u64> {
     match view.plain::<CountRow>(Table::Names, &names::count(scope)) {
         Err(error) if error.kind() == ErrorKind::Corrupt => {}
         counted => return Ok(counted?.unwrap_or_default().sessions),
@@ -161,7 +161,12 @@ fn read(view: &dyn Read, workspace: WorkspaceId, session: SessionId, number: u32
 }
 
 /// What a session is, as a record that stands nowhere yet.
-fn body(view: &dyn Read, workspace: WorkspaceId, session: SessionId, number: u32) -> Result<Arc<SessionRecord>> {
+pub(super) fn body(
+    view: &dyn Read,
+    workspace: WorkspaceId,
+    session: SessionId,
+    number: u32,
+) -> Result<Arc<SessionRecord>> {
     if let Some(known) = view.bodies().get(number) {
         return Ok(known);
     }

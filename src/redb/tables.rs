@@ -77,7 +77,20 @@ fn text(text: &str) -> Vec<u8> {
     escaped.chain([0, 0]).collect()
 }
 
-/// Keys of [`Table::Meta`]: one byte.
+/// The least and the greatest key that a session can have in a table whose keys begin with its number.
+pub(super) fn of_session(session: u32) -> ([u8; 4], [u8; 12]) {
+    let from = session.to_be_bytes();
+    let mut to = [0xff; 12];
+    to.iter_mut().zip(from).for_each(|(to, from)| *to = from);
+    (from, to)
+}
+
+/// The session of a key that begins with its number.
+pub(super) fn session_of(key: &[u8]) -> Option<u32> {
+    key.first_chunk().map(|number| u32::from_be_bytes(*number))
+}
+
+/// Keys of [`Table::Meta`]: what it is (1 byte), and of a remnant the session's number.
 pub(super) mod meta {
     /// The format: a fixed form of its own, see `file`.
     pub(in crate::redb) const FORMAT: &[u8] = &[0];
@@ -85,6 +98,20 @@ pub(super) mod meta {
     pub(in crate::redb) const COUNTERS: &[u8] = &[1];
     /// The number of the last group, and the log that has the ones after it.
     pub(in crate::redb) const GROUP: &[u8] = &[2];
+    /// What the keys of remnants begin with.
+    const REMNANT: u8 = 3;
+
+    /// That a session was deleted, and some of it may be left.
+    pub(in crate::redb) fn remnant(session: u32) -> [u8; 5] {
+        let [a, b, c, d] = session.to_be_bytes();
+        [REMNANT, a, b, c, d]
+    }
+
+    /// The session of a remnant's key; none when the key is no such key.
+    pub(in crate::redb) fn remnant_of(key: &[u8]) -> Option<u32> {
+        let number = key.strip_prefix(&[REMNANT])?.try_into().ok()?;
+        Some(u32::from_be_bytes(number))
+    }
 }
 
 /// Keys of [`Table::Names`]: what it is (1 byte), the number of what it stands in, the name or id.

@@ -8,11 +8,11 @@ use redb::{AccessGuard, Cursor, ReadTransaction, ReadableTable, StorageError};
 use super::body::Bodies;
 use super::codec::{self, Row};
 use super::fault;
-use super::place::Places;
+use super::place::{Age, Places};
 use super::tables::{Table, rows};
 use crate::error::{Error, ErrorKind, Result};
 use crate::page::{Damaged, Direction};
-use crate::sync::Arc;
+use crate::sync::{Arc, OnceLock};
 
 /// A value as it stands in its page.
 pub(super) type Guard<'a> = AccessGuard<'a, &'static [u8]>;
@@ -39,6 +39,9 @@ pub(super) trait Read {
 
     /// What of it is committed.
     fn stage(&self) -> Stage;
+
+    /// How old the state is; none where that cannot be read.
+    fn age(&self) -> Option<Age>;
 
     /// The value under a key.
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Guard<'_>>>;
@@ -85,6 +88,8 @@ pub(super) struct View<T> {
     tables: [T; Table::ALL.len()],
     around: Around,
     stage: Stage,
+    /// Read when it is first asked for.
+    age: OnceLock<Option<Age>>,
 }
 
 impl<T> View<T> {
@@ -92,7 +97,7 @@ impl<T> View<T> {
     pub(super) fn open(around: Around, stage: Stage, mut open: impl FnMut(Table) -> Result<T>) -> Result<Self> {
         let [a, b, c, d, e, f, g] = Table::ALL;
         let tables = [open(a)?, open(b)?, open(c)?, open(d)?, open(e)?, open(f)?, open(g)?];
-        Ok(View { tables, around, stage })
+        Ok(View { tables, around, stage, age: OnceLock::new() })
     }
 
     #[expect(clippy::indexing_slicing, reason = "there are as many tables as `Table` has values")]
@@ -102,6 +107,9 @@ impl<T> View<T> {
 
     #[expect(clippy::indexing_slicing, reason = "there are as many tables as `Table` has values")]
     pub(super) fn table_mut(&mut self, table: Table) -> &mut T {
+        if table == Table::Meta {
+            self.age.take();
+        }
         &mut self.tables[table.index()]
     }
 }
@@ -121,6 +129,10 @@ impl<T: ReadableTable<&'static [u8], &'static [u8]>> Read for View<T> {
 
     fn stage(&self) -> Stage {
         self.stage
+    }
+
+    fn age(&self) -> Option<Age> {
+        *self.age.get_or_init(|| Age::of(self).ok())
     }
 
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Guard<'_>>> {

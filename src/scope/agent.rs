@@ -71,8 +71,9 @@ impl AgentHandle {
     pub fn create_session(&self, new: NewSession) -> Result<Session> {
         self.core.store()?;
         new.check()?;
-        let (store, _admission) = self.core.writing()?;
-        let created = store.create_session(self.operation(new, None))?;
+        let op = self.operation(new, None);
+        let (store, _admission) = self.core.making(place_of(&op))?;
+        let created = store.create_session(op)?;
         self.ring(&created);
         Ok(Session::new(Arc::clone(&self.core), &created.session))
     }
@@ -93,10 +94,9 @@ impl AgentHandle {
         if let Some(thread) = turn.thread {
             return Err(Error::invalid(format!("the first turn of a session names thread {thread}; it opens its own")));
         }
-        let admission = core.executor.admit()?;
-        let mut created = store
-            .create_session(self.operation(new, Some(turn)))
-            .map_err(|error| Core::explained(error, self.name()))?;
+        let op = self.operation(new, Some(turn));
+        let admission = core.executor.admit(place_of(&op))?;
+        let mut created = store.create_session(op).map_err(|error| Core::explained(error, self.name()))?;
         let first: Submitted = created
             .first
             .take()
@@ -164,6 +164,11 @@ impl AgentHandle {
     pub fn watch(&self) -> Watch {
         Watch::new(&self.core.shared, self.record.workspace_id, Some(self.record.id))
     }
+}
+
+/// Where the session will be that a creation makes.
+fn place_of(op: &CreateSession) -> SessionRef {
+    SessionRef { workspace: op.workspace, session: op.new.id.unwrap_or_else(|| op.stamp.uuid(0).into()) }
 }
 
 impl fmt::Debug for AgentHandle {

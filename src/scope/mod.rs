@@ -16,7 +16,7 @@ use crate::agent::Agent;
 use crate::error::{Error, ErrorKind, Result};
 use crate::executor::{Admission, Executor};
 use crate::shared::Shared;
-use crate::store::{Behaviour, Runner, Store};
+use crate::store::{Behaviour, Runner, SessionRef, Store};
 use crate::sync::Arc;
 
 /// What all scopes of an engine stand on.
@@ -36,6 +36,11 @@ impl Core {
     /// The store for a write without a turn, which a close waits for: to be held until it has rung.
     fn writing(&self) -> Result<(&dyn Store, Admission<'_>)> {
         Ok((self.store()?, self.executor.admit_write()?))
+    }
+
+    /// The store for a session to be made, held as [`writing`](Self::writing) is.
+    fn making(&self, at: SessionRef) -> Result<(&dyn Store, Admission<'_>)> {
+        Ok((self.store()?, self.executor.admit_creation(at)?))
     }
 
     /// The behaviour registered under an agent's name.

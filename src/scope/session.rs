@@ -11,7 +11,7 @@ use crate::id::{AgentId, MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
 use crate::limit;
 use crate::page::{Form, MessageQuery, Page};
 use crate::record::{Change, Message, NewMessage, NewTurn, SessionRecord, ThreadRecord, Turn};
-use crate::store::{Append, DeleteMessage, Policy, SessionRef, Submit};
+use crate::store::{Append, DeleteMessage, DeleteSession, Policy, SessionRef, Submit};
 use crate::sync::Arc;
 use crate::wait::TurnHandle;
 
@@ -165,7 +165,7 @@ impl Session {
         let (core, at) = (&self.core, self.at);
         let store = core.store()?;
         new.check()?;
-        let admission = core.executor.admit()?;
+        let admission = core.executor.admit(at)?;
         let op = Submit { stamp: core.shared.stamp(), at, new, policy, runner: core.runner(&self.agent_name) };
         let submitted = store.submit(op).map_err(|error| Core::explained(error, &self.agent_name))?;
         let handle = TurnHandle::new(Arc::clone(&core.shared), at, &submitted.turn);
@@ -178,6 +178,48 @@ impl Session {
             core.shared.bell.ring(at, self.agent, event);
         }
         Ok(handle)
+    }
+
+    /// Deletes the session and all that it holds, for good. Its key and its id may be used again.
+    ///
+    /// From then on all of it is *not found*, by every handle that was made before: messages, threads and turns,
+    /// for who waits, and for who follows; a [watch](crate::Watch) tells that it is gone, and its ends that wait to
+    /// be announced are dropped. It takes one short commit however long the session is: what is left in the file
+    /// is cleared away afterwards, beside other work, in steps of at most [`limit::REMNANT_ROWS`] rows.
+    ///
+    /// # Errors
+    ///
+    /// [`Conflict`](crate::ErrorKind::Conflict) while a turn is running, [`NotFound`](crate::ErrorKind::NotFound)
+    /// when it was deleted before.
+    ///
+    /// ```
+    /// # fn main() -> parlor::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let engine = parlor::Engine::builder(dir.path().join("a.parlor")).open()?;
+    /// # let agent = engine.workspace("acme")?.agent("greeter")?;
+    /// use parlor::NewSession;
+    ///
+    /// let session = agent.create_session(NewSession::default().key("telegram:42"))?;
+    /// session.append(["hello"])?;
+    /// session.delete()?;
+    /// assert!(session.history(1).unwrap_err().is_not_found());
+    /// let anew = agent.create_session(NewSession::default().key("telegram:42"))?;
+    /// assert_eq!(anew.history(1)?, []);
+    /// # engine.close()
+    /// # }
+    /// ```
+    ///
+    /// From document B.
+    pub fn delete(&self) -> Result<()> {
+        let (shared, store) = (&self.core.shared, self.core.store()?);
+        let op = DeleteSession { stamp: shared.stamp(), at: self.at };
+        let deletion = self.core.executor.admit_deletion(self.at)?;
+        store.delete_session(op)?;
+        // Before one can be made in its place: who follows this one is not to follow that one.
+        shared.tails.forget(self.at);
+        let _admission = deletion.done();
+        shared.bell.ring(self.at, self.agent, Event::Ended);
+        Ok(())
     }
 
     /// The messages of the session that match: see [`MessageQuery`]. Nothing is read before

@@ -83,6 +83,20 @@ impl Reader {
         &self.page.items
     }
 
+    /// The session it reads.
+    pub(super) fn at(&self) -> SessionRef {
+        self.at
+    }
+
+    /// Finds nothing wherever it would go on, its session having been deleted.
+    pub(super) fn is_lost(&self, stores: Stores<'_>) {
+        for link in [Step::New, Step::Next, Step::Prev].into_iter().filter_map(|step| self.link(step, None)) {
+            let read = read(stores, self.at, link).map(|page| page.items);
+            let lost = read.as_ref().is_err_and(crate::error::Error::is_not_found);
+            assert!(lost, "{link:?} of a deleted session shows {read:?}");
+        }
+    }
+
     /// Follows the link until there is nothing more.
     pub(super) fn finish(mut self, stores: Stores<'_>) {
         while !self.go(stores, Step::New, None).is_empty() {}

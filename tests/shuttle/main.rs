@@ -31,6 +31,7 @@
 #![cfg(shuttle)]
 
 mod closing;
+mod deleting;
 mod following;
 mod scene;
 mod storage;

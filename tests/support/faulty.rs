@@ -6,8 +6,8 @@ use super::Gate;
 use parlor::id::{AgentId, MessageId, ThreadId, TurnId, WorkspaceId};
 use parlor::page::{Damaged, Matching, PageAt};
 use parlor::store::{
-    Append, CreateSession, Created, DeleteMessage, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Listed,
-    Matched, SessionRef, SessionsQuery, Store, Submit, Submitted,
+    Append, CreateSession, Created, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace,
+    Finish, Listed, Matched, SessionRef, SessionsQuery, Store, Submit, Submitted,
 };
 use parlor::{
     AgentRecord, Change, Error, ErrorKind, Message, Result, SessionRecord, ThreadRecord, Turn, WebhookRow,
@@ -142,6 +142,10 @@ impl Store for Faulty {
 
     fn sessions(&self, op: SessionsQuery) -> Result<Listed<SessionRecord>> {
         self.inner.sessions(op)
+    }
+
+    fn delete_session(&self, op: DeleteSession) -> Result<()> {
+        self.inner.delete_session(op)
     }
 
     fn thread(&self, at: SessionRef, thread: ThreadId) -> Result<ThreadRecord> {

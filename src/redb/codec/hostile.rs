@@ -2,7 +2,7 @@
 
 use super::{
     BlockRow, CHECKSUM_BYTES, ChangeRow, ClaimRow, CountRow, CounterRow, DirectoryRow, HeadRow, ListedRow, MessageRow,
-    NumberRow, OutboxRow, Row, ScopeRow, SessionRow, ThreadRow, TurnRow, checksum, decode, encode,
+    NumberRow, OutboxRow, RemnantRow, Row, ScopeRow, SessionRow, ThreadRow, TurnRow, checksum, decode, encode,
 };
 use crate::error::{ErrorKind, Result};
 use crate::id::SessionId;
@@ -36,7 +36,7 @@ macro_rules! check {
 pub(crate) fn check_rows(bytes: &[u8]) {
     let Some((kind, payload)) = bytes.split_first() else { return };
     let session = SessionId::from_uuid(uuid::Uuid::nil());
-    match kind % 15 {
+    match kind % 16 {
         0 => check!(CounterRow, payload, |_| Ok(())),
         1 => check!(NumberRow, payload, |_| Ok(())),
         2 => check!(CountRow, payload, |_| Ok(())),
@@ -54,6 +54,7 @@ pub(crate) fn check_rows(bytes: &[u8]) {
         11 => check!(TurnRow<'_>, payload, |row: &TurnRow<'_>| row.record(session, 1).map(drop)),
         12 => check!(OutboxRow<'_>, payload, |row: &OutboxRow<'_>| row.record().map(drop)),
         13 => check!(ListedRow, payload, |_| Ok(())),
+        14 => check!(RemnantRow, payload, |_| Ok(())),
         _ => check!(MessageRow<'_>, payload, |row: &MessageRow<'_>| row.record(session, 1).map(drop)),
     }
 }

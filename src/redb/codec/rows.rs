@@ -37,8 +37,17 @@ pub(in crate::redb) struct CounterRow {
     pub scopes: u32,
     /// Sessions made so far.
     pub sessions: u32,
+    /// Those of them that are there no more.
+    pub removed: u32,
 }
 row!(CounterRow, 1, "counters");
+
+/// A session that was deleted, of which some may be left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, BorrowDecode)]
+pub(in crate::redb) struct RemnantRow {
+    pub deleted_at: u64,
+}
+row!(RemnantRow, 1, "remnant");
 
 /// How far the file has come.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, BorrowDecode)]

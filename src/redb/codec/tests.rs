@@ -58,7 +58,8 @@ fn message() -> MessageRow<'static> {
 #[test]
 fn small_rows_have_their_golden_bytes() {
     let value = &mut Vec::new();
-    check(&CounterRow { scopes: 3, sessions: 300 }, "03fb2c01", value);
+    check(&CounterRow { scopes: 3, sessions: 300, removed: 7 }, "03fb2c0107", value);
+    check(&RemnantRow { deleted_at: 251 }, "fbfb00", &mut Vec::new());
     check(&NumberRow { number: 70_000 }, "fc70110100", &mut Vec::new());
     check(&CountRow { sessions: 250 }, "fa", &mut Vec::new());
     check(&ThreadRow { id: id(1), created_at: 251 }, &format!("{}fbfb00", "01".repeat(16)), &mut Vec::new());

@@ -5,13 +5,14 @@ use std::ops::{Bound, ControlFlow};
 use super::Check;
 use crate::error::Result;
 use crate::page::Direction;
-use crate::redb::codec::{self, NumberRow, ScopeRow, SessionRow};
+use crate::redb::codec::{self, NumberRow, RemnantRow, ScopeRow, SessionRow};
+use crate::redb::remnant::is_live;
 use crate::redb::scope::counters;
-use crate::redb::tables::{Table, names, sessions};
+use crate::redb::tables::{Table, meta, names, sessions};
 
 impl Check<'_> {
     /// Every row of the names leads to what has that name or id, and the counters have counted it.
-    pub(super) fn names(&mut self) -> Result<()> {
+    pub(super) fn names(&mut self, live: usize) -> Result<()> {
         let counted = match counters(self.view) {
             Ok(counted) => counted,
             Err(error) => {
@@ -19,6 +20,10 @@ impl Check<'_> {
                 return Ok(());
             }
         };
+        let left = counted.sessions.checked_sub(counted.removed);
+        if left.is_none_or(|left| left as usize != live) {
+            self.breaches.push(format!("{live} sessions, where {counted:?} are counted"));
+        }
         let all = (Bound::Unbounded, Bound::Unbounded);
         self.view.scan(Table::Names, all, Direction::Asc, &mut |key, value| {
             let described = match key.first() {
@@ -33,6 +38,22 @@ impl Check<'_> {
                 Ok(None) => {}
                 Ok(Some(breach)) => self.breaches.push(format!("names: {} {breach}", codec::hex(key))),
                 Err(error) => self.breaches.push(format!("names: {error}")),
+            }
+            Ok(ControlFlow::Continue(()))
+        })
+    }
+
+    /// Every remnant can be read, and is that of a session that was made and is there no more.
+    pub(super) fn remnants(&mut self) -> Result<()> {
+        let (from, to) = (meta::remnant(0), meta::remnant(u32::MAX));
+        let between = (Bound::Included(from.as_slice()), Bound::Included(to.as_slice()));
+        let made = counters(self.view).map_or(u32::MAX, |counted| counted.sessions);
+        self.view.scan(Table::Meta, between, Direction::Asc, &mut |key, value| {
+            let session = meta::remnant_of(key).unwrap_or_default();
+            if let Err(error) = codec::decode::<RemnantRow>(Table::Meta, key, value) {
+                self.breaches.push(error.to_string());
+            } else if session == 0 || session > made || is_live(self.view, session)? {
+                self.breach(session, "its remnant is not that of a session that was deleted");
             }
             Ok(ControlFlow::Continue(()))
         })

@@ -15,7 +15,8 @@ use super::codec::{
     ThreadRow, TurnRow, state_byte,
 };
 use super::positions::Times;
-use super::tables::{Table, activity, claims, names, rows, sessions};
+use super::remnant;
+use super::tables::{Table, activity, claims, names, rows, session_of, sessions};
 use super::view::Read;
 use crate::error::Result;
 use crate::page::Direction;
@@ -23,7 +24,7 @@ use crate::record::TurnState;
 
 /// Every breach in the file.
 pub(super) fn all(view: &dyn Read) -> Result<Vec<String>> {
-    let mut check = Check { view, breaches: Vec::new(), live: BTreeMap::new() };
+    let mut check = Check { view, breaches: Vec::new(), live: BTreeMap::new(), deleted: remnant::all(view)? };
     let mut numbers = Vec::new();
     view.scan(Table::Sessions, (Bound::Unbounded, Bound::Unbounded), Direction::Asc, &mut |key, _| {
         match key.split_last_chunk::<1>() {
@@ -37,7 +38,8 @@ pub(super) fn all(view: &dyn Read) -> Result<Vec<String>> {
         check.session(*number)?;
     }
     check.counts()?;
-    check.names()?;
+    check.names(numbers.len())?;
+    check.remnants()?;
     check.outbox()?;
     check.strays(&numbers)?;
     Ok(check.breaches)
@@ -48,6 +50,8 @@ struct Check<'v> {
     breaches: Vec<String>,
     /// Live sessions by scope.
     live: BTreeMap<u32, u64>,
+    /// Sessions that were deleted, of which some may be left.
+    deleted: Vec<u32>,
 }
 
 impl Check<'_> {
@@ -283,15 +287,22 @@ impl Check<'_> {
 
     /// The counts of live sessions are those of the sessions there are.
     fn counts(&mut self) -> Result<()> {
-        for (scope, live) in std::mem::take(&mut self.live) {
-            match self.view.plain::<CountRow>(Table::Names, &names::count(scope)) {
-                Ok(count) if count.unwrap_or_default().sessions == live => {}
-                Ok(count) => {
-                    let counted = count.unwrap_or_default().sessions;
-                    self.breaches.push(format!("scope {scope}: {live} live sessions, {counted} counted"));
+        let (from, to) = (names::count(0), names::count(u32::MAX));
+        let between = (Bound::Included(from.as_slice()), Bound::Included(to.as_slice()));
+        self.view.scan(Table::Names, between, Direction::Asc, &mut |key, value| {
+            let scope = key.last_chunk().map_or(0, |scope| u32::from_be_bytes(*scope));
+            let live = self.live.remove(&scope).unwrap_or_default();
+            match codec::decode::<CountRow>(Table::Names, key, value) {
+                Ok(CountRow { sessions }) if sessions == live => {}
+                Ok(CountRow { sessions }) => {
+                    self.breaches.push(format!("scope {scope}: {live} live sessions, {sessions} counted"));
                 }
                 Err(error) => self.breaches.push(format!("scope {scope}: {error}")),
             }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        for (scope, live) in std::mem::take(&mut self.live) {
+            self.breaches.push(format!("scope {scope}: {live} live sessions, none counted"));
         }
         Ok(())
     }
@@ -306,16 +317,18 @@ impl Check<'_> {
         })
     }
 
-    /// Rows below no session, and more rows in the listings than sessions.
+    /// Rows below no session, but for what is left of deleted ones; and more rows in the listings than sessions.
     fn strays(&mut self, live: &[u32]) -> Result<()> {
         let all = (Bound::Unbounded, Bound::Unbounded);
         for table in [Table::Rows, Table::Claims, Table::Outbox] {
             let mut last = None;
             self.view.scan(table, all, Direction::Asc, &mut |key, _| {
-                let session = key.first_chunk().map(|number| u32::from_be_bytes(*number));
+                let session = session_of(key);
                 if session != last {
                     last = session;
-                    if session.is_none_or(|session| live.binary_search(&session).is_err()) {
+                    let left = if table == Table::Claims { &[][..] } else { &self.deleted };
+                    let known = |session| [live, left].iter().any(|all| all.binary_search(&session).is_ok());
+                    if !session.is_some_and(known) {
                         self.breaches.push(format!("{table:?} has {} below no session", codec::hex(key)));
                     }
                 }

@@ -9,7 +9,7 @@ use crate::sync::{Receiver, Sender, bounded};
 /// An operation on its way to the writer.
 pub(in crate::redb) struct Job {
     pub(super) operation: Box<dyn Operation>,
-    pub(super) bytes: usize,
+    pub(in crate::redb) bytes: usize,
 }
 
 /// A verb that waits for its transaction, and the caller that waits for its answer.

@@ -27,6 +27,7 @@ use uuid::Uuid;
 
 use self::dirty::Dirty;
 use self::flow::Done;
+use super::cleaning::{Cleaning, Next};
 use super::codec::GroupRow;
 use super::log::Log;
 use super::tables::Table;
@@ -47,14 +48,24 @@ pub(super) enum Task {
 }
 
 /// The writer thread's whole life: it ends when the last sender is gone.
-pub(super) fn run(shared: &Shared, tasks: &Receiver<Task>) {
+pub(super) fn run(shared: &Shared, tasks: &Receiver<Task>, mut cleaning: Cleaning) {
     let idle = Duration::from_millis(CHECKPOINT_IDLE_MS);
     loop {
-        let dirty = shared.writer.lock().dirty.is_any();
-        let next = if dirty { receive_within(tasks, idle) } else { tasks.recv().map_err(|_| Silence::Gone) };
+        let next = match cleaning.next(tasks) {
+            Next::Step(step) => {
+                let mut writer = shared.writer.lock();
+                writer.group(shared, vec![step]);
+                writer.checkpoint_if_due(shared);
+                continue;
+            }
+            Next::Task(task) => Ok(task),
+            Next::Wait if shared.writer.lock().dirty.is_any() => receive_within(tasks, idle),
+            Next::Wait => tasks.recv().map_err(|_| Silence::Gone),
+        };
         match next {
             Ok(Task::Job(first)) => {
                 let group = collect(first, tasks);
+                cleaning.served(&group);
                 let mut writer = shared.writer.lock();
                 writer.group(shared, group);
                 writer.checkpoint_if_due(shared);

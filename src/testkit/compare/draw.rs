@@ -6,8 +6,8 @@ use crate::id::{AgentId, MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
 use crate::page::{Direction, Matching, PageAt, Roles, Types};
 use crate::record::{MessageType, NewTurn, Role, Ts};
 use crate::store::{
-    Append, Behaviour, Claim, CreateSession, DeleteMessage, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish,
-    Policy, Runner, SessionRef, SessionsQuery, Submit,
+    Append, Behaviour, Claim, CreateSession, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent,
+    EnsureWorkspace, Finish, Policy, Runner, SessionRef, SessionsQuery, Submit,
 };
 use crate::time::Timestamp;
 
@@ -30,7 +30,8 @@ impl World {
             29..46 => self.draw_submit(),
             46..62 => self.draw_emit(),
             62..74 => self.draw_finish(),
-            74..78 => self.draw_deletion(),
+            74..77 => self.draw_deletion(),
+            77..78 => self.draw_deletion_of_session(),
             78..79 => {
                 let limit = self.rng.one([1, 2, 10]);
                 Op::EndOrphans(EndOrphans { stamp: self.stamp(), owner: self.owner(), limit })
@@ -85,6 +86,8 @@ impl World {
         match self.rng.below(100) {
             0..2 => (SessionRef { workspace: self.workspace(), ..at }, None),
             2..3 => (SessionRef { session: SessionId::from_uuid(self.fresh()), ..at }, None),
+            // One that was deleted, and may have been made again.
+            3..6 => (self.rng.pick(&self.gone).copied().unwrap_or(at), None),
             _ => (at, Some(pick)),
         }
     }
@@ -208,6 +211,11 @@ impl World {
     fn draw_deletion(&mut self) -> Op {
         let (at, known) = self.place();
         Op::DeleteMessage(DeleteMessage { stamp: self.stamp(), at, message: self.message_of(known) })
+    }
+
+    fn draw_deletion_of_session(&mut self) -> Op {
+        let (at, _) = self.place_where(|known| !known.running);
+        Op::DeleteSession(DeleteSession { stamp: self.stamp(), at })
     }
 
     /// An operation of the past again, as it was or with one thing changed.

@@ -5,8 +5,8 @@ use crate::id::{AgentId, MessageId, ThreadId, TurnId, WorkspaceId};
 use crate::page::{Matching, PageAt};
 use crate::record::{AgentRecord, Change, Message, SessionRecord, ThreadRecord, Turn, WebhookRow, WorkspaceRecord};
 use crate::store::{
-    Append, CreateSession, Created, DeleteMessage, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Listed,
-    Matched, SessionRef, SessionsQuery, Store, Submit, Submitted,
+    Append, CreateSession, Created, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace,
+    Finish, Listed, Matched, SessionRef, SessionsQuery, Store, Submit, Submitted,
 };
 
 /// One operation with its input.
@@ -20,6 +20,7 @@ pub(super) enum Op {
     Session(SessionRef),
     SessionByKey(WorkspaceId, AgentId, String),
     Sessions(SessionsQuery),
+    DeleteSession(DeleteSession),
     Thread(SessionRef, ThreadId),
     Append(Append),
     Submit(Box<Submit>),
@@ -71,6 +72,10 @@ pub(super) fn apply(store: &dyn Store, op: &Op) -> Result<Answer> {
             Answer::Session(Box::new(store.session_by_key(workspace, agent, &key)?))
         }
         Op::Sessions(query) => Answer::Sessions(store.sessions(query)?),
+        Op::DeleteSession(op) => {
+            store.delete_session(op)?;
+            Answer::Deleted
+        }
         Op::Thread(at, thread) => Answer::Thread(store.thread(at, thread)?),
         Op::Append(op) => Answer::Written(store.append(op)?),
         Op::Submit(op) => Answer::Submitted(Box::new(store.submit(*op)?)),

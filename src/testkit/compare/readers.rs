@@ -14,6 +14,14 @@ impl World {
             self.begin_to_read(stores);
         }
         let mut readers = std::mem::take(&mut self.readers);
+        // Those whose session was just deleted are told so.
+        readers.retain(|reader| match self.sessions.iter().any(|known| known.at == reader.at()) {
+            true => true,
+            false => {
+                reader.is_lost(stores);
+                false
+            }
+        });
         for reader in &mut readers {
             if self.rng.percent(20) {
                 let step = self.rng.one([Step::New, Step::New, Step::Next, Step::Prev]);

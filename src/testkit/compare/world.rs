@@ -20,6 +20,8 @@ pub(super) struct World {
     pub workspaces: Vec<WorkspaceId>,
     pub agents: Vec<(WorkspaceId, AgentId)>,
     pub sessions: Vec<Known>,
+    /// Sessions that were deleted.
+    pub gone: Vec<SessionRef>,
     /// Operations whose ids can be used again.
     pub past: Vec<Op>,
     /// Few enough that callers meet each other's.
@@ -84,6 +86,7 @@ impl World {
             workspaces: Vec::new(),
             agents: Vec::new(),
             sessions: Vec::new(),
+            gone: Vec::new(),
             past: Vec::new(),
             ids,
             readers: Vec::new(),
@@ -166,6 +169,12 @@ impl World {
             Answer::Ended(turns) => {
                 let ended = |known: &&mut Known| turns.iter().any(|turn| known.turns.last() == Some(&turn.id));
                 self.sessions.iter_mut().filter(ended).for_each(|known| known.running = false);
+            }
+            Answer::Deleted => {
+                if let Op::DeleteSession(op) = op {
+                    self.sessions.retain(|known| known.at != op.at);
+                    self.gone.push(op.at);
+                }
             }
             _ => {}
         }

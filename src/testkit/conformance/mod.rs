@@ -5,6 +5,7 @@ mod changes;
 mod create;
 mod cursor;
 mod delete;
+mod delete_session;
 mod ends;
 mod fence;
 mod inputs;
@@ -42,7 +43,7 @@ macro_rules! subject {
 }
 use subject;
 
-const SUBJECTS: [(&str, &[(&str, Check)]); 21] = [
+const SUBJECTS: [(&str, &[(&str, Check)]); 22] = [
     ("names", names::CLAIMS),
     ("walls", walls::CLAIMS),
     ("create", create::CLAIMS),
@@ -60,6 +61,7 @@ const SUBJECTS: [(&str, &[(&str, Check)]); 21] = [
     ("cursor", cursor::CLAIMS),
     ("changes", changes::CLAIMS),
     ("delete", delete::CLAIMS),
+    ("delete_session", delete_session::CLAIMS),
     ("orphans", orphans::CLAIMS),
     ("outbox", outbox::CLAIMS),
     ("races", races::CLAIMS),

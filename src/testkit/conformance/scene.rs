@@ -11,8 +11,8 @@ use crate::error::{ErrorKind, Result};
 use crate::id::{AgentId, OwnerId, SessionId, Stamp, ThreadId, WorkspaceId};
 use crate::record::{ChangeKind, Message, NewMessage, NewSession, NewTurn, SessionRecord, Turn};
 use crate::store::{
-    Append, Behaviour, Claim, CreateSession, Created, DeleteMessage, Emit, EndOrphans, EnsureAgent, EnsureWorkspace,
-    Finish, Outcome, Policy, Runner, SessionRef, Store, Submit, Submitted,
+    Append, Behaviour, Claim, CreateSession, Created, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent,
+    EnsureWorkspace, Finish, Outcome, Policy, Runner, SessionRef, Store, Submit, Submitted,
 };
 use crate::sync::Arc;
 use crate::time::{Clock, Duration};
@@ -160,6 +160,15 @@ impl Scene {
     #[track_caller]
     pub fn delete(&self, at: SessionRef, message: &Message) {
         ok(self.store.delete_message(DeleteMessage { stamp: self.stamp(), at, message: message.id }));
+    }
+
+    pub fn deletion(&self, at: SessionRef) -> DeleteSession {
+        DeleteSession { stamp: self.stamp(), at }
+    }
+
+    #[track_caller]
+    pub fn delete_session(&self, at: SessionRef) {
+        ok(self.store.delete_session(self.deletion(at)));
     }
 
     /// Ends what others than `owner` left running.

@@ -20,7 +20,7 @@ super::subject! {
 }
 
 /// Every operation on a session, at a place where there is none, with ids that are elsewhere.
-fn nothing_at(scene: &Scene, at: SessionRef, there: &Submitted) {
+pub(super) fn nothing_at(scene: &Scene, at: SessionRef, there: &Submitted) {
     let (thread, message, turn) = (there.turn.thread_id, there.message.id, there.turn.id);
     let (claim, page) = (claim_of(there), PageAt::default());
     scene.refused(NotFound, "session", |store| store.session(at));
@@ -43,6 +43,7 @@ fn nothing_at(scene: &Scene, at: SessionRef, there: &Submitted) {
     scene.refused(NotFound, "finish", |store| store.finish(ending));
     let deletion = DeleteMessage { stamp: scene.stamp(), at, message };
     scene.refused(NotFound, "delete_message", |store| store.delete_message(deletion));
+    scene.refused(NotFound, "delete_session", |store| store.delete_session(scene.deletion(at)));
 }
 
 fn what_a_workspace_holds_is_not_found_from_another(factory: Factory<'_>) {

@@ -37,6 +37,9 @@ fn work(scene: &Scene) -> SessionRef {
     let fourth = scene.send(at, full_turn("d".into()));
     scene.emit(at, claim_of(&fourth), [call]);
     scene.end_orphans(99, 10);
+    let gone = scene.session();
+    scene.append(gone, ["e".into()]);
+    scene.delete_session(gone);
     scene.session();
     scene.busy_session();
     at
@@ -87,6 +90,7 @@ fn a_closed_store_refuses_everything(factory: Factory<'_>) {
         ("session", store.session(at).err()),
         ("session_by_key", store.session_by_key(workspace, agent, "k").err()),
         ("sessions", store.sessions(SessionsQuery { workspace, agent: None, page }).err()),
+        ("delete_session", store.delete_session(scene.deletion(at)).err()),
         ("thread", store.thread(at, turn.thread_id).err()),
         ("append", store.append(scene.appending(at, ["late".into()])).err()),
         ("submit", store.submit(submit()).err()),
