@@ -317,10 +317,9 @@ impl Client {
     }
 }
 
-/// Writes what no client reads. The name of it.
-pub fn write_elsewhere(store: &dyn Store) -> Result<String> {
-    let name = "elsewhere".to_owned();
-    let stamp = Stamp::new(Timestamp::from_micros(BEGIN_MICROS), 4);
-    store.ensure_workspace(EnsureWorkspace { stamp, name: name.clone() })?;
-    Ok(name)
+/// Writes what no client reads: a workspace of this name.
+pub fn write_elsewhere(store: &dyn Store, name: &str) -> Result<()> {
+    let seed = 4 + name.bytes().map(u64::from).sum::<u64>();
+    let stamp = Stamp::new(Timestamp::from_micros(BEGIN_MICROS), seed);
+    store.ensure_workspace(EnsureWorkspace { stamp, name: name.into() }).map(drop)
 }

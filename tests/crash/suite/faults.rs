@@ -4,6 +4,7 @@ use std::io::ErrorKind as Io;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use parlor::store::Store;
 use parlor::testkit::{Failure, Loss, SimulatedDisk};
@@ -11,7 +12,7 @@ use parlor::{Durability, Error, ErrorKind};
 
 use super::client::{self, Client, Went};
 use super::random::Random;
-use super::record::{Promise, Record};
+use super::record::{Found, Promise, Record};
 
 /// What was done.
 #[derive(Debug, Clone, Copy, Default)]
@@ -84,6 +85,9 @@ struct Point {
     record: Arc<Record>,
     clients: Vec<Client>,
     how: Failure,
+    durability: Durability,
+    /// What an acknowledgement promises of the disk.
+    promise: Promise,
     counts: Counts,
 }
 
@@ -96,8 +100,12 @@ impl Point {
         let disk = SimulatedDisk::new();
         disk.fail(at, how);
         let name = format!("PARLOR_SEED={seed}: operation {at} fails as {how:?}");
+        let (durability, promise) = match seed % 5 {
+            4 => (Durability::Deferred(Duration::from_millis(1 + seed % 7)), Promise::InOrder),
+            _ => (Durability::Sync, Promise::OnDisk),
+        };
         let counts = Counts { points: 1, ..Counts::default() };
-        Point { name, seed, at, disk, record, clients, how, counts }
+        Point { name, seed, at, disk, record, clients, how, durability, promise, counts }
     }
 
     /// Whether the script has such an operation.
@@ -120,6 +128,7 @@ impl Point {
                 self.reopen(random);
                 return true;
             }
+            self.record.settle();
         }
         // All went well although something failed: what nobody needed.
         if self.disk.operations() > self.at {
@@ -131,7 +140,7 @@ impl Point {
 
     /// None where it fails.
     fn open(&self) -> Option<Arc<dyn Store>> {
-        match self.disk.open(Durability::Sync) {
+        match self.disk.open(self.durability) {
             Ok(store) => Some(store),
             Err(error) => {
                 let met = self.disk.operations() > self.at;
@@ -198,14 +207,14 @@ impl Point {
 
     /// After an unknown outcome everything that writes is refused.
     fn refuses_more(&self, store: &Arc<dyn Store>) {
-        let error = client::write_elsewhere(&**store).expect_err("it was broken");
+        let error = client::write_elsewhere(&**store, "elsewhere").expect_err("it was broken");
         let is_true = [ErrorKind::Storage, ErrorKind::NoSpace].contains(&error.kind());
         assert!(is_true, "{}: after an unknown outcome it says {error:?}", self.name);
     }
 
     /// Opens it again, on a disk that is sound again, with and without a power loss before and after.
     fn reopen(&mut self, random: &mut Random) {
-        let floor = self.record.floor(Promise::OnDisk);
+        let floor = self.record.floor(self.promise);
         self.disk.mend();
         let loss = Loss::of_seed(random.next());
         self.check(&self.disk.after_power_loss(loss), &format!("after a power loss, {loss:?}"));
@@ -218,6 +227,10 @@ impl Point {
             let loss = Loss::of_seed(random.next());
             let after = self.check(&self.disk.after_power_loss(loss), &format!("opened, and a power loss, {loss:?}"));
             assert!(after == found, "{}: {found:?} became {after:?} after {loss:?}", self.name);
+        }
+        if self.promise == Promise::InOrder {
+            // What its clients know may be gone.
+            return self.close(store, &found);
         }
         let retries = random.one_in(2);
         let retried =
@@ -236,8 +249,8 @@ impl Point {
         self.go_on(store);
     }
 
-    fn check(&self, disk: &SimulatedDisk, what: &str) -> super::record::Found {
-        let floor = self.record.floor(Promise::OnDisk);
+    fn check(&self, disk: &SimulatedDisk, what: &str) -> Found {
+        let floor = self.record.floor(self.promise);
         let store = disk.open(Durability::Sync).unwrap_or_else(|error| panic!("{}: {what}: {error:?}", self.name));
         self.record.check(&*store, &floor).unwrap_or_else(|failure| panic!("{}: {what}: {failure}", self.name))
     }
@@ -252,9 +265,19 @@ impl Point {
                 }
             }
         }
+        let floor = self.record.floor(Promise::OnDisk);
+        let found =
+            self.record.check(&*store, &floor).unwrap_or_else(|failure| panic!("{}: then {failure}", self.name));
+        self.close(store, &found);
+    }
+
+    /// Writes once more, closes, and finds it all.
+    fn close(&self, store: Arc<dyn Store>, found: &Found) {
+        let other = client::write_elsewhere(&*store, "elsewhere");
+        other.unwrap_or_else(|error| panic!("{}: it does not go on: {error:?}", self.name));
         store.close().unwrap_or_else(|error| panic!("{}: it does not close: {error:?}", self.name));
         assert!(self.disk.files().len() == 1, "{}: after a close there are {:?}", self.name, self.disk.files().len());
-        self.check(&self.disk, "closed and opened");
+        assert_eq!(self.check(&self.disk, "closed and opened"), *found, "{}: closed and opened", self.name);
     }
 }
 

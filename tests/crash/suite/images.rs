@@ -14,16 +14,16 @@ use parlor::testkit::{Failure, Loss, SimulatedDisk, Touch, Watcher};
 use super::client::{self, Client, Went};
 use super::random::Random;
 use super::reader::Reader;
-use super::record::{Floor, Found, Promise, Record};
+use super::record::{Floor, Promise, Record};
 
 /// What was done.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Counts {
     /// Disks as a power loss left them, each opened and compared.
     pub images: u64,
     /// Of those, after a second power loss, while the first was recovered from.
     pub twice: u64,
-    /// Of those, written to, closed and opened again.
+    /// Of those, written to, closed or cut off once more, and opened again.
     pub gone_on: u64,
     /// Operations acknowledged, and syncs of the log: a group has several operations where there are fewer.
     pub acked: u64,
@@ -245,7 +245,7 @@ fn check_image(cut: &Cut, seed: u64, record: &Record, counts: &mut Counts) -> Re
     counts.images += 1;
     if random.one_in(8) {
         counts.gone_on += 1;
-        go_on(&disk, store, record, &cut.floor, &found)?;
+        go_on(&disk, store, record, &cut.floor, &mut random)?;
     }
     if random.one_in(6) {
         counts.images += 1;
@@ -276,26 +276,42 @@ fn open(disk: &SimulatedDisk) -> Result<(Arc<dyn Store>, u64), String> {
     Ok((store, disk.operations()))
 }
 
-/// Writes, closes, and opens again.
+/// Writes, closes or loses power once more, and opens again.
 fn go_on(
     disk: &SimulatedDisk,
     store: Arc<dyn Store>,
     record: &Record,
     floor: &Floor,
-    found: &Found,
+    random: &mut Random,
 ) -> Result<(), String> {
     let failed = |error: parlor::Error| format!("it does not go on: {error:?}");
-    let other = client::write_elsewhere(&*store).map_err(failed)?;
-    store.close().map_err(failed)?;
-    let files = disk.files();
-    if files.len() != 1 {
-        let names: Vec<_> = files.into_iter().map(|(name, _)| name).collect();
-        return Err(format!("after a close there are {names:?}"));
+    let found = record.check(&*store, floor)?;
+    // A new log, whose groups have numbers that the one before it may have had.
+    let names: Vec<_> = (0..1 + random.below(4)).map(|number| format!("elsewhere {number}")).collect();
+    for name in &names {
+        client::write_elsewhere(&*store, name).map_err(failed)?;
     }
-    let (store, _) = open(disk)?;
-    let after = record.check(&*store, floor)?;
-    if after != *found {
-        return Err(format!("after another close {found:?} became {after:?}"));
+    let closes = random.one_in(2);
+    let (store, what) = if closes {
+        store.close().map_err(failed)?;
+        let files: Vec<_> = disk.files().into_iter().map(|(name, _)| name).collect();
+        if files.len() != 1 {
+            return Err(format!("after a close there are {files:?}"));
+        }
+        (open(disk)?.0, "another close".to_owned())
+    } else {
+        let loss = Loss::of_seed(random.next());
+        let what = format!("{} writes and another power loss, {loss:?}", names.len());
+        let (store, _) = open(&disk.after_power_loss(loss)).map_err(|failure| format!("after {what}: {failure}"))?;
+        (store, what)
+    };
+    let after = record.check(&*store, floor).map_err(|failure| format!("after {what}: {failure}"))?;
+    if after != found {
+        return Err(format!("after {what} {found:?} became {after:?}"));
     }
-    store.find_workspace(&other).map_err(failed)?.map(drop).ok_or_else(|| "what was written then is lost".to_owned())
+    for name in names {
+        let written = store.find_workspace(&name).map_err(failed)?;
+        written.ok_or_else(|| format!("{name:?} is lost after {what}"))?;
+    }
+    Ok(())
 }
