@@ -115,7 +115,7 @@ pub fn play(seed: u64, every: u64, losses: u64) -> Counts {
         syncs: AtomicU64::new(0),
         cuts,
     });
-    let counts = thread::scope(|scope| {
+    thread::scope(|scope| {
         let checkers: Vec<_> = (0..2)
             .map(|_| {
                 let (queue, record) = (Arc::clone(&queue), Arc::clone(&record));
@@ -133,8 +133,7 @@ pub fn play(seed: u64, every: u64, losses: u64) -> Counts {
             }
         }
         counts
-    });
-    counts
+    })
 }
 
 /// The script of a seed: lives of a store, each of which ends with a close. How many operations were acknowledged,
@@ -206,7 +205,7 @@ fn live(store: &Arc<dyn Store>, clients: &mut [Client], steps: u64, closes_early
             .collect();
         let ended: Vec<_> = writers.into_iter().map(|writer| writer.join()).collect();
         reader.end();
-        for panic in ended.into_iter().filter_map(Result::err) {
+        if let Some(panic) = ended.into_iter().find_map(Result::err) {
             std::panic::resume_unwind(panic);
         }
     });
