@@ -93,7 +93,8 @@ impl Shared {
     /// Closes the file after the commit under way; reads under way are told so. What was written is made
     /// durable in it, and the log is gone.
     pub(in crate::redb) fn close(&self) -> Result<()> {
-        // Whoever writes has it until the flow knows of the group: what is counted here is all that redb has.
+        // Whoever writes has it until the flow knows of the group. Otherwise a group that redb has would not be counted
+        // here, and nobody would answer it where the log goes before it was synced.
         let mut writer = self.writer.lock();
         let Some(database) = self.database.lock().take() else { return Ok(()) };
         self.published.write().take();
