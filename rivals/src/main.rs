@@ -112,7 +112,14 @@ fn on_the_main_set(run: &mut Run<'_>) -> Result {
 
 /// What is measured on few sessions that are long.
 fn on_long_sessions(run: &mut Run<'_>) -> Result {
-    let words = ["newest page of 50, exact total", "page of 50 at", "session of", "thread of", "the same page"];
+    let words = [
+        "newest page of 50, exact total",
+        "page of 50 at",
+        "session of",
+        "thread of",
+        "the same page",
+        "message deleted",
+    ];
     if !run.wants_any(&words) {
         return Ok(());
     }
