@@ -68,6 +68,28 @@ claims! {
         engine.close().unwrap();
     }
 
+    fn the_default_store_deletes_a_session_whole_or_not_while_it_closes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.parlor");
+        let (engine, session) = open(&path);
+        session.append(["one", "two"]).unwrap();
+        let other = engine.workspace("acme").unwrap().agent("agent").unwrap();
+        let other = other.create_session(NewSession::default().key("other")).unwrap();
+        let deleting = thread::spawn(move || session.delete());
+        let writing = thread::spawn(move || other.append(["kept"]).is_ok());
+        engine.close().unwrap();
+        let (deleted, kept) = (deleting.join().unwrap(), writing.join().unwrap());
+        if let Err(error) = &deleted {
+            assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
+        }
+        let engine = Engine::builder(&path).clock(Still).open_store(redb_store(&path).unwrap()).unwrap();
+        let agent = engine.workspace("acme").unwrap().agent("agent").unwrap();
+        assert_eq!(agent.session_by_key("one").is_err(), deleted.is_ok());
+        assert_eq!(messages(&agent.session_by_key("other").unwrap()).len(), usize::from(kept));
+        assert_eq!(engine.verify().unwrap(), Vec::<String>::new());
+        engine.close().unwrap();
+    }
+
     fn the_default_store_ends_every_turn_while_it_closes() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.parlor");
