@@ -1,5 +1,7 @@
 //! After a crash: what the log has and the file lacks is put into the file, before anyone reads or writes it.
 
+use std::path::Path;
+
 use redb::{Database, ReadableDatabase};
 
 use super::codec::GroupRow;
@@ -11,7 +13,6 @@ use super::view::{Around, Stage, View};
 use super::{BLOCK, fault, view};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::Arc;
-use std::path::Path;
 
 /// The log that the file was left with; none where it needs none.
 ///

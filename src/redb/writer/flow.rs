@@ -77,10 +77,13 @@ impl Flow {
         state.waiting.push_back(done);
     }
 
-    /// Everything up to this group is durable.
+    /// Everything up to this group is durable. After a failure that changes nothing: what is in doubt by then was told
+    /// so, and a later group would show it.
     pub(super) fn synced(&self, number: u64) {
         let mut state = self.state.lock();
-        state.synced = state.synced.max(number);
+        if state.failed.is_none() {
+            state.synced = state.synced.max(number);
+        }
     }
 
     /// No more is written. What is not durable by now may be or not.
@@ -134,5 +137,31 @@ pub(super) fn refuse(group: Vec<Job>, error: &Error) {
     for job in group {
         // Errors are not `Clone`: each caller gets its own of the same kind and text.
         job.operation.answer(Err(Error::new(error.kind(), error.to_string())));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::redb::write_set::WriteSet;
+
+    #[test]
+    fn a_group_that_was_made_durable_beside_a_failure_is_in_doubt_with_those_before_it() {
+        let flow = Flow::new(0, Durability::Sync);
+        let published = RwLock::new(None);
+        let group = |number| {
+            let (job, answer) = Job::new(1, |_| Ok((WriteSet::default(), ())));
+            flow.applied(Done { number, snapshot: None, group: vec![job] });
+            answer
+        };
+        // One whose sync fails while the next is committed for good.
+        let answers = [1, 2].map(group);
+        flow.fail("the disk is gone");
+        flow.synced(2);
+        flow.settle(&published);
+        for answer in answers {
+            let error = answer.recv().expect("an answer").expect_err("it is in doubt");
+            assert_eq!(error.kind(), ErrorKind::OutcomeUnknown);
+        }
     }
 }

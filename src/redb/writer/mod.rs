@@ -1,5 +1,6 @@
-//! The one writer thread: it takes operations from a channel, runs their verbs over one open transaction,
-//! and commits them as a group.
+//! Writing, which one thread at a time does: it runs the verbs of a group of operations over one open transaction, and
+//! commits them. A caller that finds nobody writing is that thread for its own operation; else it is the writer
+//! thread, for all that have queued.
 //!
 //! A group becomes durable in the log: its record goes to the thread of the log before the last operation is
 //! applied, so that the disk syncs it while redb commits in memory. Once both are done it is published, and
@@ -51,6 +52,8 @@ pub(super) enum Task {
 pub(super) fn run(shared: &Shared, tasks: &Receiver<Task>, mut cleaning: Cleaning) {
     let idle = Duration::from_millis(CHECKPOINT_IDLE_MS);
     loop {
+        // Those who write alone tell nothing of it: only the flow knows.
+        let seen = shared.flow.last();
         let next = match cleaning.next(tasks) {
             Next::Step(step) => {
                 let mut writer = shared.writer.lock();
@@ -71,7 +74,8 @@ pub(super) fn run(shared: &Shared, tasks: &Receiver<Task>, mut cleaning: Cleanin
                 writer.checkpoint_if_due(shared);
             }
             Ok(Task::Look) => shared.writer.lock().checkpoint_if_due(shared),
-            Err(Silence::TimedOut) => shared.writer.lock().checkpoint(shared),
+            Err(Silence::TimedOut) if shared.flow.last() == seen => shared.writer.lock().checkpoint(shared),
+            Err(Silence::TimedOut) => {}
             Err(Silence::Gone) => return,
         }
     }

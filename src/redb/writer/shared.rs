@@ -45,13 +45,9 @@ impl Shared {
         let Opened { database, group, keeping } = opened;
         let around = Around::new(block);
         let published = fault::guarded(|| snapshot(&database, &around))?;
-        let durability = match keeping {
-            Keeping::Log { durability, .. } => durability,
-            Keeping::Memory => Durability::Sync,
-        };
-        let segment_bytes = match keeping {
-            Keeping::Log { segment_bytes, .. } => segment_bytes as usize,
-            Keeping::Memory => 0,
+        let (durability, segment_bytes) = match keeping {
+            Keeping::Log { durability, segment_bytes, .. } => (durability, segment_bytes as usize),
+            Keeping::Memory => (Durability::Sync, 0),
         };
         Ok(Shared {
             writer: Mutex::new(Writer::new(segment_bytes)),
