@@ -21,6 +21,7 @@ mod message;
 mod overlay;
 mod place;
 mod positions;
+mod recent;
 mod recovery;
 mod remnant;
 mod replay;
@@ -28,6 +29,7 @@ mod scope;
 mod session;
 #[cfg(feature = "testkit")]
 mod simulated;
+mod snapshot;
 mod tables;
 mod timeline;
 mod turn;
@@ -65,8 +67,8 @@ use crate::store::{
 };
 use crate::sync::{Arc, Mutex, Sender, ThreadBuilder, bounded, offer};
 
-/// Entries that may wait for the log; its thread takes all that have come at once.
-const LOG_QUEUE: usize = 64;
+/// What may wait for the threads of the log and of the file; each takes all that has come at once.
+const NOTES_QUEUE: usize = 64;
 
 /// A store in one redb file.
 pub(crate) struct RedbStore {
@@ -101,12 +103,19 @@ impl RedbStore {
 
     fn start(shared: Arc<Shared>) -> Result<Self> {
         let (tasks, queue) = bounded(WRITER_QUEUE);
-        if let Keeping::Log { .. } = shared.keeping {
-            let (entries, queue) = bounded(LOG_QUEUE);
-            shared.log_to(entries);
-            let shared = Arc::clone(&shared);
-            start("parlor-log", move || writer::run_log(&shared, &queue))?;
-        }
+        let entries = match shared.keeping {
+            Keeping::Log { .. } => {
+                let (entries, queue) = bounded(NOTES_QUEUE);
+                let shared = Arc::clone(&shared);
+                start("parlor-log", move || writer::run_log(&shared, &queue))?;
+                Some(entries)
+            }
+            Keeping::Memory => None,
+        };
+        let (looks, looked) = bounded(NOTES_QUEUE);
+        shared.connect(entries, looks);
+        let files = Arc::clone(&shared);
+        start("parlor-file", move || writer::run_checkpoints(&files, &looked))?;
         let cleaning = Cleaning::of(&*shared.published.read().clone().ok_or_else(Error::closed)?);
         let (writers, left) = (Arc::clone(&shared), cleaning.left());
         start("parlor-writer", move || writer::run(&writers, &queue, cleaning))?;

@@ -35,6 +35,7 @@ mod opened;
 mod options;
 mod record;
 mod scan;
+mod segments;
 #[cfg(test)]
 mod tests;
 
@@ -49,6 +50,8 @@ use std::io;
 use self::header::{Header, SEGMENTS_AT};
 pub(in crate::redb) use self::record::record_bytes;
 use self::record::{Head, Salt};
+pub(in crate::redb) use self::segments::Segments;
+use self::segments::Spot;
 use super::fault;
 use crate::bug::{Bug, is_planted};
 use crate::error::{Error, ErrorKind, Result};
@@ -65,27 +68,14 @@ pub(in crate::redb) struct Log {
     file: Box<dyn DiskFile>,
     header: Header,
     salt: Salt,
-    segments: Vec<Segment>,
-    /// The segment that is written to.
-    current: usize,
-    /// Bytes of it that are written.
-    tail: usize,
-    /// Segments begun so far.
-    lap: u64,
+    segments: Segments,
     appended: u64,
     synced: u64,
-    freed: u64,
     bytes_since_free: u64,
     /// Why no more is written, once a write or a sync failed.
     failed: Option<String>,
     /// The record being written; kept for its memory.
     record: Vec<u8>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Segment {
-    /// The last record in it; 0 for none.
-    last: u64,
 }
 
 /// Whether a record can be appended now.
@@ -97,14 +87,6 @@ pub(in crate::redb) enum Room {
     NeedsCheckpoint,
     /// It is larger than a segment.
     NeverFits,
-}
-
-/// Where a record goes.
-#[derive(Debug, Clone, Copy)]
-struct Spot {
-    segment: usize,
-    tail: usize,
-    lap: u64,
 }
 
 impl Log {
@@ -129,14 +111,9 @@ impl Log {
             file,
             header,
             salt: Salt::of(origin.log),
-            segments: vec![Segment { last: 0 }; options.first_segments as usize],
-            current: 0,
-            // As if full, so that the first record begins a segment.
-            tail: options.segment_bytes as usize,
-            lap: 0,
+            segments: Segments::new(options.segment_bytes as usize, options.first_segments as usize, origin.after),
             appended: origin.after,
             synced: origin.after,
-            freed: origin.after,
             bytes_since_free: 0,
             failed: None,
             record: Vec::new(),
@@ -158,6 +135,11 @@ impl Log {
         self.header.origin
     }
 
+    /// Where its next records go.
+    pub(in crate::redb) fn segments(&self) -> Segments {
+        self.segments.clone()
+    }
+
     /// The last number that was appended.
     pub(in crate::redb) fn appended(&self) -> u64 {
         self.appended
@@ -176,9 +158,9 @@ impl Log {
     /// Whether a body of this length can be appended now.
     pub(in crate::redb) fn room(&self, body: usize) -> Room {
         let bytes = record_bytes(body);
-        if bytes > self.segment_bytes() {
+        if bytes > self.segments.bytes() {
             Room::NeverFits
-        } else if self.spot(bytes).is_some() || self.can_grow() {
+        } else if self.segments.spot(bytes).is_some() || self.can_grow() {
             Room::Fits
         } else {
             Room::NeedsCheckpoint
@@ -201,11 +183,11 @@ impl Log {
             return Err(Error::invalid(format!("log record number is {number}; it must be over {}", self.appended)));
         }
         let bytes = record_bytes(body.len());
-        if bytes > self.segment_bytes() {
-            let text = format!("log record has {bytes} bytes; a segment has {}", self.segment_bytes());
+        if bytes > self.segments.bytes() {
+            let text = format!("log record has {bytes} bytes; a segment has {}", self.segments.bytes());
             return Err(Error::new(ErrorKind::TooLarge, text));
         }
-        let spot = match self.spot(bytes) {
+        let spot = match self.segments.spot(bytes) {
             Some(spot) => spot,
             None => self.grow()?,
         };
@@ -215,10 +197,7 @@ impl Log {
         if let Err(error) = self.file.write_at(at, &self.record) {
             return Err(self.give_up(error));
         }
-        if let Some(segment) = self.segments.get_mut(spot.segment) {
-            segment.last = number;
-        }
-        (self.current, self.tail, self.lap) = (spot.segment, spot.tail + bytes, spot.lap);
+        self.segments.take(spot, bytes, number);
         self.appended = number;
         self.bytes_since_free += bytes as u64;
         Ok(())
@@ -244,7 +223,7 @@ impl Log {
 
     /// Says that the database has all numbers up to this one for good. Segments that hold no others are used again.
     pub(in crate::redb) fn free(&mut self, up_to: u64) {
-        self.freed = self.freed.max(up_to);
+        self.segments.free(up_to);
         self.bytes_since_free = 0;
     }
 
@@ -254,7 +233,8 @@ impl Log {
     ///
     /// Invalid argument: not all of it is free; it stays. Storage: it may stay.
     pub(in crate::redb) fn remove(self) -> Result<()> {
-        let Log { disk, file, appended, freed, .. } = self;
+        let Log { disk, file, appended, segments, .. } = self;
+        let freed = segments.freed();
         if appended > freed {
             let text =
                 format!("{} has records up to {appended}; only those up to {freed} are free", disk.path().display());
@@ -265,10 +245,6 @@ impl Log {
         disk.remove().and_then(|()| disk.sync_directory()).map_err(|error| failed(&*disk, "removed", error))
     }
 
-    fn segment_bytes(&self) -> usize {
-        self.header.options.segment_bytes as usize
-    }
-
     fn start_of(&self, segment: usize) -> u64 {
         // There are at most as many as a `u32` of the options says.
         self.header.segment_at(u32::try_from(segment).unwrap_or(u32::MAX))
@@ -276,15 +252,6 @@ impl Log {
 
     fn can_grow(&self) -> bool {
         self.segments.len() < self.header.options.most_segments as usize
-    }
-
-    /// Where so many bytes go without growing: at the tail, or else where a free segment begins.
-    fn spot(&self, bytes: usize) -> Option<Spot> {
-        if self.segment_bytes() - self.tail >= bytes {
-            return Some(Spot { segment: self.current, tail: self.tail, lap: self.lap });
-        }
-        let free = self.segments.iter().position(|segment| segment.last <= self.freed);
-        free.map(|segment| Spot { segment, tail: 0, lap: self.lap + 1 })
     }
 
     /// Adds a segment, and answers with where it begins.
@@ -311,8 +278,7 @@ impl Log {
         if let Err(error) = self.file.write_at(SEGMENTS_AT, &header::segments(count, self.salt)) {
             return Err(self.give_up_growing(error));
         }
-        self.segments.push(Segment { last: 0 });
-        Ok(Spot { segment, tail: 0, lap: self.lap + 1 })
+        Ok(self.segments.grow())
     }
 
     fn check_sound(&self) -> Result<()> {
