@@ -125,9 +125,9 @@ pub const GROUP_OPERATIONS: usize = 1024;
 pub const GROUP_BYTES: usize = 8 << 20;
 /// Bytes of one of the three segments of the log. All are written with zeros when the log is made, at the first write.
 ///
-/// A group of over a quarter of it is a durable commit of the file. Once so much was logged there is a checkpoint, which
+/// A group of over half of it is a durable commit of the file. Once so much was logged there is a checkpoint, which
 /// leaves the other segments to what comes meanwhile; writers wait where it does not keep up.
-pub const LOG_SEGMENT_BYTES: u32 = 4 << 20;
+pub const LOG_SEGMENT_BYTES: u32 = 2 << 20;
 /// The shortest and the longest time that deferred durability may take, in milliseconds.
 pub const DEFERRED_MS_MIN: u64 = 1;
 /// See [`DEFERRED_MS_MIN`].

@@ -67,8 +67,8 @@ use crate::store::{
 };
 use crate::sync::{Arc, Mutex, Sender, ThreadBuilder, bounded, offer};
 
-/// What may wait for the threads of the log and of the file; each takes all that has come at once.
-const NOTES_QUEUE: usize = 64;
+/// Notes that may wait for the thread of the file; a further one would say nothing new.
+const LOOKS: usize = 4;
 
 /// A store in one redb file.
 pub(crate) struct RedbStore {
@@ -103,20 +103,20 @@ impl RedbStore {
 
     fn start(shared: Arc<Shared>) -> Result<Self> {
         let (tasks, queue) = bounded(WRITER_QUEUE);
-        let entries = match shared.keeping {
-            Keeping::Log { .. } => {
-                let (entries, queue) = bounded(NOTES_QUEUE);
+        let unsynced = match shared.keeping {
+            Keeping::Log { durability: Durability::Deferred(within), .. } => {
+                let (unsynced, notes) = bounded(1);
                 let shared = Arc::clone(&shared);
-                start("parlor-log", move || writer::run_log(&shared, &queue))?;
-                Some(entries)
+                start("parlor-log", move || writer::run_syncs(&shared, within, &notes))?;
+                Some(unsynced)
             }
-            Keeping::Memory => None,
+            Keeping::Log { .. } | Keeping::Memory => None,
         };
-        let (looks, looked) = bounded(NOTES_QUEUE);
-        shared.connect(entries, looks);
+        let (looks, looked) = bounded(LOOKS);
+        shared.connect(looks, unsynced);
         let files = Arc::clone(&shared);
         start("parlor-file", move || writer::run_checkpoints(&files, &looked))?;
-        let cleaning = Cleaning::of(&*shared.published.read().clone().ok_or_else(Error::closed)?);
+        let cleaning = Cleaning::of(&*shared.snapshot()?);
         let (writers, left) = (Arc::clone(&shared), cleaning.left());
         start("parlor-writer", move || writer::run(&writers, &queue, cleaning))?;
         Ok(RedbStore { shared, tasks: Mutex::new(Some(tasks)), left, process: std::process::id() })
@@ -132,7 +132,7 @@ impl RedbStore {
     /// Runs a verb on the published snapshot.
     fn read<T>(&self, verb: impl FnOnce(&dyn Read) -> Result<T>) -> Result<T> {
         self.check_process()?;
-        let snapshot = self.shared.published.read().clone().ok_or_else(Error::closed)?;
+        let snapshot = self.shared.snapshot()?;
         fault::guarded(|| verb(&*snapshot))
     }
 
@@ -162,7 +162,7 @@ fn start(name: &str, thread: impl FnOnce() + Send + 'static) -> Result<()> {
 
 /// Refuses a file in which anything does not hold.
 fn check_whole(path: &Path, shared: &Shared) -> Result<()> {
-    let published = shared.published.read().clone().ok_or_else(Error::closed)?;
+    let published = shared.snapshot()?;
     let breaches = fault::guarded_opening(path, || verify::all(&*published))?;
     match breaches.first() {
         None => Ok(()),

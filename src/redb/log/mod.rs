@@ -26,6 +26,8 @@
 //! It assumes that a power loss leaves each sector of 512 bytes as it was or as it was to be, which every disk of
 //! today promises.
 
+#[cfg(target_os = "linux")]
+mod direct;
 mod disk;
 mod header;
 #[cfg(any(test, feature = "testkit"))]
@@ -48,24 +50,19 @@ pub(in crate::redb) use options::{Options, Origin};
 use std::io;
 
 use self::header::{Header, SEGMENTS_AT};
-pub(in crate::redb) use self::record::record_bytes;
+use self::record::record_bytes;
 use self::record::{Head, Salt};
-pub(in crate::redb) use self::segments::Segments;
-use self::segments::Spot;
+use self::segments::{Segments, Spot};
 use super::fault;
 use crate::bug::{Bug, is_planted};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::Arc;
 
-/// Zeros are written this many at a time: a page of the system's cache. Of larger pieces some systems make larger
-/// pages, and write all of one at every sync of a few hundred bytes in it (measured: 80 KiB instead of 5).
-const ZEROS_BYTES: usize = 1 << 12;
-
 /// A log that is written to. It belongs to one thread.
 #[derive(Debug)]
 pub(in crate::redb) struct Log {
     disk: Arc<dyn Disk>,
-    file: Box<dyn DiskFile>,
+    file: Arc<dyn DiskFile>,
     header: Header,
     salt: Salt,
     segments: Segments,
@@ -101,7 +98,7 @@ impl Log {
     pub(in crate::redb) fn make(disk: Arc<dyn Disk>, origin: Origin, options: Options) -> Result<Self> {
         options.check()?;
         let header = Header { origin, options };
-        let file = Self::make_file(&*disk, header).map_err(|error| {
+        let file = Self::make_file(&*disk, header).map(Arc::from).map_err(|error| {
             // The first error says more. What stays under the temporary name harms nobody.
             let _ = disk.discard();
             failed(&*disk, "made", error)
@@ -123,7 +120,7 @@ impl Log {
     fn make_file(disk: &dyn Disk, header: Header) -> io::Result<Box<dyn DiskFile>> {
         let file = disk.create()?;
         file.write_at(0, &header.block())?;
-        write_zeros(&*file, header.segment_at(0), header.segment_at(header.options.first_segments))?;
+        file.write_zeros(header.segment_at(0), header.segment_at(header.options.first_segments))?;
         file.sync_data()?;
         disk.publish()?;
         disk.sync_directory()?;
@@ -135,19 +132,9 @@ impl Log {
         self.header.origin
     }
 
-    /// Where its next records go.
-    pub(in crate::redb) fn segments(&self) -> Segments {
-        self.segments.clone()
-    }
-
     /// The last number that was appended.
     pub(in crate::redb) fn appended(&self) -> u64 {
         self.appended
-    }
-
-    /// The last number that is durable.
-    pub(in crate::redb) fn synced(&self) -> u64 {
-        self.synced
     }
 
     /// Bytes of records since something was freed last.
@@ -213,12 +200,29 @@ impl Log {
         self.check_sound()?;
         if self.synced < self.appended {
             let synced = if is_planted(Bug::LogUnsynced) { Ok(()) } else { self.file.sync_data() };
-            if let Err(error) = synced {
-                return Err(self.give_up(error));
-            }
-            self.synced = self.appended;
+            return self.was_synced(self.appended, synced);
         }
         Ok(())
+    }
+
+    /// The file, to sync it while others write to the log.
+    pub(in crate::redb) fn file(&self) -> Arc<dyn DiskFile> {
+        Arc::clone(&self.file)
+    }
+
+    /// The file was synced, or not, after all up to this number was appended.
+    ///
+    /// # Errors
+    ///
+    /// As [`sync`](Self::sync).
+    pub(in crate::redb) fn was_synced(&mut self, until: u64, synced: io::Result<()>) -> Result<()> {
+        match synced {
+            Ok(()) => {
+                self.synced = self.synced.max(until);
+                Ok(())
+            }
+            Err(error) => Err(self.give_up(error)),
+        }
     }
 
     /// Says that the database has all numbers up to this one for good. Segments that hold no others are used again.
@@ -264,7 +268,7 @@ impl Log {
         self.sync()?;
         let segment = self.segments.len();
         let (start, end) = (self.start_of(segment), self.start_of(segment + 1));
-        let grown = write_zeros(&*self.file, start, end).and_then(|()| self.file.sync_data());
+        let grown = self.file.write_zeros(start, end).and_then(|()| self.file.sync_data());
         if let Err(error) = grown {
             if fault::of_io(&error) != ErrorKind::NoSpace {
                 return Err(self.give_up_growing(error));
@@ -311,15 +315,4 @@ impl Log {
 fn failed(disk: &dyn Disk, what: &str, error: io::Error) -> Error {
     let text = format!("{} cannot be {what}: {error}", disk.path().display());
     Error::new(fault::of_io(&error), text).with_source(error)
-}
-
-fn write_zeros(file: &dyn DiskFile, start: u64, end: u64) -> io::Result<()> {
-    let zeros = vec![0; ZEROS_BYTES];
-    let mut at = start;
-    while at < end {
-        let count = usize::try_from(end - at).unwrap_or(ZEROS_BYTES).min(ZEROS_BYTES);
-        file.write_at(at, zeros.get(..count).unwrap_or_default())?;
-        at += count as u64;
-    }
-    Ok(())
 }

@@ -1,10 +1,8 @@
 //! Where the next record of a log goes: one segment after the other, and again those that are free.
 
-use super::record::record_bytes;
-
-/// The segments of a log, and what they hold. Whoever makes the same calls in the same order arrives at the same places.
+/// The segments of a log, and what they hold.
 #[derive(Debug, Clone)]
-pub(in crate::redb) struct Segments {
+pub(super) struct Segments {
     /// Bytes of a segment.
     bytes: usize,
     /// The last record in each; 0 for none.
@@ -29,7 +27,7 @@ pub(super) struct Spot {
 
 impl Segments {
     /// So many of so many bytes, all free, of a log that begins after this number.
-    pub(in crate::redb) fn new(bytes: usize, count: usize, after: u64) -> Self {
+    pub(super) fn new(bytes: usize, count: usize, after: u64) -> Self {
         // As if full, so that the first record begins a segment.
         Segments { bytes, last: vec![0; count], current: 0, tail: bytes, lap: 0, freed: after }
     }
@@ -56,13 +54,8 @@ impl Segments {
     }
 
     /// The database has all up to this one for good.
-    pub(in crate::redb) fn freed(&self) -> u64 {
+    pub(super) fn freed(&self) -> u64 {
         self.freed
-    }
-
-    /// Whether a record of so many bytes of body could be appended now.
-    pub(in crate::redb) fn fits(&self, body: usize) -> bool {
-        self.spot(record_bytes(body)).is_some()
     }
 
     /// Where so many bytes go: at the tail, or else where a free segment begins.
@@ -85,14 +78,6 @@ impl Segments {
         (self.current, self.tail, self.lap) = (spot.segment, spot.tail + bytes, spot.lap);
     }
 
-    /// A record of this number and so many bytes of body is appended, where it fits.
-    pub(in crate::redb) fn append(&mut self, number: u64, body: usize) {
-        let bytes = record_bytes(body);
-        if let Some(spot) = self.spot(bytes) {
-            self.take(spot, bytes, number);
-        }
-    }
-
     /// One more, which is free.
     pub(super) fn grow(&mut self) -> Spot {
         self.last.push(0);
@@ -100,7 +85,7 @@ impl Segments {
     }
 
     /// The database has all up to this number for good: segments that hold no others are used again.
-    pub(in crate::redb) fn free(&mut self, up_to: u64) {
+    pub(super) fn free(&mut self, up_to: u64) {
         self.freed = self.freed.max(up_to);
     }
 }

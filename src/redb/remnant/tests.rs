@@ -99,7 +99,7 @@ impl Scene {
     }
 
     fn published(&self) -> Arc<Snapshot> {
-        self.store.shared.published.read().clone().expect("it is open")
+        self.store.shared.snapshot().expect("it is open")
     }
 
     /// Rows of a session of this number.

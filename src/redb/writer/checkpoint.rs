@@ -39,15 +39,15 @@ pub(super) struct Frozen {
 pub(in crate::redb) fn run(shared: &Shared, looks: &Receiver<Look>) {
     let idle = Duration::from_millis(CHECKPOINT_IDLE_MS);
     loop {
-        let seen = shared.flow.last();
-        let is_any = shared.writer.lock().amount.is_any() && shared.flow.check_sound().is_ok();
+        let seen = shared.shown.group();
+        let is_any = shared.writer.lock().amount.is_any() && shared.shown.check_sound().is_ok();
         let next = match is_any {
             true => receive_within(looks, idle),
             false => looks.recv().map_err(|_| Silence::Gone),
         };
         match next {
             Ok(Look) if shared.writer.lock().is_due(shared) => checkpoint(shared),
-            Err(Silence::TimedOut) if shared.flow.last() == seen => checkpoint(shared),
+            Err(Silence::TimedOut) if shared.shown.group() == seen => checkpoint(shared),
             Ok(Look) | Err(Silence::TimedOut) => {}
             Err(Silence::Gone) => return,
         }
@@ -69,20 +69,11 @@ fn checkpoint(shared: &Shared) {
         None => return,
     };
     match written {
-        Ok(Some(base)) => {
-            shared.flow.synced(frozen.until);
-            shared.settle();
-            shared.writer.lock().melt(shared, &frozen, base);
-        }
+        Ok(Some(base)) => shared.writer.lock().melt(shared, &frozen, base),
         // A group that was too large for the log took it along.
         Ok(None) => {}
-        Err(error) => {
-            shared.flow.fail(&error.to_string());
-            shared.settle();
-        }
+        Err(error) => shared.fail(&error),
     }
-    // Who waits for room in the log is to see a failure too.
-    shared.freed.notify_all();
 }
 
 impl Filed {
@@ -130,29 +121,27 @@ impl super::Writer {
     /// Takes what was written until now; the next groups go to memory of their own. None where there is nothing, or
     /// what was taken before is not in the file.
     fn freeze(&mut self, shared: &Shared) -> Option<Frozen> {
-        if self.frozen.is_some() || !self.amount.is_any() || shared.flow.check_sound().is_err() {
+        if self.frozen.is_some() || !self.amount.is_any() || shared.shown.check_sound().is_err() {
             return None;
         }
         let recent = std::mem::take(&mut self.recent);
-        let frozen = Frozen { recent, until: shared.flow.last() };
+        let frozen = Frozen { recent, until: shared.shown.group() };
         self.frozen = Some(frozen.clone());
         (self.amount, self.is_noted) = Default::default();
         let newest = vec![Arc::clone(&self.recent), Arc::clone(&frozen.recent)];
-        shared.arrange(|layers| Layers { recent: newest, ..layers });
+        shared.shown.arrange(|layers| Layers { recent: newest, ..layers });
         Some(frozen)
     }
 
     /// The file has what was taken, unless somebody else has seen to that: it is read from there, and the log is free
     /// of it.
     fn melt(&mut self, shared: &Shared, frozen: &Frozen, base: Base) {
-        let is_taken = self.frozen.as_ref().is_some_and(|taken| Arc::ptr_eq(&taken.recent, &frozen.recent));
-        // After a failure the file has what is in doubt, and nobody is to read it.
-        if !is_taken || shared.flow.shown() < frozen.until {
+        if !self.frozen.as_ref().is_some_and(|taken| Arc::ptr_eq(&taken.recent, &frozen.recent)) {
             return;
         }
         self.frozen = None;
         self.free(shared, frozen.until);
         let (base, recent) = (Arc::new(base), vec![Arc::clone(&self.recent)]);
-        shared.arrange(|layers| Layers { base, recent, ..layers });
+        shared.shown.arrange(|layers| Layers { base, recent, ..layers });
     }
 }

@@ -1,43 +1,41 @@
 //! Writing, which one thread at a time does: it runs the verbs of a group of operations, each on what those before it
-//! wrote, and puts their writes into memory over the file. A caller that finds nobody writing is that thread for its
+//! wrote, puts their writes into memory over the file and their record into the log, syncs it, shows the new state and
+//! answers everyone. What arrives meanwhile is the next group. A caller that finds nobody writing is that thread for its
 //! own operation; else it is the writer thread, for all that have queued.
 //!
-//! A group becomes durable in the log: who writes alone syncs it on the same thread, with nobody to wake; a group
-//! of many goes to the thread of the log, so that the next runs while the disk is at work. Once it is durable it is
-//! published, and everyone of it is answered, in the order of the groups ([`Flow`](flow::Flow)). Now and then the
-//! thread of the file writes what has gathered in memory into it ([`checkpoint`]).
+//! Now and then the thread of the file writes what has gathered in memory into it ([`checkpoint`]).
 //!
 //! A refusal waits for what came before it: it may rest on a write that a crash could still take back.
 
 mod amount;
 mod checkpoint;
 mod durability;
-mod flow;
 mod job;
-mod logger;
 mod shared;
+mod shown;
+mod syncing;
 #[cfg(test)]
 mod tests;
 
 pub(super) use checkpoint::{Look, run as run_checkpoints};
 pub use durability::Durability;
 pub(super) use job::Job;
-pub(super) use logger::{Entry, run as run_log};
 pub(super) use shared::{Keeping, Shared};
+pub(super) use syncing::{Unsynced, run as run_syncs};
 
 use uuid::Uuid;
 
 use self::amount::Amount;
 use self::checkpoint::Frozen;
-use self::flow::Done;
 use super::cleaning::{Cleaning, Next};
 use super::codec::GroupRow;
 use super::fault;
-use super::log::{Log, Segments};
+use super::log::{Log, Room};
 use super::recent::{Recent, Touched};
-use super::snapshot::{Base, Layers, Snapshot};
+use super::snapshot::{Layers, Snapshot};
 use super::view::Stage;
-use crate::error::{Error, Result};
+use crate::bug::{Bug, is_planted};
+use crate::error::{Error, ErrorKind, Result};
 use crate::limit::{GROUP_BYTES, GROUP_OPERATIONS};
 use crate::sync::{Arc, MutexGuard, Receiver, Sender, is_drained, offer};
 
@@ -54,7 +52,7 @@ pub(super) fn run(shared: &Shared, tasks: &Receiver<Task>, mut cleaning: Cleanin
     loop {
         let next = match cleaning.next(tasks) {
             Next::Step(step) => {
-                Writer::group(shared, shared.writer.lock(), vec![step], Way::Overlapped);
+                Writer::group(shared, shared.writer.lock(), vec![step]);
                 continue;
             }
             Next::Task(task) => Ok(task),
@@ -62,9 +60,10 @@ pub(super) fn run(shared: &Shared, tasks: &Receiver<Task>, mut cleaning: Cleanin
         };
         match next {
             Ok(Task::Job(first)) => {
+                let writer = shared.writer.lock();
                 let group = collect(first, tasks);
                 cleaning.served(&group);
-                Writer::group(shared, shared.writer.lock(), group, Way::Overlapped);
+                Writer::group(shared, writer, group);
             }
             Ok(Task::Look) => {}
             Err(_) => return,
@@ -92,16 +91,12 @@ fn collect(first: Job, tasks: &Receiver<Task>) -> Vec<Job> {
 
 /// What it takes to write: one thread has it at a time.
 pub(super) struct Writer {
-    /// To the thread of the log; none where there is no log.
-    entries: Option<Sender<Entry>>,
+    /// To the thread that syncs the log, where somebody else than the writer does.
+    unsynced: Option<Sender<Unsynced>>,
     /// To the thread of the file.
     looks: Option<Sender<Look>>,
     /// The log that the file names; none before the first write.
     named: Option<Uuid>,
-    /// Where the log will put the next record.
-    segments: Segments,
-    /// The last group whose record went there.
-    logged: u64,
     /// Where the next group is written.
     recent: Arc<Recent>,
     /// How much stands there.
@@ -124,25 +119,6 @@ enum Noted {
     Due,
 }
 
-/// How a group becomes durable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
-    /// On this thread, where nothing else is under way.
-    Here,
-    /// On the thread of the log, while the next group runs.
-    Overlapped,
-}
-
-/// How far a group has come.
-enum Made {
-    /// It is durable.
-    Durable,
-    /// It is in the file, with all before it, and read from there.
-    InTheFile(Option<Base>),
-    /// It will be durable once its record is.
-    Later,
-}
-
 /// What a group wrote.
 struct Wrote {
     number: u64,
@@ -152,13 +128,11 @@ struct Wrote {
 }
 
 impl Writer {
-    fn new(keeping: &Keeping) -> Self {
+    fn new() -> Self {
         Writer {
-            entries: None,
+            unsynced: None,
             looks: None,
             named: None,
-            segments: Segments::new(keeping.segment_bytes(), 0, 0),
-            logged: 0,
             recent: Arc::default(),
             amount: Amount::default(),
             frozen: None,
@@ -172,54 +146,26 @@ impl Writer {
     /// back where somebody does.
     pub(super) fn alone(shared: &Shared, job: Job, tasks: &Sender<Task>) -> Result<(), Job> {
         let Some(writer) = shared.writer.try_lock().filter(|_| is_drained(tasks)) else { return Err(job) };
-        Self::group(shared, writer, vec![job], Way::Here);
+        Self::group(shared, writer, vec![job]);
         Ok(())
     }
 
-    /// Runs a group, and hands it on to be published and answered.
-    fn group(shared: &Shared, mut writer: MutexGuard<'_, Writer>, mut group: Vec<Job>, way: Way) {
-        let flow = &shared.flow;
-        // The disk is not to fall behind without bound: what comes meanwhile makes larger groups.
-        flow.wait_for_room();
+    /// Runs a group, makes it durable, shows it and answers everyone.
+    fn group(shared: &Shared, mut writer: MutexGuard<'_, Writer>, mut group: Vec<Job>) {
         Self::wait_for_log(&mut writer, shared);
-        let refused = writer.check(shared).err();
-        if let Some(error) = refused {
-            drop(writer);
-            return flow::refuse(group, &error);
-        }
-        let way = if flow.is_settled() && flow.durability() == Durability::Sync { way } else { Way::Overlapped };
-        let wrote = match writer.run(shared, &mut group) {
-            Ok(wrote) => wrote,
-            Err(error) => return flow::refuse(group, &error),
+        let ran = writer.check(shared).and_then(|()| writer.run(shared, &mut group));
+        let kept = match ran {
+            Ok(None) => Ok(()),
+            Ok(Some(wrote)) => writer.keep(shared, wrote),
+            Err(error) => Err(error),
         };
-        let Some(Wrote { number, record, touched }) = wrote else {
-            flow.applied(Done { number: flow.last(), group });
-            drop(writer);
-            return shared.settle();
-        };
-        match writer.keep(shared, number, record, way) {
-            Ok(made) => {
-                flow.applied(Done { number, group });
-                if !matches!(made, Made::Later) {
-                    flow.synced(number);
-                }
-                if let Made::InTheFile(base) = made {
-                    shared.settle();
-                    writer.begin_anew(shared, number, base);
-                }
-            }
-            Err(Refused::Before(error)) => {
-                writer.recent.undo(number, touched);
-                return flow::refuse(group, &error);
-            }
-            Err(Refused::InDoubt(error)) => {
-                flow.applied(Done { number, group });
-                flow.fail(&error.to_string());
-            }
-        }
         writer.note(shared);
+        // Who is woken finds the way free.
         drop(writer);
-        shared.settle();
+        match kept {
+            Ok(()) => group.into_iter().for_each(|job| job.operation.answer(Ok(()))),
+            Err(error) => refuse(group, &error),
+        }
     }
 
     /// Waits until the log has room for the largest record that it takes.
@@ -232,23 +178,24 @@ impl Writer {
     }
 
     fn has_room(&self, shared: &Shared) -> bool {
-        self.named.is_none() || self.segments.fits(most_logged(shared))
+        let room = |log: &Log| log.room(most_logged(shared)) == Room::Fits;
+        shared.log.lock().as_ref().is_none_or(room)
     }
 
     /// Refuses once nothing can be written any more.
     fn check(&self, shared: &Shared) -> Result<()> {
-        if self.is_closed { Err(Error::closed()) } else { shared.flow.check_sound() }
+        if self.is_closed { Err(Error::closed()) } else { shared.shown.check_sound() }
     }
 
     /// Runs every verb of the group on what those before it wrote; none where nothing is to be written.
     fn run(&mut self, shared: &Shared, group: &mut [Job]) -> Result<Option<Wrote>> {
-        let (layers, number, oldest) = (shared.flow.layers()?, shared.flow.last() + 1, shared.flow.oldest());
+        let (layers, number, oldest) = (shared.shown.layers()?, shared.shown.group() + 1, shared.shown.oldest());
         let mut wrote: Option<Wrote> = None;
         for job in group {
             let view = Snapshot::new(layers.clone(), number, Stage::Open);
             let Some(writes) = job.operation.run(&view).filter(|writes| !writes.is_empty()) else { continue };
             let wrote = wrote.get_or_insert_with(|| Wrote { number, record: Vec::new(), touched: Touched::default() });
-            if self.entries.is_some() {
+            if shared.is_logged() {
                 let before = wrote.record.len();
                 if let Err(error) = fault::guarded(|| writes.log(&view, &mut wrote.record)) {
                     wrote.record.truncate(before);
@@ -261,47 +208,60 @@ impl Writer {
         Ok(wrote.filter(|wrote| !wrote.touched.is_empty()))
     }
 
-    /// Makes a group durable, or sees to it.
-    fn keep(&mut self, shared: &Shared, number: u64, record: Vec<u8>, way: Way) -> Result<Made, Refused> {
-        let Some(entries) = &self.entries else {
+    /// Makes a group durable, and shows it.
+    fn keep(&mut self, shared: &Shared, wrote: Wrote) -> Result<()> {
+        let Wrote { number, record, touched } = wrote;
+        if is_planted(Bug::ReadUnsynced) {
+            shared.shown.show(number);
+        }
+        let kept = match (shared.is_logged(), self.named) {
             // As far as anything is kept.
-            self.amount.add(0);
-            return Ok(Made::Durable);
+            (false, _) => {
+                self.amount.add(0);
+                shared.shown.show(number);
+                Ok(())
+            }
+            // Only a durable commit can name the log in the file.
+            (true, None) => match shared.make_log(number) {
+                Ok(new_log) => self.commit(shared, number, new_log),
+                Err(error) => {
+                    self.recent.undo(number, touched);
+                    return Err(error);
+                }
+            },
+            (true, Some(_)) if record.len() > most_logged(shared) => self.commit(shared, number, None),
+            (true, Some(_)) => self.log(shared, number, &record),
         };
-        // Only a durable commit can name the log in the file.
-        let new_log = match self.named {
-            None => shared.make_log(number).map_err(Refused::Before)?,
-            Some(_) => None,
-        };
-        if self.named.is_none() || record.len() > most_logged(shared) {
-            return self.commit(shared, number, new_log).map(Made::InTheFile).map_err(Refused::InDoubt);
-        }
-        let last = std::mem::replace(&mut self.logged, number);
-        self.segments.append(number, record.len());
-        self.amount.add(record.len());
-        if way == Way::Here
-            && let Some(log) = shared.log.lock().as_mut().filter(|log| log.appended() >= last)
-        {
-            return self.log_here(log, number, &record).map(|()| Made::Durable).map_err(Refused::InDoubt);
-        }
-        match entries.send(Entry::Record { number, record }) {
-            Ok(()) => Ok(Made::Later),
-            Err(_) => Err(Refused::InDoubt(Error::closed())),
-        }
-    }
-
-    /// Writes a record into the log and syncs it. Its thread has written all before it.
-    fn log_here(&self, log: &mut Log, number: u64, record: &[u8]) -> Result<()> {
-        fault::guarded(|| {
-            // That thread may not have heard of it yet.
-            log.free(self.segments.freed());
-            log.append(number, record)?;
-            log.sync()
+        kept.map_err(|error| {
+            shared.fail(&error);
+            let text =
+                format!("a write failed ({error}); whether this one is on disk shows when the file is opened again");
+            Error::new(ErrorKind::OutcomeUnknown, text).with_source(error)
         })
     }
 
-    /// Makes a group durable by writing it into the file, with all that was written before. What is read from then on.
-    fn commit(&mut self, shared: &Shared, number: u64, new_log: Option<Log>) -> Result<Option<Base>> {
+    /// Makes a group durable by its record in the log, now or in time.
+    fn log(&mut self, shared: &Shared, number: u64, record: &[u8]) -> Result<()> {
+        fault::guarded(|| {
+            let mut slot = shared.log.lock();
+            let log = slot.as_mut().ok_or_else(Error::closed)?;
+            log.append(number, record)?;
+            if self.unsynced.is_none() {
+                log.sync()?;
+            }
+            Ok(())
+        })?;
+        self.amount.add(record.len());
+        if let Some(unsynced) = &self.unsynced {
+            // Where one waits to be heard, it says this too.
+            offer(unsynced, Unsynced);
+        }
+        shared.shown.show(number);
+        Ok(())
+    }
+
+    /// Makes a group durable by writing it into the file, with all that was written before.
+    fn commit(&mut self, shared: &Shared, number: u64, new_log: Option<Log>) -> Result<()> {
         let newest = Frozen { recent: Arc::clone(&self.recent), until: number };
         let named = new_log.as_ref().map(|log| log.origin().log).or(self.named);
         let row = GroupRow { number, log: named.map(|log| *log.as_bytes()) };
@@ -310,31 +270,22 @@ impl Writer {
             None => return Err(Error::closed()),
         };
         if let Some(log) = new_log {
-            (self.named, self.segments, self.logged) = (named, log.segments(), number);
+            self.named = named;
             shared.log.lock().replace(log);
-        }
-        Ok(base)
-    }
-
-    /// The file has all that was written, for good, up to a group.
-    fn begin_anew(&mut self, shared: &Shared, number: u64, base: Option<Base>) {
-        // After a failure the file has what is in doubt, and nobody is to read it.
-        if shared.flow.shown() < number {
-            return;
         }
         (self.frozen, self.recent, self.amount, self.is_noted) = Default::default();
         self.free(shared, number);
         let recent = vec![Arc::clone(&self.recent)];
-        shared.arrange(|layers| Layers { base: base.map_or(layers.base, Arc::new), recent, ..layers });
+        shared.shown.arrange(|layers| Layers { base: base.map_or(layers.base, Arc::new), recent, ..layers });
+        shared.shown.show(number);
+        Ok(())
     }
 
     /// The file has everything up to a group for good.
     fn free(&mut self, shared: &Shared, until: u64) {
-        if let Some(entries) = &self.entries {
-            // Its thread ends after this one.
-            let _ = entries.send(Entry::Freed(until));
+        if let Some(log) = shared.log.lock().as_mut() {
+            log.free(until);
         }
-        self.segments.free(until);
         self.is_starved = false;
         shared.freed.notify_all();
     }
@@ -356,13 +307,13 @@ impl Writer {
 
 /// Bytes of the largest record that the log takes: a larger group is a commit of the file.
 fn most_logged(shared: &Shared) -> usize {
-    shared.keeping.segment_bytes() / 4
+    shared.keeping.segment_bytes() / 2
 }
 
-/// Why a group was not written.
-enum Refused {
-    /// Nothing of it was kept; the next group may fare better.
-    Before(Error),
-    /// The storage failed, and no more is written.
-    InDoubt(Error),
+/// Answers everyone of a group with an error.
+fn refuse(group: Vec<Job>, error: &Error) {
+    for job in group {
+        // Errors are not `Clone`: each caller gets its own of the same kind and text.
+        job.operation.answer(Err(Error::new(error.kind(), error.to_string())));
+    }
 }

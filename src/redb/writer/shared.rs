@@ -5,16 +5,16 @@ use uuid::Uuid;
 use super::Writer;
 use super::checkpoint::{Filed, Frozen, Look};
 use super::durability::Durability;
-use super::flow::Flow;
-use super::logger::Entry;
-use crate::error::Result;
+use super::shown::Shown;
+use super::syncing::Unsynced;
+use crate::error::{Error, Result};
 use crate::redb::codec::GroupRow;
 use crate::redb::fault;
 use crate::redb::file::{Kept, Opened};
 use crate::redb::log::{Disk, Log, Options, Origin};
 use crate::redb::snapshot::{Base, Layers, Snapshot};
-use crate::redb::view::{Around, Stage};
-use crate::sync::{Arc, Condvar, Mutex, RwLock, Sender};
+use crate::redb::view::Around;
+use crate::sync::{Arc, Condvar, Mutex, Sender};
 
 /// Segments of the log: one that is written to, and two that the checkpoint under way may yet free.
 const SEGMENTS: u32 = 3;
@@ -50,15 +50,13 @@ impl Keeping {
 pub(in crate::redb) struct Shared {
     /// The file; none once closed.
     pub(in crate::redb) database: Mutex<Option<Filed>>,
-    /// The published state; none once closed.
-    pub(in crate::redb) published: RwLock<Option<Arc<Snapshot>>>,
     /// The log; none before the first write and once closed.
     pub(super) log: Mutex<Option<Log>>,
     /// Whoever writes holds it.
     pub(super) writer: Mutex<Writer>,
     /// The log may have room again. Goes with the writer's lock.
     pub(super) freed: Condvar,
-    pub(super) flow: Flow,
+    pub(super) shown: Shown,
     pub(in crate::redb) keeping: Keeping,
 }
 
@@ -66,17 +64,11 @@ impl Shared {
     pub(in crate::redb) fn new(opened: Opened, block: u32) -> Result<Self> {
         let Opened { database, group, keeping } = opened;
         let base = fault::guarded(|| Base::last(&database))?;
-        let writer = Writer::new(&keeping);
+        let writer = Writer::new();
         let layers = Layers { recent: vec![Arc::clone(&writer.recent)], ..Layers::of(base, Around::new(block)) };
-        let durability = match keeping {
-            Keeping::Log { durability, .. } => durability,
-            Keeping::Memory => Durability::Sync,
-        };
-        let published = Arc::new(Snapshot::new(layers.clone(), group, Stage::Published));
         Ok(Shared {
             writer: Mutex::new(writer),
-            flow: Flow::new(group, durability, layers, &published),
-            published: RwLock::new(Some(published)),
+            shown: Shown::new(group, layers),
             database: Mutex::new(Some(Filed { database, group })),
             log: Mutex::new(None),
             freed: Condvar::new(),
@@ -84,20 +76,26 @@ impl Shared {
         })
     }
 
-    /// Publishes and answers what has its turn.
-    pub(super) fn settle(&self) {
-        self.flow.settle(&self.published);
+    /// What readers see; none once closed.
+    pub(in crate::redb) fn snapshot(&self) -> Result<Arc<Snapshot>> {
+        self.shown.snapshot().ok_or_else(Error::closed)
     }
 
-    /// From now on the same states are read from other layers.
-    pub(super) fn arrange(&self, arranged: impl FnOnce(Layers) -> Layers) {
-        self.flow.arrange(&self.published, arranged);
+    /// Whether what is written goes into a log.
+    pub(super) fn is_logged(&self) -> bool {
+        matches!(self.keeping, Keeping::Log { .. })
     }
 
-    /// Gives the writer its ways to the thread of the log, where there is to be one, and to that of the file.
-    pub(in crate::redb) fn connect(&self, entries: Option<Sender<Entry>>, looks: Sender<Look>) {
+    /// No more is written, and who waits to write is told so.
+    pub(super) fn fail(&self, why: &Error) {
+        self.shown.fail(why);
+        self.freed.notify_all();
+    }
+
+    /// Gives the writer its way to the thread of the file, and to the one that syncs the log, where there is to be one.
+    pub(in crate::redb) fn connect(&self, looks: Sender<Look>, unsynced: Option<Sender<Unsynced>>) {
         let mut writer = self.writer.lock();
-        (writer.entries, writer.looks) = (entries, Some(looks));
+        (writer.looks, writer.unsynced) = (Some(looks), unsynced);
     }
 
     /// Makes the log of a file that has none, from a group on. The file has yet to name it.
@@ -112,29 +110,25 @@ impl Shared {
     /// Closes the file after the commit under way; reads under way are told so. What was written is made
     /// durable in it, and the log is gone.
     pub(in crate::redb) fn close(&self) -> Result<()> {
-        // Whoever writes has it until the flow knows of the group. Otherwise a group that is in memory would not be
-        // counted here, and nobody would answer it where the log goes before it was synced.
+        // Whoever writes has it until everyone of the group can be answered.
         let mut writer = self.writer.lock();
         // Waits for the checkpoint under way.
         let Some(mut filed) = self.database.lock().take() else { return Ok(()) };
         writer.is_closed = true;
-        self.published.write().take();
+        self.shown.close();
         let finished = fault::guarded(|| self.finish(&writer, &mut filed));
         if let Err(error) = &finished {
-            self.flow.fail(&error.to_string());
+            self.fail(error);
         }
-        self.settle();
         // Their threads end with them.
-        (writer.entries, writer.looks) = (None, None);
-        self.flow.forget();
+        (writer.unsynced, writer.looks) = (None, None);
         drop(writer);
         self.freed.notify_all();
         let closed = filed.database.close().map_err(fault::closing);
         finished.and(closed)?;
-        // Waits for the sync under way.
         match self.log.lock().take() {
             Some(mut log) => {
-                log.free(self.flow.last());
+                log.free(self.shown.group());
                 log.remove()
             }
             None => Ok(()),
@@ -143,15 +137,13 @@ impl Shared {
 
     /// The last checkpoint, after which the file has no log.
     fn finish(&self, writer: &Writer, filed: &mut Filed) -> Result<()> {
-        self.flow.check_sound()?;
+        self.shown.check_sound()?;
         if self.log.lock().is_none() {
             return Ok(());
         }
-        let number = self.flow.last();
+        let number = self.shown.group();
         let newest = Frozen { recent: Arc::clone(&writer.recent), until: number };
         let row = GroupRow { number, log: None };
-        filed.finish(writer.frozen.iter().chain([&newest]), row)?;
-        self.flow.synced(number);
-        Ok(())
+        filed.finish(writer.frozen.iter().chain([&newest]), row)
     }
 }

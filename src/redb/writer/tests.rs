@@ -97,8 +97,8 @@ fn whatever_access_fails_an_error_has_written_nothing_or_says_that_it_may_have()
         let opened = Opened { database: made, group: 0, keeping: logged() };
         let shared = Shared::new(opened, 1).expect("it opens");
         let (job, answer) = write(storage.clone(), accesses);
-        shared.connect(Some(bounded(8).0), bounded(8).0);
-        Writer::group(&shared, shared.writer.lock(), vec![job], Way::Here);
+        shared.connect(bounded(8).0, None);
+        Writer::group(&shared, shared.writer.lock(), vec![job]);
         let Err(error) = answer.recv().expect("an answer") else { break };
         drop(shared);
 
