@@ -125,7 +125,7 @@ impl<'v> Draft<'v> {
             fingerprint: incoming.fingerprint,
             body: BodyRow::of(incoming.new),
         };
-        self.writes.put(Table::Rows, rows::numbered(session, rows::Kind::Message, number), &row)?;
+        self.writes.put_new(Table::Rows, rows::numbered(session, rows::Kind::Message, number), &row)?;
         let entry = Entry::new(row.ts, Class::of(incoming.role, incoming.kind));
         self.positions.push(number, entry, row.thread_number)?;
         self.index(rows::Kind::MessageId, &incoming.id, number)?;

@@ -79,6 +79,17 @@ impl Snapshot {
         Snapshot { layers, group, stage, age: OnceLock::new() }
     }
 
+    /// Its age, where it was asked for.
+    pub(super) fn known_age(&self) -> Option<Age> {
+        self.age.get().copied().flatten()
+    }
+
+    /// Its age is known.
+    pub(super) fn has_age(&self, age: Age) {
+        // Whoever was faster found the same.
+        let _ = self.age.set(Some(age));
+    }
+
     /// What a key holds by what is in memory; none where that does not say.
     fn in_memory(&self, table: Table, key: &[u8]) -> Option<Value> {
         self.layers.recent.iter().find_map(|recent| recent.get(table, key, self.group))

@@ -45,6 +45,11 @@ impl Touched {
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty() && self.1.is_empty()
     }
+
+    /// Whether it touched a table.
+    pub(super) fn has(&self, table: Table) -> bool {
+        self.0.iter().any(|(touched, _)| *touched == table) || self.1.iter().any(|(touched, _)| *touched == table)
+    }
 }
 
 impl Recent {
@@ -53,7 +58,7 @@ impl Recent {
         let mut rows = self.0.write();
         for write in writes.into_writes() {
             match write {
-                Write::Put { table, key, value } => {
+                Write::Put { table, key, value, .. } => {
                     let key = rows.set(group, table, &key, Some(value.into()), oldest);
                     touched.0.push((table, key));
                 }
