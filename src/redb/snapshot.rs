@@ -343,3 +343,6 @@ impl<'t> Walk<'t> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
