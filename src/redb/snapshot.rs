@@ -354,3 +354,6 @@ impl<'t> Walk<'t> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
