@@ -236,9 +236,9 @@ pub use engine::{Builder, Durability, Engine};
 pub use error::{Error, ErrorKind, Result};
 pub use follow::Follow;
 pub use record::{
-    AgentRecord, Change, ChangeKind, Content, Image, Json, Message, MessageType, NewMessage, NewSession, NewTurn,
-    Reason, Role, SessionRecord, SessionStatus, ThreadRecord, ToolCall, Ts, Turn, TurnState, Webhook, WebhookRow,
-    WorkspaceRecord,
+    AgentRecord, Change, ChangeKind, Content, ContextMark, Image, Json, Message, MessageType, NewMessage, NewSession,
+    NewTurn, Reason, Role, SessionRecord, SessionStatus, ThreadRecord, ToolCall, Ts, Turn, TurnState, Usage, Webhook,
+    WebhookRow, WorkspaceRecord,
 };
 pub use scope::{AgentHandle, Listing, MessageIter, PageQuery, Session, Thread, Workspace};
 pub use time::{Clock, SystemClock, Timestamp};

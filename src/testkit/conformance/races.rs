@@ -4,7 +4,7 @@ use super::scene::{Factory, Scene, claim_of, ok};
 use crate::error::{ErrorKind, Result};
 use crate::id::Stamp;
 use crate::page::{Direction, Matching};
-use crate::record::{NewMessage, NewSession, TurnState};
+use crate::record::{NewMessage, NewSession, TurnState, Usage};
 use crate::store::{Append, Claim, CreateSession, Emit, Finish, Outcome, Policy, SessionRef, Store, Submit};
 use crate::sync::{Arc, Sender, ThreadBuilder, TryRecvError, bounded};
 use crate::testkit::snapshot::EVERY;
@@ -207,6 +207,6 @@ fn writers_of_many_sessions_do_not_mix(factory: Factory<'_>) {
 fn write_all(store: &dyn Store, at: SessionRef, claim: Claim, stamps: &[Stamp]) {
     for stamp in stamps {
         let messages = vec!["a".into(), "b".into()];
-        ok(store.emit(Emit { stamp: *stamp, at, claim, started_at: stamp.at, messages }));
+        ok(store.emit(Emit { stamp: *stamp, at, claim, started_at: stamp.at, messages, usage: Usage::ZERO }));
     }
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use parlor::id::{AgentId, MessageId, OwnerId, SessionId, Stamp, WorkspaceId};
 use parlor::store::{
     Append, Behaviour, Claim, CreateSession, DeleteMessage, Emit, EnsureAgent, EnsureWorkspace, Finish, Outcome,
-    Policy, Runner, SessionRef, Store, Submit,
+    Policy, QueueBounds, Runner, SessionRef, Store, Submit,
 };
 use parlor::testkit::ModelStore;
-use parlor::{Error, ErrorKind, NewMessage, NewSession, NewTurn, Reason, Result, Timestamp, ToolCall, Webhook};
+use parlor::{Error, ErrorKind, NewMessage, NewSession, NewTurn, Reason, Result, Timestamp, ToolCall, Usage, Webhook};
 use uuid::Uuid;
 
 use super::op::{Answer, Op};
@@ -295,7 +295,14 @@ impl Client {
 
     fn submit(&mut self, at: SessionRef, policy: Policy) -> Op {
         let new = self.turn();
-        Op::Submit(Box::new(Submit { stamp: self.stamp(), at, new, policy, runner: self.runner() }))
+        Op::Submit(Box::new(Submit {
+            stamp: self.stamp(),
+            at,
+            new,
+            policy,
+            runner: self.runner(),
+            queue: QueueBounds::default(),
+        }))
     }
 
     fn emit(&mut self, at: SessionRef, claim: Claim) -> Op {
@@ -304,7 +311,7 @@ impl Client {
             last.tool_calls.push(ToolCall::new("1", "look", "{}"));
         }
         let started_at = Timestamp::from_micros(self.clock);
-        Op::Emit(Emit { stamp: self.stamp(), at, claim, started_at, messages })
+        Op::Emit(Emit { stamp: self.stamp(), at, claim, started_at, messages, usage: Usage::ZERO })
     }
 
     fn finish(&mut self, at: SessionRef, claim: Claim) -> Op {
@@ -313,7 +320,8 @@ impl Client {
             1 => Outcome::Failed(Reason::Error, Some("why".into())),
             _ => Outcome::Completed(Some(Box::new(NewMessage::text(self.text())))),
         };
-        Op::Finish(Box::new(Finish { stamp: self.stamp(), at, claim, started_at: None, outcome }))
+        let (usage, next) = (Usage::ZERO, None);
+        Op::Finish(Box::new(Finish { stamp: self.stamp(), at, claim, started_at: None, outcome, usage, next }))
     }
 }
 

@@ -31,7 +31,7 @@ impl Op {
             Op::Append(op) => Answer::Written(store.append(op)?),
             Op::Submit(op) => Answer::Submitted(Box::new(store.submit(*op)?)),
             Op::Emit(op) => Answer::Written(store.emit(op)?),
-            Op::Finish(op) => Answer::Ended(Box::new(store.finish(*op)?)),
+            Op::Finish(op) => Answer::Ended(Box::new(store.finish(*op)?.turn)),
             Op::Delete(op) => {
                 store.delete_message(op)?;
                 Answer::Deleted
