@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AgentId, SessionId};
 use crate::limit;
 use crate::page::Matching;
-use crate::record::{Content, Json, Message, NewMessage, ToolCall, Turn};
+use crate::record::{Content, Json, Message, NewMessage, ToolCall, Turn, Usage};
 use crate::shared::Shared;
 use crate::store::{Claim, Emit, SessionRef, Store};
 use crate::sync::{Arc, AtomicBool, OnceLock, Ordering};
@@ -241,7 +241,8 @@ impl TurnContext {
     {
         let messages = checked_batch(messages)?;
         let (at, claim, started_at) = (self.at, self.claim, self.started_at);
-        let op = Emit { stamp: self.shared.stamp(), at, claim, started_at, messages };
+        let (stamp, usage) = (self.shared.stamp(), Usage::ZERO);
+        let op = Emit { stamp, at, claim, started_at, messages, usage };
         let written = self.shared.store().emit(op)?;
         self.shared.bell.ring(self.at, self.agent, Event::Written);
         Ok(written)
@@ -276,6 +277,21 @@ impl TurnContext {
     /// Those of [`emit_all`](Self::emit_all).
     pub fn tool_result(&self, call: &ToolCall, content: impl Into<Content>) -> Result<Message> {
         self.emit(NewMessage::result(call, content))
+    }
+
+    /// Records what the turn has consumed since it was last told: it adds up in the turn and in its session, and is
+    /// on disk when this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`Fenced`](ErrorKind::Fenced) once the turn was interrupted or ended, [`TooLarge`](ErrorKind::TooLarge) where a sum
+    /// would be over 2^64 − 1.
+    pub fn record_usage(&self, usage: Usage) -> Result<()> {
+        let (stamp, at, claim, started_at) = (self.shared.stamp(), self.at, self.claim, self.started_at);
+        let op = Emit { stamp, at, claim, started_at, messages: Vec::new(), usage };
+        self.shared.store().emit(op)?;
+        self.shared.bell.ring(self.at, self.agent, Event::Written);
+        Ok(())
     }
 
     /// A place to leave the agent from with `?`.

@@ -166,12 +166,13 @@ impl Session {
         let store = core.store()?;
         new.check()?;
         let admission = core.executor.admit(at)?;
-        let op = Submit { stamp: core.shared.stamp(), at, new, policy, runner: core.runner(&self.agent_name) };
+        let (stamp, runner, queue) = (core.shared.stamp(), core.runner(&self.agent_name), core.queue);
+        let op = Submit { stamp, at, new, policy, runner, queue };
         let submitted = store.submit(op).map_err(|error| Core::explained(error, &self.agent_name))?;
         let handle = TurnHandle::new(Arc::clone(&core.shared), at, &submitted.turn);
         // The original of an earlier call is no news.
-        let event =
-            submitted.claim.map(|_| if submitted.interrupted.is_some() { Event::Ended } else { Event::Written });
+        let event = if submitted.interrupted.is_some() { Event::Ended } else { Event::Written };
+        let event = (!submitted.replayed).then_some(event);
         // The old agent is told to stop before anybody else learns of it.
         admission.start(at, self.agent, submitted, core.behaviour(&self.agent_name));
         if let Some(event) = event {
