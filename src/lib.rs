@@ -227,6 +227,7 @@ mod tail;
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 pub mod testkit;
 pub mod time;
+pub mod transcript;
 mod wait;
 mod watch;
 pub mod wire;
@@ -241,6 +242,8 @@ pub use record::{
     WebhookRow, WorkspaceRecord,
 };
 pub use scope::{AgentHandle, Listing, MessageIter, PageQuery, Session, Thread, Workspace};
+pub use store::{Policy, QueueBounds, Stopped};
 pub use time::{Clock, SystemClock, Timestamp};
+pub use transcript::TranscriptMessage;
 pub use wait::{TurnHandle, TurnReport};
 pub use watch::{Watch, Watched};

@@ -27,7 +27,7 @@ pub(super) fn recover(view: &dyn Read, op: &EndOrphans) -> Result<(WriteSet, Rec
         match recover_one(view, op, session, &mut next_id, &mut change) {
             Ok(Some((written, Became::Ended(turn)))) => {
                 writes.extend(written);
-                recovered.ended.push(turn);
+                recovered.ended.push(*turn);
             }
             Ok(Some((written, Became::Started(started)))) => {
                 writes.extend(written);
@@ -45,7 +45,7 @@ pub(super) fn recover(view: &dyn Read, op: &EndOrphans) -> Result<(WriteSet, Rec
 
 /// What an orphan became.
 enum Became {
-    Ended(Turn),
+    Ended(Box<Turn>),
     Started(Box<Started>),
 }
 
@@ -86,7 +86,7 @@ fn recover_one(
     let mut end = End::open(&draft, draft.head.running, *next_id)?;
     let turn = end.outcome(&mut draft, &Outcome::Failed(Reason::Crash, None), None)?;
     *next_id = end.next_id;
-    Ok(Some((draft.seal_beside(change)?, Became::Ended(turn))))
+    Ok(Some((draft.seal_beside(change)?, Became::Ended(Box::new(turn)))))
 }
 
 /// Runs a turn again under a new claim, where there is an attempt left and somebody to run it.

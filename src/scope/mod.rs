@@ -1,6 +1,7 @@
 //! The scopes: workspace, agent, session, thread. Cheap handles, one store operation a method.
 
 mod agent;
+mod control;
 mod listing;
 mod session;
 mod workspace;

@@ -50,7 +50,7 @@ impl Check<'_> {
         let (from, to) = (meta::queued(0, 0), meta::queued(u32::MAX, u32::MAX));
         let between = (Bound::Included(from.as_slice()), Bound::Included(to.as_slice()));
         self.view.scan(Table::Meta, between, Direction::Asc, &mut |key, _| {
-            if !meta::queued_of(key).is_some_and(|(session, _)| live.binary_search(&session).is_ok()) {
+            if meta::queued_of(key).is_none_or(|(session, _)| live.binary_search(&session).is_err()) {
                 self.breaches.push(format!("{} waits below no session", codec::hex(key)));
             }
             Ok(ControlFlow::Continue(()))
