@@ -94,7 +94,7 @@ impl Builder {
 
     /// How much may wait for the turns before it, in one session and in all: see [`QueueBounds`], also for the defaults.
     /// What waits already goes on waiting, whatever the bounds.
-    pub fn queue(mut self, bounds: QueueBounds) -> Self {
+    pub fn session_queue(mut self, bounds: QueueBounds) -> Self {
         self.queue = bounds;
         self
     }

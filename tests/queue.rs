@@ -183,7 +183,7 @@ fn at_the_bound_of_the_queue_a_turn_is_refused() {
     on_every_store(|store| {
         let (gate, keeper) = gate();
         let bounds = QueueBounds { turns: 1, ..QueueBounds::default() };
-        let engine = open(&store, |builder| gated(builder.queue(bounds), gate));
+        let engine = open(&store, |builder| gated(builder.session_queue(bounds), gate));
         let session = session(&engine, "worker");
         let [a, b] = ["a", "b"].map(|text| session.enqueue(text).unwrap());
         let error = session.enqueue("c").unwrap_err();
@@ -197,7 +197,7 @@ fn at_the_bound_of_the_queue_a_turn_is_refused() {
         }
         engine.close().unwrap();
     });
-    let too_many = Engine::in_memory().queue(QueueBounds { turns: u32::MAX, ..QueueBounds::default() });
+    let too_many = Engine::in_memory().session_queue(QueueBounds { turns: u32::MAX, ..QueueBounds::default() });
     assert_eq!(too_many.open().unwrap_err().kind(), ErrorKind::InvalidArgument);
 }
 

@@ -386,7 +386,9 @@ fn a_real_conversation_is_its_own_transcript() {
 }
 
 fn says(line: &Value) -> bool {
-    line["role"] == "tool" || !line["tool_calls"].is_null() || line["content"].as_str().is_some_and(|text| text != "")
+    line["role"] == "tool"
+        || !line["tool_calls"].is_null()
+        || line["content"].as_str().is_some_and(|text| !text.is_empty())
 }
 
 /// A line as it is given to the session.

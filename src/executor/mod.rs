@@ -49,6 +49,11 @@ impl Executor {
         self.enter(Some(at), |_| Ok(()))
     }
 
+    /// Asks for turns of a session to be ended by a caller, and for what starts in their place to be taken in.
+    pub(crate) fn admit_end(&self, at: SessionRef) -> Result<Admission<'_>> {
+        self.enter(Some(at), |_| Ok(()))
+    }
+
     /// Asks for a write without a turn. A close waits for it, so that whoever follows or watches
     /// hears of it before the end.
     pub(crate) fn admit_write(&self) -> Result<Admission<'_>> {

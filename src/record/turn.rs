@@ -61,16 +61,16 @@ pub enum Reason {
     Panic,
     /// The process that ran it died.
     Crash,
+    /// Its agent ran for longer than it may.
+    TimeLimit,
+    /// The worker that ran it was lost before it could write the end.
+    LostWorker,
     /// Somebody asked for it.
     Request,
     /// It was cancelled before it ran.
     Cancelled,
     /// Another message took its place, and its own messages were deleted.
     Rollback,
-    /// It ran longer than it may.
-    TimeLimit,
-    /// The thread that ran its agent was lost.
-    LostWorker,
 }
 
 impl Reason {
@@ -81,11 +81,11 @@ impl Reason {
         Reason::Error,
         Reason::Panic,
         Reason::Crash,
+        Reason::TimeLimit,
+        Reason::LostWorker,
         Reason::Request,
         Reason::Cancelled,
         Reason::Rollback,
-        Reason::TimeLimit,
-        Reason::LostWorker,
     ];
 
     /// One word, as it stands in the result of an unanswered tool call.
@@ -96,11 +96,11 @@ impl Reason {
             Reason::Error => "error",
             Reason::Panic => "panic",
             Reason::Crash => "crash",
+            Reason::TimeLimit => "time_limit",
+            Reason::LostWorker => "lost_worker",
             Reason::Request => "request",
             Reason::Cancelled => "cancelled",
             Reason::Rollback => "rollback",
-            Reason::TimeLimit => "time_limit",
-            Reason::LostWorker => "lost_worker",
         }
     }
 }
@@ -293,14 +293,10 @@ impl NewTurn {
         self
     }
 
-    /// Bytes of all it carries: what it counts in the queue of its session.
+    /// Bytes of all it carries.
     pub fn size(&self) -> usize {
-        let json = |json: &Option<Json>| json.as_ref().map_or(0, |json| json.as_str().len());
-        let webhook = self.webhook.as_ref().map_or(0, |hook| {
-            let secrets = [&hook.token, &hook.secret].into_iter().flatten();
-            hook.url.len() + secrets.map(String::len).sum::<usize>()
-        });
-        self.message.size() + json(&self.user_params) + json(&self.profile) + webhook
+        let json = [&self.user_params, &self.profile];
+        self.message.size() + json.into_iter().flatten().map(|json| json.as_str().len()).sum::<usize>()
     }
 
     /// Checks every bound.

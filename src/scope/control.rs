@@ -19,7 +19,7 @@ impl Session {
     /// # Errors
     ///
     /// Those of [`send`](Self::send); with [`Policy::FollowUp`] a *bad request* when the session never had a message; with
-    /// [`Policy::Enqueue`] [`Overloaded`](crate::ErrorKind::Overloaded) at a [bound of the queue](crate::Builder::queue).
+    /// [`Policy::Enqueue`] [`Overloaded`](crate::ErrorKind::Overloaded) at a [bound of the queue](crate::Builder::session_queue).
     ///
     /// ```
     /// # fn main() -> parlor::Result<()> {
@@ -45,7 +45,7 @@ impl Session {
     /// # Errors
     ///
     /// Those of [`send`](Self::send), but never *conflict* for being busy; [`Overloaded`](crate::ErrorKind::Overloaded) at a
-    /// [bound of the queue](crate::Builder::queue), where nothing is written.
+    /// [bound of the queue](crate::Builder::session_queue), where nothing is written.
     ///
     /// ```
     /// # fn main() -> parlor::Result<()> {
@@ -80,7 +80,7 @@ impl Session {
     pub fn interrupt(&self) -> Result<Option<Turn>> {
         let (core, at) = (&self.core, self.at);
         let store = core.store()?;
-        let admission = core.executor.admit(at)?;
+        let admission = core.executor.admit_end(at)?;
         let next = Some(core.runner(&self.agent_name));
         let op = Interrupt { stamp: core.shared.stamp(), at, reason: Reason::Request, next };
         let Some(Finished { turn, next }) = store.interrupt(op)? else { return Ok(None) };
@@ -99,7 +99,7 @@ impl Session {
     pub fn stop(&self) -> Result<Stopped> {
         let (core, at) = (&self.core, self.at);
         let store = core.store()?;
-        let admission = core.executor.admit(at)?;
+        let admission = core.executor.admit_end(at)?;
         let stopped = store.stop(Stop { stamp: core.shared.stamp(), at, reason: Reason::Request })?;
         if let Some(turn) = &stopped.turn {
             admission.ended(at, turn.id, None, None);

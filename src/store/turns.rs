@@ -95,23 +95,23 @@ pub enum Policy {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueueBounds {
-    /// Turns that wait in the session, at most [`limit::QUEUE_TURNS_MAX`]; by default [`limit::QUEUE_TURNS_DEFAULT`].
+    /// Turns that wait in the session, at most [`limit::SESSION_QUEUE_TURNS_MAX`]; by default [`limit::SESSION_QUEUE_TURNS_DEFAULT`].
     pub turns: u32,
-    /// Bytes of their inputs ([`NewTurn::size`]); by default [`limit::QUEUE_BYTES_DEFAULT`].
+    /// Bytes of their inputs ([`NewTurn::size`]); by default [`limit::SESSION_QUEUE_BYTES_DEFAULT`].
     pub bytes: u64,
-    /// Turns that wait in all sessions; by default [`limit::QUEUE_ALL_TURNS_DEFAULT`].
+    /// Turns that wait in all sessions; by default [`limit::FILE_QUEUE_TURNS_DEFAULT`].
     pub all_turns: u64,
-    /// Bytes of their inputs; by default [`limit::QUEUE_ALL_BYTES_DEFAULT`].
+    /// Bytes of their inputs; by default [`limit::FILE_QUEUE_BYTES_DEFAULT`].
     pub all_bytes: u64,
 }
 
 impl Default for QueueBounds {
     fn default() -> Self {
         QueueBounds {
-            turns: limit::QUEUE_TURNS_DEFAULT,
-            bytes: limit::QUEUE_BYTES_DEFAULT,
-            all_turns: limit::QUEUE_ALL_TURNS_DEFAULT,
-            all_bytes: limit::QUEUE_ALL_BYTES_DEFAULT,
+            turns: limit::SESSION_QUEUE_TURNS_DEFAULT,
+            bytes: limit::SESSION_QUEUE_BYTES_DEFAULT,
+            all_turns: limit::FILE_QUEUE_TURNS_DEFAULT,
+            all_bytes: limit::FILE_QUEUE_BYTES_DEFAULT,
         }
     }
 }
@@ -123,9 +123,11 @@ impl QueueBounds {
     ///
     /// [`InvalidArgument`](ErrorKind::InvalidArgument), naming the bound and its value.
     pub fn check(&self) -> Result<()> {
-        if self.turns > limit::QUEUE_TURNS_MAX {
-            let (turns, most) = (self.turns, limit::QUEUE_TURNS_MAX);
-            return Err(Error::invalid(format!("queue turns is {turns}; it must be 0 to {most} (QUEUE_TURNS_MAX)")));
+        if self.turns > limit::SESSION_QUEUE_TURNS_MAX {
+            let (turns, most) = (self.turns, limit::SESSION_QUEUE_TURNS_MAX);
+            return Err(Error::invalid(format!(
+                "queue turns is {turns}; it must be 0 to {most} (SESSION_QUEUE_TURNS_MAX)"
+            )));
         }
         Ok(())
     }

@@ -236,10 +236,7 @@ fn every_end_of_a_turn_with_a_webhook_is_announced_oldest_session_first() {
     on.at = older;
     on.submit(Policy::Reject, hooked(2)).unwrap();
     assert_eq!(on.store.outbox(9).unwrap(), []);
-    on.store
-        .end_orphans(EndOrphans { stamp: on.stamp(), owner: OWNER, limit: 9, recovery: Recovery::End })
-        .unwrap()
-        .ended;
+    on.store.end_orphans(EndOrphans { stamp: on.stamp(), owner: OWNER, limit: 9, recovery: Recovery::End }).unwrap();
     let claim = on.submit(Policy::FollowUp, hooked(3)).unwrap().claim.unwrap();
     on.finish(claim, Outcome::Completed(None)).unwrap();
     on.finish(on.start(), Outcome::Completed(None)).unwrap();

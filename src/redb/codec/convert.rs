@@ -35,8 +35,8 @@ bytes!(state_byte, state_of, TurnState, "turn state", {
     Running = 1, Completed = 2, Interrupted = 3, Failed = 4, Queued = 5,
 });
 bytes!(reason_byte, reason_of, Reason, "reason", {
-    FollowUp = 1, Closed = 2, Error = 3, Panic = 4, Crash = 5,
-    Request = 6, Cancelled = 7, Rollback = 8, TimeLimit = 9, LostWorker = 10,
+    FollowUp = 1, Closed = 2, Error = 3, Panic = 4, Crash = 5, TimeLimit = 6, LostWorker = 7,
+    Request = 8, Cancelled = 9, Rollback = 10,
 });
 
 fn text(text: Option<&str>) -> Option<String> {
