@@ -327,3 +327,6 @@ pub(super) fn place_of(view: &dyn Read, number: u32) -> Result<Place> {
     })?;
     place.ok_or_else(|| view::missing("session", &key))
 }
+
+#[cfg(test)]
+mod tests;
