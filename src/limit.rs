@@ -148,22 +148,20 @@ pub const BODY_KEPT_BYTES: usize = 1 << 10;
 pub const GROUP_OPERATIONS: usize = 1024;
 /// Bytes of input after which the writer closes a group, so that one commit stays short.
 pub const GROUP_BYTES: usize = 8 << 20;
-/// Bytes of one of the two segments of the log. Both are written with zeros when the log is made, at the first write.
+/// Bytes of one of the three segments of the log. All are written with zeros when the log is made, at the first write.
 ///
-/// A group of over a quarter of it is a durable commit of the file. After half of it there is a checkpoint, so that
-/// what is left always has room for what comes before the next.
-pub const LOG_SEGMENT_BYTES: u32 = 4 << 20;
+/// A group of over half of it is a durable commit of the file. Once so much was logged there is a checkpoint, which
+/// leaves the other segments to what comes meanwhile; writers wait where it does not keep up.
+pub const LOG_SEGMENT_BYTES: u32 = 2 << 20;
 /// The shortest and the longest time that deferred durability may take, in milliseconds.
 pub const DEFERRED_MS_MIN: u64 = 1;
 /// See [`DEFERRED_MS_MIN`].
 pub const DEFERRED_MS_MAX: u64 = 60_000;
-/// Groups after which there is a checkpoint.
+/// Groups after which there is a checkpoint: what bounds the time to open after a crash.
 pub const CHECKPOINT_GROUPS: u32 = 8192;
-/// About how many pages may be changed before a checkpoint writes them: between half of this and four times as
-/// many, as the disk is quick.
-pub const CHECKPOINT_PAGES: usize = 2048;
-/// How long a checkpoint may hold up the writer, in milliseconds: what the pages between two of them are chosen by.
-pub const CHECKPOINT_PAUSE_MS: u64 = 30;
+/// Bytes in memory, about, that the file lacks, after which there is a checkpoint. There may be twice as many while one
+/// is under way.
+pub const CHECKPOINT_BYTES: usize = 16 << 20;
 /// How long nothing is written before a checkpoint, in milliseconds.
 pub const CHECKPOINT_IDLE_MS: u64 = 1000;
 /// Operations that may wait for the writer before a caller does.

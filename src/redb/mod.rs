@@ -24,6 +24,7 @@ mod overlay;
 mod place;
 mod positions;
 mod queue;
+mod recent;
 mod recovery;
 mod remnant;
 mod replay;
@@ -31,6 +32,7 @@ mod scope;
 mod session;
 #[cfg(feature = "testkit")]
 mod simulated;
+mod snapshot;
 mod tables;
 mod timeline;
 mod turn;
@@ -70,8 +72,8 @@ use crate::store::{
 };
 use crate::sync::{Arc, Mutex, Sender, ThreadBuilder, bounded, offer};
 
-/// Entries that may wait for the log; its thread takes all that have come at once.
-const LOG_QUEUE: usize = 64;
+/// Notes that may wait for the thread of the file; a further one would say nothing new.
+const LOOKS: usize = 4;
 
 /// A store in one redb file.
 pub(crate) struct RedbStore {
@@ -106,13 +108,20 @@ impl RedbStore {
 
     fn start(shared: Arc<Shared>) -> Result<Self> {
         let (tasks, queue) = bounded(WRITER_QUEUE);
-        if let Keeping::Log { .. } = shared.keeping {
-            let (entries, queue) = bounded(LOG_QUEUE);
-            shared.log_to(entries);
-            let shared = Arc::clone(&shared);
-            start("parlor-log", move || writer::run_log(&shared, &queue))?;
-        }
-        let cleaning = Cleaning::of(&*shared.published.read().clone().ok_or_else(Error::closed)?);
+        let unsynced = match shared.keeping {
+            Keeping::Log { durability: Durability::Deferred(within), .. } => {
+                let (unsynced, notes) = bounded(1);
+                let shared = Arc::clone(&shared);
+                start("parlor-log", move || writer::run_syncs(&shared, within, &notes))?;
+                Some(unsynced)
+            }
+            Keeping::Log { .. } | Keeping::Memory => None,
+        };
+        let (looks, looked) = bounded(LOOKS);
+        shared.connect(looks, unsynced);
+        let files = Arc::clone(&shared);
+        start("parlor-file", move || writer::run_checkpoints(&files, &looked))?;
+        let cleaning = Cleaning::of(&*shared.snapshot()?);
         let (writers, left) = (Arc::clone(&shared), cleaning.left());
         start("parlor-writer", move || writer::run(&writers, &queue, cleaning))?;
         Ok(RedbStore { shared, tasks: Mutex::new(Some(tasks)), left, process: std::process::id() })
@@ -128,7 +137,7 @@ impl RedbStore {
     /// Runs a verb on the published snapshot.
     fn read<T>(&self, verb: impl FnOnce(&dyn Read) -> Result<T>) -> Result<T> {
         self.check_process()?;
-        let snapshot = self.shared.published.read().clone().ok_or_else(Error::closed)?;
+        let snapshot = self.shared.snapshot()?;
         fault::guarded(|| verb(&*snapshot))
     }
 
@@ -158,7 +167,7 @@ fn start(name: &str, thread: impl FnOnce() + Send + 'static) -> Result<()> {
 
 /// Refuses a file in which anything does not hold.
 fn check_whole(path: &Path, shared: &Shared) -> Result<()> {
-    let published = shared.published.read().clone().ok_or_else(Error::closed)?;
+    let published = shared.snapshot()?;
     let breaches = fault::guarded_opening(path, || verify::all(&*published))?;
     match breaches.first() {
         None => Ok(()),

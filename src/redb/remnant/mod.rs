@@ -143,7 +143,7 @@ impl Step<'_> {
             Ok(ControlFlow::Continue(()))
         })?;
         if !last.is_empty() {
-            self.writes.remove_range(table, from, last);
+            self.writes.remove_of_session(table, session, last);
         }
         Ok(cleared)
     }
