@@ -14,7 +14,7 @@ pub use crate::redb::Durability;
 use crate::redb::{LogLoss, Options, RedbStore, Trust};
 use crate::scope::{Core, Workspace};
 use crate::shared::{Phase, Shared};
-use crate::store::{EndOrphans, EnsureWorkspace, Store};
+use crate::store::{EndOrphans, EnsureWorkspace, Promote, QueueBounds, Recovery, Runners, Started, Store};
 use crate::sync::{Arc, Parker};
 use crate::time::{Clock, Duration, Stopwatch, SystemClock};
 
@@ -24,7 +24,7 @@ const GRACE: Duration = Duration::from_secs(5);
 /// How often [`Builder::wait_for_lock`] looks.
 const LOCK_LOOK: Duration = Duration::from_millis(5);
 
-/// Orphans that are ended in one commit.
+/// Orphans that are ended, and waiting turns that are started, in one commit.
 const ORPHANS_A_COMMIT: u32 = 100;
 
 /// Where an engine keeps what is written.
@@ -41,6 +41,8 @@ pub struct Builder {
     agents: Vec<(String, Arc<dyn Agent>)>,
     workers: usize,
     grace: Duration,
+    queue: QueueBounds,
+    attempts: u32,
     file: Options,
     wait_for_lock: Duration,
     clock: Arc<dyn Clock>,
@@ -53,6 +55,8 @@ impl Builder {
             agents: Vec::new(),
             workers: limit::WORKERS_DEFAULT,
             grace: GRACE,
+            queue: QueueBounds::default(),
+            attempts: 1,
             file: Options::default(),
             wait_for_lock: Duration::ZERO,
             clock: Arc::new(SystemClock::new()),
@@ -85,6 +89,21 @@ impl Builder {
     /// How long [`Engine::close`] waits for agents that were told to stop; by default 5 seconds.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
+        self
+    }
+
+    /// How much may wait for the turns before it, in one session and in all: see [`QueueBounds`], also for the defaults.
+    /// What waits already goes on waiting, whatever the bounds.
+    pub fn session_queue(mut self, bounds: QueueBounds) -> Self {
+        self.queue = bounds;
+        self
+    }
+
+    /// How often a turn is run in all where the process that runs it dies: 1 or more, by default 1. Opening the
+    /// file runs such a turn again, and ends it as *failed* (`crash`) once these are used up, or where its agent is not
+    /// registered. The agent sees the [attempt](Turn::attempt), and what the ones before have written.
+    pub fn attempts(mut self, attempts: u32) -> Self {
+        self.attempts = attempts;
         self
     }
 
@@ -175,13 +194,19 @@ impl Builder {
     pub fn open_store(self, store: Arc<dyn Store>) -> Result<Engine> {
         self.check()?;
         let shared = Arc::new(Shared::new(store, self.clock));
-        let recovered = end_orphans(&shared).inspect_err(|_| {
+        let behaviours: HashMap<_, _> = self.agents.into_iter().collect();
+        let runners = Runners { owner: shared.owner(), lease: None, agents: behaviours.keys().cloned().collect() };
+        let (recovered, started) = recover(&shared, runners, self.attempts).inspect_err(|_| {
             // The first error is the one to tell; a store that cannot close is dropped.
             let _ = shared.store().close();
         })?;
         let executor = Executor::new(Arc::clone(&shared), self.workers);
-        let behaviours: HashMap<_, _> = self.agents.into_iter().collect();
-        let core = Arc::new(Core { shared, executor, behaviours });
+        for started in started {
+            if let Some(agent) = behaviours.get(&started.agent_name) {
+                executor.resume(started, agent);
+            }
+        }
+        let core = Arc::new(Core { shared, executor, behaviours, queue: self.queue });
         Ok(Engine { core, grace: self.grace, recovered, process: std::process::id() })
     }
 
@@ -190,6 +215,10 @@ impl Builder {
             let text = format!("workers is {}; it must be 1 to {} (WORKERS_MAX)", self.workers, limit::WORKERS_MAX);
             return Err(Error::invalid(text));
         }
+        if self.attempts == 0 {
+            return Err(Error::invalid("attempts is 0; it must be 1 or more"));
+        }
+        self.queue.check()?;
         self.file.durability.check()?;
         for (nth, (name, _)) in self.agents.iter().enumerate() {
             check_name("agent name", name)?;
@@ -208,16 +237,30 @@ impl fmt::Debug for Builder {
     }
 }
 
-/// Ends the turns that processes that died left running.
-fn end_orphans(shared: &Shared) -> Result<Vec<Turn>> {
-    let mut ended = Vec::new();
+/// Ends the turns that processes that died left running, or takes them over, and starts what waits.
+fn recover(shared: &Shared, runners: Runners, attempts: u32) -> Result<(Vec<Turn>, Vec<Started>)> {
+    let (mut ended, mut started) = (Vec::new(), Vec::new());
+    let recovery = match attempts {
+        1 => Recovery::End,
+        attempts => Recovery::RunAgain { attempts, runners: runners.clone() },
+    };
     loop {
-        let op = EndOrphans { stamp: shared.stamp(), owner: shared.owner(), limit: ORPHANS_A_COMMIT };
+        let (stamp, recovery) = (shared.stamp(), recovery.clone());
+        let op = EndOrphans { stamp, owner: shared.owner(), limit: ORPHANS_A_COMMIT, recovery };
         let orphans = shared.store().end_orphans(op)?;
         if orphans.is_empty() {
-            return Ok(ended);
+            break;
         }
-        ended.extend(orphans);
+        ended.extend(orphans.ended);
+        started.extend(orphans.again);
+    }
+    loop {
+        let op = Promote { stamp: shared.stamp(), runners: runners.clone(), limit: ORPHANS_A_COMMIT };
+        let promoted = shared.store().promote(op)?;
+        if promoted.is_empty() {
+            return Ok((ended, started));
+        }
+        started.extend(promoted);
     }
 }
 

@@ -227,6 +227,7 @@ mod tail;
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 pub mod testkit;
 pub mod time;
+pub mod transcript;
 mod wait;
 mod watch;
 pub mod wire;
@@ -236,11 +237,13 @@ pub use engine::{Builder, Durability, Engine};
 pub use error::{Error, ErrorKind, Result};
 pub use follow::Follow;
 pub use record::{
-    AgentRecord, Change, ChangeKind, Content, Image, Json, Message, MessageType, NewMessage, NewSession, NewTurn,
-    Reason, Role, SessionRecord, SessionStatus, ThreadRecord, ToolCall, Ts, Turn, TurnState, Webhook, WebhookRow,
-    WorkspaceRecord,
+    AgentRecord, Change, ChangeKind, Content, ContextMark, Image, Json, Message, MessageType, NewMessage, NewSession,
+    NewTurn, Reason, Role, SessionRecord, SessionStatus, ThreadRecord, ToolCall, Ts, Turn, TurnState, Usage, Webhook,
+    WebhookRow, WorkspaceRecord,
 };
 pub use scope::{AgentHandle, Listing, MessageIter, PageQuery, Session, Thread, Workspace};
+pub use store::{Policy, QueueBounds, Stopped};
 pub use time::{Clock, SystemClock, Timestamp};
+pub use transcript::TranscriptMessage;
 pub use wait::{TurnHandle, TurnReport};
 pub use watch::{Watch, Watched};

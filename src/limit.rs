@@ -65,6 +65,31 @@ pub const BATCH_BYTES: usize = 64 << 20;
 /// A loop without an exit is stopped here, long after any conversation that a model can follow.
 pub const TURN_MESSAGES: u32 = 10_000;
 
+/// Turns that may wait in one session where nothing else is asked for.
+///
+/// A person seldom sends more ahead of an answer; a program that does is told early.
+pub const SESSION_QUEUE_TURNS_DEFAULT: u32 = 100;
+/// Most turns that may wait in one session: ending all of them is one commit.
+pub const SESSION_QUEUE_TURNS_MAX: u32 = 1000;
+/// Bytes of input that may wait in one session where nothing else is asked for: four of the largest messages.
+pub const SESSION_QUEUE_BYTES_DEFAULT: u64 = 64 << 20;
+/// Turns that may wait in all sessions of a file where nothing else is asked for.
+///
+/// The first turn of each waiting session is read into memory when the file is opened.
+pub const FILE_QUEUE_TURNS_DEFAULT: u64 = 10_000;
+/// Bytes of input that may wait in all sessions of a file where nothing else is asked for.
+pub const FILE_QUEUE_BYTES_DEFAULT: u64 = 256 << 20;
+
+/// Longest summary of a context mark, in bytes.
+///
+/// It stands for what no longer fits a model's context, so it is far shorter than that.
+pub const SUMMARY_BYTES: usize = 1 << 20;
+
+/// Most messages of a transcript, which is in memory as a whole.
+pub const TRANSCRIPT_MESSAGES: usize = 20_000;
+/// Most bytes of a transcript's messages, the summary included: four of the largest messages.
+pub const TRANSCRIPT_BYTES: usize = 64 << 20;
+
 /// Page size of a listing: least, default and most.
 pub const PAGE_LIMIT_MIN: u32 = 1;
 /// The page size where none is given.
@@ -166,4 +191,11 @@ const _: () = {
     assert!(MESSAGE_BYTES <= 2 * GROUP_BYTES);
     assert!(0 < REMNANT_ROWS && 0 < REMNANT_BYTES && REMNANT_WAIT_BYTES <= GROUP_BYTES);
     assert!(WORKERS_DEFAULT <= WORKERS_MAX);
+    assert!(0 < SESSION_QUEUE_TURNS_DEFAULT && SESSION_QUEUE_TURNS_DEFAULT <= SESSION_QUEUE_TURNS_MAX);
+    assert!(
+        SESSION_QUEUE_TURNS_DEFAULT as u64 <= FILE_QUEUE_TURNS_DEFAULT
+            && SESSION_QUEUE_BYTES_DEFAULT <= FILE_QUEUE_BYTES_DEFAULT
+    );
+    assert!(MESSAGE_BYTES as u64 <= SESSION_QUEUE_BYTES_DEFAULT && MESSAGE_BYTES <= TRANSCRIPT_BYTES);
+    assert!(TURN_MESSAGES as usize <= TRANSCRIPT_MESSAGES && SUMMARY_BYTES <= TRANSCRIPT_BYTES);
 };

@@ -14,9 +14,9 @@ pub(crate) use schedule::Job;
 
 use crate::agent::{Agent, Token};
 use crate::error::{Error, Result};
-use crate::id::AgentId;
+use crate::id::{AgentId, TurnId};
 use crate::shared::{Phase, Shared};
-use crate::store::{SessionRef, Submitted};
+use crate::store::{SessionRef, Started, Submitted};
 use crate::sync::Arc;
 use crate::time::Duration;
 use worker::{Pool, State};
@@ -49,6 +49,11 @@ impl Executor {
         self.enter(Some(at), |_| Ok(()))
     }
 
+    /// Asks for turns of a session to be ended by a caller, and for what starts in their place to be taken in.
+    pub(crate) fn admit_end(&self, at: SessionRef) -> Result<Admission<'_>> {
+        self.enter(Some(at), |_| Ok(()))
+    }
+
     /// Asks for a write without a turn. A close waits for it, so that whoever follows or watches
     /// hears of it before the end.
     pub(crate) fn admit_write(&self) -> Result<Admission<'_>> {
@@ -70,6 +75,11 @@ impl Executor {
         }
         drop(state);
         Ok(Deletion { gate, admission })
+    }
+
+    /// Runs turns that the store started while the engine was opened.
+    pub(crate) fn resume(&self, started: Started, agent: &Arc<dyn Agent>) {
+        self.pool.accept(Job::of(started, Arc::clone(agent)));
     }
 
     fn enter(&self, at: Option<SessionRef>, prepare: impl FnOnce(&mut State) -> Result<()>) -> Result<Admission<'_>> {
@@ -146,10 +156,40 @@ impl Admission<'_> {
             self.pool.shared.acquit(turn);
         }
         // The store accepts a turn only where its agent's behaviour is registered.
-        let (Submitted { message, turn, claim: Some(claim), .. }, Some(agent)) = (submitted, agent) else { return };
-        let agent = Arc::clone(agent);
+        let Some(agent) = agent else { return };
+        let Submitted { message, turn, claim, promoted, .. } = submitted;
+        if let Some(started) = promoted {
+            self.pool.accept(Job::of(*started, Arc::clone(agent)));
+        }
+        let Some(claim) = claim else { return };
         let token = Arc::<Token>::default();
-        self.pool.accept(Box::new(Job { at, agent_id, claim, turn, input: message, agent, token }));
+        self.pool.accept(Box::new(Job { at, agent_id, claim, turn, input: message, agent: Arc::clone(agent), token }));
+    }
+
+    /// Takes in that a turn was ended by a caller, and what started in its place.
+    pub(crate) fn ended(
+        self,
+        at: SessionRef,
+        turn: TurnId,
+        next: Option<Box<Started>>,
+        agent: Option<&Arc<dyn Agent>>,
+    ) {
+        self.pool.shared.acquit(turn);
+        self.pool.state.lock().schedule.end(at, turn);
+        if let (Some(started), Some(agent)) = (next, agent) {
+            self.pool.accept(Job::of(*started, Arc::clone(agent)));
+        }
+    }
+
+    /// The place of a turn that may start when the one in hand ends; none where the executor takes no more.
+    fn of_next(pool: &Arc<Pool>) -> Option<Admission<'_>> {
+        let mut state = pool.state.lock();
+        if state.closing {
+            return None;
+        }
+        state.admitted += 1;
+        drop(state);
+        Some(Admission { pool, at: None })
     }
 }
 

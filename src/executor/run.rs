@@ -3,18 +3,20 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::Admission;
 use super::schedule::{Job, Live};
+use super::worker::Pool;
 use crate::agent::{Agent, TurnContext};
 use crate::bell::Event;
 use crate::error::{Error, ErrorKind, Result};
-use crate::record::{NewMessage, Reason, Turn};
+use crate::record::{NewMessage, Reason, Usage};
 use crate::shared::{Shared, Verdict};
-use crate::store::{Finish, Outcome};
+use crate::store::{Behaviour, Finish, Finished, Outcome, Runner};
 use crate::sync::Arc;
 
 /// Runs the agent of a turn, and ends the turn. The caller holds no lock.
-pub(super) fn run(shared: &Arc<Shared>, job: Job) {
-    let live = Live::of(&job);
+pub(super) fn run(pool: &Arc<Pool>, job: Job) {
+    let (shared, live) = (&pool.shared, Live::of(&job));
     let lost = Lost { shared, live: &live };
     // Between the store's answer and this thread, a later turn may have ended this one.
     let over = match shared.store().turn(live.at, live.claim.turn) {
@@ -24,7 +26,7 @@ pub(super) fn run(shared: &Arc<Shared>, job: Job) {
     };
     if !over {
         let outcome = outcome(shared, job, &live);
-        end(shared, &live, outcome);
+        end(pool, &live, outcome);
     }
     lost.forget();
 }
@@ -107,21 +109,27 @@ fn panic_text(payload: Box<dyn Any + Send>) -> String {
 }
 
 /// Ends a turn by this outcome, or by the failure to write it. A turn that ended before stays as it ended.
-pub(super) fn end(shared: &Shared, live: &Live, outcome: Outcome) {
-    let refused = match finish(shared, live, outcome) {
+///
+/// What is promoted in its place is taken in before a close can miss it; an executor that closes promotes nothing.
+fn end(pool: &Arc<Pool>, live: &Live, outcome: Outcome) {
+    let (shared, place) = (&pool.shared, Admission::of_next(pool));
+    let next = place.as_ref().map(|_| shared.runner(Behaviour::Registered));
+    let ended = match finish(shared, live, outcome, next) {
         // What the agent answered cannot stand: the turn ends all the same.
         Err(error) if is_of_content(&error) => {
-            finish(shared, live, Outcome::Failed(Reason::Error, Some(error.to_string())))
+            finish(shared, live, Outcome::Failed(Reason::Error, Some(error.to_string())), next)
         }
         answer => answer,
     };
-    match refused {
+    match ended {
+        Ok(Finished { next: Some(started), .. }) => pool.accept(Job::of(*started, Arc::clone(&live.agent))),
+        Ok(_) => {}
         // Nothing was written here: who ended the turn, or deleted its session, rings for it.
         Err(error) if error.is_fenced() || error.is_not_found() => return,
         Err(error) if error.kind() != ErrorKind::Closed => {
             shared.judge(live.claim.turn, Verdict::Lost(error.kind(), error.to_string()));
         }
-        _ => {}
+        Err(_) => {}
     }
     shared.bell.ring(live.at, live.agent_id, Event::Ended);
 }
@@ -133,11 +141,11 @@ fn is_of_content(error: &Error) -> bool {
 /// Ends a turn because the engine closes, and keeps how it ended for those who wait for it: the
 /// store may be closed before they read it.
 pub(super) fn close(shared: &Shared, live: &Live) -> Result<()> {
-    let ended = finish(shared, live, Outcome::Interrupted(Reason::Closed));
+    let ended = finish(shared, live, Outcome::Interrupted(Reason::Closed), None);
     let ended = match ended {
         // Its agent, or another turn, was faster.
         Err(error) if error.is_fenced() => shared.store().turn(live.at, live.claim.turn),
-        ended => ended,
+        ended => ended.map(|finished| finished.turn),
     };
     let turn = match ended {
         // Its session was deleted after that: there is nothing to tell.
@@ -151,10 +159,11 @@ pub(super) fn close(shared: &Shared, live: &Live) -> Result<()> {
 }
 
 /// The one commit that ends a turn.
-fn finish(shared: &Shared, live: &Live, outcome: Outcome) -> Result<Turn> {
+fn finish(shared: &Shared, live: &Live, outcome: Outcome, next: Option<Runner>) -> Result<Finished> {
     if let Outcome::Completed(Some(reply)) = &outcome {
         reply.check()?;
     }
-    let started_at = live.token.started_at();
-    shared.store().finish(Finish { stamp: shared.stamp(), at: live.at, claim: live.claim, started_at, outcome })
+    let (stamp, started_at) = (shared.stamp(), live.token.started_at());
+    let (at, claim, usage) = (live.at, live.claim, Usage::ZERO);
+    shared.store().finish(Finish { stamp, at, claim, started_at, outcome, usage, next })
 }

@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 
 use crate::agent::{Agent, Token};
-use crate::id::AgentId;
+use crate::id::{AgentId, TurnId};
 use crate::record::{Message, Turn};
-use crate::store::{Claim, SessionRef};
+use crate::store::{Claim, SessionRef, Started};
 use crate::sync::{Arc, HashMap};
 
 /// A turn that the store accepted, and what is to run it.
@@ -25,12 +25,22 @@ pub(super) struct Live {
     pub(super) at: SessionRef,
     pub(super) agent_id: AgentId,
     pub(super) claim: Claim,
+    pub(super) agent: Arc<dyn Agent>,
     pub(super) token: Arc<Token>,
 }
 
 impl Live {
     pub(super) fn of(job: &Job) -> Self {
-        Live { at: job.at, agent_id: job.agent_id, claim: job.claim, token: Arc::clone(&job.token) }
+        let (agent, token) = (Arc::clone(&job.agent), Arc::clone(&job.token));
+        Live { at: job.at, agent_id: job.agent_id, claim: job.claim, agent, token }
+    }
+}
+
+impl Job {
+    /// What a turn that the store started needs to be run.
+    pub(super) fn of(started: Started, agent: Arc<dyn Agent>) -> Box<Self> {
+        let Started { at, agent_id, message, turn, claim, .. } = started;
+        Box::new(Job { at, agent_id, claim, turn, input: message, agent, token: Arc::default() })
     }
 }
 
@@ -71,6 +81,18 @@ impl Schedule {
         let replaced = lane.next.replace(job);
         if lane.running.is_none() && replaced.is_none() {
             self.ready.push_back(at);
+        }
+    }
+
+    /// A turn was ended, by neither its agent nor a later turn: stops the agent, or gives up its start.
+    pub(super) fn end(&mut self, at: SessionRef, turn: TurnId) {
+        let Some(lane) = self.lanes.get_mut(&at) else { return };
+        if let Some(live) = lane.running.as_ref().filter(|live| live.claim.turn == turn) {
+            live.token.trip();
+        }
+        if lane.next.take_if(|job| job.claim.turn == turn).is_some() && lane.running.is_none() {
+            self.lanes.remove(&at);
+            self.ready.retain(|ready| *ready != at);
         }
     }
 
@@ -142,7 +164,7 @@ mod tests {
 
     use super::*;
     use crate::agent::agent_fn;
-    use crate::id::{MessageId, OwnerId, SessionId, ThreadId, TurnId, WorkspaceId};
+    use crate::id::{MessageId, OwnerId, SessionId, ThreadId, WorkspaceId};
     use crate::record::{MessageType, Role, Ts};
     use crate::time::Timestamp;
 

@@ -120,7 +120,7 @@ impl Pool {
 fn work(pool: Arc<Pool>, number: usize) {
     let slot = Slot { pool, number };
     while let Some(job) = slot.next() {
-        run::run(&slot.pool.shared, *job);
+        run::run(&slot.pool, *job);
     }
 }
 
