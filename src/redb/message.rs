@@ -26,7 +26,7 @@ pub(super) fn each(
     numbers: &[u32],
     mut each: impl FnMut(u32, Result<Message>) -> Result<()>,
 ) -> Result<()> {
-    view.numbered(session, rows::Kind::Message, numbers, &mut |number, value| {
+    view.messages(session, numbers, &mut |number, value| {
         let key = rows::numbered(session, rows::Kind::Message, number);
         let row = value.and_then(|value| {
             codec::decode::<MessageRow<'_>>(Table::Rows, &key, value.ok_or_else(|| view::missing("message", &key))?)

@@ -4,6 +4,7 @@
 //! answers, and a writing one returns a write set. The writer applies it; readers read the
 //! published snapshot.
 
+mod base;
 mod body;
 mod cleaning;
 mod codec;
@@ -21,8 +22,10 @@ mod mark;
 mod message;
 mod orphan;
 mod overlay;
+mod pack;
 mod place;
 mod positions;
+mod put;
 mod queue;
 mod recent;
 mod recovery;

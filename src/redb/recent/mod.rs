@@ -17,6 +17,9 @@ use super::write_set::{Write, WriteSet};
 use crate::page::Direction;
 use crate::sync::{Arc, RwLock};
 
+/// Up to which key rows were removed, after which group.
+type Removals = Vec<(u64, Vec<u8>)>;
+
 /// A key in memory.
 pub(super) type Key = Arc<[u8]>;
 
@@ -32,7 +35,7 @@ struct Rows {
     tables: [BTreeMap<Key, Versions>; Table::ALL.len()],
     /// Up to which key, included, a session's rows in a table were removed, and by which group; both rise. Rows that
     /// were written since stand in the tables.
-    removed: BTreeMap<(Table, u32), Vec<(u64, Vec<u8>)>>,
+    removed: BTreeMap<(Table, u32), Removals>,
     /// About how much memory it takes.
     bytes: usize,
 }
