@@ -56,6 +56,10 @@ pub enum Reason {
     Error,
     /// Its agent panicked.
     Panic,
+    /// Its agent ran for longer than it may.
+    TimeLimit,
+    /// The worker that ran it was lost before it could write the end.
+    LostWorker,
     /// The process that ran it died.
     Crash,
 }
@@ -68,6 +72,8 @@ impl Reason {
             Reason::Closed => "closed",
             Reason::Error => "error",
             Reason::Panic => "panic",
+            Reason::TimeLimit => "time_limit",
+            Reason::LostWorker => "lost_worker",
             Reason::Crash => "crash",
         }
     }

@@ -35,7 +35,7 @@ bytes!(state_byte, state_of, TurnState, "turn state", {
     Running = 1, Completed = 2, Interrupted = 3, Failed = 4,
 });
 bytes!(reason_byte, reason_of, Reason, "reason", {
-    FollowUp = 1, Closed = 2, Error = 3, Panic = 4, Crash = 5,
+    FollowUp = 1, Closed = 2, Error = 3, Panic = 4, Crash = 5, TimeLimit = 6, LostWorker = 7,
 });
 
 fn text(text: Option<&str>) -> Option<String> {
