@@ -144,7 +144,7 @@ impl Bell {
 }
 
 /// Wakes all of them, also when one panics.
-fn wake_all(wakers: Vec<Waker>) {
+pub(crate) fn wake_all(wakers: Vec<Waker>) {
     struct Rest(std::vec::IntoIter<Waker>);
 
     impl Drop for Rest {

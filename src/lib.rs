@@ -231,8 +231,8 @@ mod wait;
 mod watch;
 pub mod wire;
 
-pub use agent::{Agent, AgentResult, Reply, TurnContext, agent_fn};
-pub use engine::{Builder, Durability, Engine};
+pub use agent::{Agent, AgentResult, CancelToken, Reply, TurnContext, agent_fn};
+pub use engine::{Builder, CloseReport, Durability, Engine};
 pub use error::{Error, ErrorKind, Result};
 pub use follow::Follow;
 pub use record::{

@@ -107,6 +107,12 @@ pub const WORKERS_DEFAULT: usize = 64;
 /// Most worker threads of an engine.
 pub const WORKERS_MAX: usize = 4096;
 
+/// Threads of agents that did not stop when they were told to and may be left behind, where no other number is asked
+/// for: as many as there are workers, so that each may be replaced once.
+pub const ABANDONED_DEFAULT: usize = 64;
+/// Most threads that may be left behind.
+pub const ABANDONED_MAX: usize = 4096;
+
 /// Bytes of redb's page cache where none are asked for: little, the system's cache does the rest.
 pub const CACHE_BYTES_DEFAULT: usize = 32 << 20;
 
@@ -168,4 +174,5 @@ const _: () = {
     assert!(MESSAGE_BYTES <= 2 * GROUP_BYTES);
     assert!(0 < REMNANT_ROWS && 0 < REMNANT_BYTES && REMNANT_WAIT_BYTES <= GROUP_BYTES);
     assert!(WORKERS_DEFAULT <= WORKERS_MAX);
+    assert!(ABANDONED_DEFAULT <= ABANDONED_MAX);
 };

@@ -8,7 +8,7 @@
 #[cfg(feature = "testkit")]
 pub(crate) use std::sync::atomic::AtomicU8 as StaticAtomicU8;
 pub(crate) use std::sync::atomic::Ordering;
-pub(crate) use std::sync::{Arc, OnceLock};
+pub(crate) use std::sync::{Arc, OnceLock, Weak};
 pub(crate) use std::task::{Context, Poll, Wake, Waker};
 
 #[cfg(not(shuttle))]

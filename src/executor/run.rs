@@ -3,19 +3,21 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::schedule::{Job, Live};
-use crate::agent::{Agent, TurnContext};
+use super::schedule::{Job, Live, WorkerNumber};
+use super::worker::Pool;
+use crate::agent::{Agent, Cause, TurnContext};
 use crate::bell::Event;
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::{NewMessage, Reason, Turn};
 use crate::shared::{Shared, Verdict};
 use crate::store::{Finish, Outcome};
 use crate::sync::Arc;
+use crate::time::Duration;
 
 /// Runs the agent of a turn, and ends the turn. The caller holds no lock.
-pub(super) fn run(shared: &Arc<Shared>, job: Job) {
+pub(super) fn run(pool: &Arc<Pool>, worker: WorkerNumber, job: Job) {
+    let shared = &pool.shared;
     let live = Live::of(&job);
-    let lost = Lost { shared, live: &live };
     // Between the store's answer and this thread, a later turn may have ended this one.
     let over = match shared.store().turn(live.at, live.claim.turn) {
         Ok(turn) => turn.state.is_terminal(),
@@ -23,32 +25,56 @@ pub(super) fn run(shared: &Arc<Shared>, job: Job) {
         Err(error) => error.is_not_found(),
     };
     if !over {
-        let outcome = outcome(shared, job, &live);
+        let outcome = outcome(pool, worker, job, &live);
         end(shared, &live, outcome);
     }
-    lost.forget();
 }
 
 /// How the turn ends by what its agent does.
-fn outcome(shared: &Arc<Shared>, job: Job, live: &Live) -> Outcome {
-    // Told to stop by an engine that closes; one that another turn interrupted has ended before.
-    let closed = Outcome::Interrupted(Reason::Closed);
+fn outcome(pool: &Arc<Pool>, worker: WorkerNumber, job: Job, live: &Live) -> Outcome {
+    let limit = pool.options.time_limit;
     if live.token.is_tripped() {
-        return closed;
+        return cut_short(live, limit);
     }
     let Job { at, agent_id, claim, turn, input, agent, token } = job;
-    let started_at = token.start(shared.clock.now());
-    let context =
-        TurnContext { shared: Arc::clone(shared), at, agent: agent_id, claim, turn, input, token, started_at };
+    let started_at = token.start(pool.shared.clock.now());
+    pool.limit(worker);
+    let shared = Arc::clone(&pool.shared);
+    let context = TurnContext { shared, at, agent: agent_id, claim, turn, input, token, started_at };
     match call(&*agent, &context) {
         Returned::Reply(reply) => Outcome::Completed(reply),
-        Returned::Error(_) if live.token.is_tripped() => closed,
+        Returned::Error(_) if live.token.is_tripped() => cut_short(live, limit),
         Returned::Error(text) => Outcome::Failed(Reason::Error, Some(text)),
         Returned::Panic(text) => Outcome::Failed(Reason::Panic, Some(text)),
     }
 }
 
-/// Notices a worker that unwinds with a turn in hand, for those who wait for the turn.
+/// How a turn ends whose agent was told to stop, or whose worker was lost.
+fn cut_short(live: &Live, limit: Option<Duration>) -> Outcome {
+    match live.token.cause() {
+        // Told to stop by an engine that closes; one that another turn interrupted has ended before.
+        Some(Cause::Closing | Cause::Over) => Outcome::Interrupted(Reason::Closed),
+        Some(Cause::TimeLimit) => {
+            let detail = limit.map(|limit| format!("a turn may run for {limit:?}"));
+            Outcome::Failed(Reason::TimeLimit, detail)
+        }
+        None => Outcome::Failed(Reason::LostWorker, None),
+    }
+}
+
+/// Ends a turn whose agent may not have returned.
+pub(super) fn end_cut_short(shared: &Shared, live: &Live, limit: Option<Duration>) {
+    end(shared, live, cut_short(live, limit));
+}
+
+/// Ends a turn whose worker was lost.
+pub(super) fn end_lost(pool: &Arc<Pool>, live: &Live) {
+    let lost = Lost { shared: &pool.shared, live };
+    end_cut_short(&pool.shared, live, pool.options.time_limit);
+    lost.forget();
+}
+
+/// Notices a second worker that unwinds with a turn in hand, for those who wait for the turn.
 struct Lost<'a> {
     shared: &'a Shared,
     live: &'a Live,
@@ -107,7 +133,7 @@ fn panic_text(payload: Box<dyn Any + Send>) -> String {
 }
 
 /// Ends a turn by this outcome, or by the failure to write it. A turn that ended before stays as it ended.
-pub(super) fn end(shared: &Shared, live: &Live, outcome: Outcome) {
+fn end(shared: &Shared, live: &Live, outcome: Outcome) {
     let refused = match finish(shared, live, outcome) {
         // What the agent answered cannot stand: the turn ends all the same.
         Err(error) if is_of_content(&error) => {
@@ -130,24 +156,30 @@ fn is_of_content(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::InvalidArgument | ErrorKind::TooLarge | ErrorKind::Conflict)
 }
 
+/// Who ended a turn while the engine closed.
+pub(super) enum Closed {
+    /// The close did.
+    Here,
+    /// Its agent, another turn, or a deletion was faster.
+    Elsewhere,
+}
+
 /// Ends a turn because the engine closes, and keeps how it ended for those who wait for it: the
 /// store may be closed before they read it.
-pub(super) fn close(shared: &Shared, live: &Live) -> Result<()> {
-    let ended = finish(shared, live, Outcome::Interrupted(Reason::Closed));
-    let ended = match ended {
-        // Its agent, or another turn, was faster.
-        Err(error) if error.is_fenced() => shared.store().turn(live.at, live.claim.turn),
-        ended => ended,
+pub(super) fn close(shared: &Shared, live: &Live) -> Result<Closed> {
+    let (closed, ended) = match finish(shared, live, Outcome::Interrupted(Reason::Closed)) {
+        Err(error) if error.is_fenced() => (Closed::Elsewhere, shared.store().turn(live.at, live.claim.turn)),
+        ended => (Closed::Here, ended),
     };
     let turn = match ended {
         // Its session was deleted after that: there is nothing to tell.
-        Err(error) if error.is_not_found() => return Ok(()),
+        Err(error) if error.is_not_found() => return Ok(Closed::Elsewhere),
         ended => ended?,
     };
     let reply = shared.reply_of(live.at, &turn)?.map(Box::new);
     shared.judge(turn.id, Verdict::Ended(Box::new(turn), reply));
     shared.bell.ring(live.at, live.agent_id, Event::Ended);
-    Ok(())
+    Ok(closed)
 }
 
 /// The one commit that ends a turn.

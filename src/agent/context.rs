@@ -1,0 +1,161 @@
+//! A turn as its agent sees it.
+
+use std::fmt;
+
+use super::batch::{checked_batch, history};
+use super::cancel::{CancelToken, Token};
+use crate::bell::Event;
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::{AgentId, SessionId};
+use crate::record::{Content, Json, Message, NewMessage, ToolCall, Turn};
+use crate::shared::Shared;
+use crate::store::{Claim, Emit, SessionRef};
+use crate::sync::Arc;
+use crate::time::Timestamp;
+
+/// A turn as its agent sees it: what it is to answer, what was said before, and the right to
+/// write in the turn's name.
+///
+/// Every write is one commit, on disk when the call returns, and fenced: once the turn was
+/// interrupted or ended it is refused as [`Fenced`](ErrorKind::Fenced) and leaves no trace.
+pub struct TurnContext {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) at: SessionRef,
+    pub(crate) agent: AgentId,
+    pub(crate) claim: Claim,
+    pub(crate) turn: Turn,
+    pub(crate) input: Message,
+    pub(crate) token: Arc<Token>,
+    pub(crate) started_at: Timestamp,
+}
+
+impl TurnContext {
+    /// The message that started the turn.
+    pub fn input(&self) -> &Message {
+        &self.input
+    }
+
+    /// The turn as it was accepted.
+    pub fn turn(&self) -> &Turn {
+        &self.turn
+    }
+
+    /// The session the turn runs in.
+    pub fn session_id(&self) -> SessionId {
+        self.at.session
+    }
+
+    /// What the sender handed to the agent for this turn.
+    pub fn user_params(&self) -> Option<&Json> {
+        self.turn.user_params.as_ref()
+    }
+
+    /// The profile to run with: the sender's for this turn, else the session's.
+    pub fn profile(&self) -> Option<&Json> {
+        self.turn.profile.as_ref()
+    }
+
+    /// The newest `limit` messages of the session, oldest first, of all roles and types. The
+    /// input is among them.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidArgument`](ErrorKind::InvalidArgument) unless `limit` is 1 to 1,000, [`Corrupt`](ErrorKind::Corrupt)
+    /// when one of the messages is damaged.
+    pub fn history(&self, limit: u32) -> Result<Vec<Message>> {
+        history(self.shared.store(), self.at, limit)
+    }
+
+    /// Writes one message of the turn. Its role is `assistant` where it names none.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`emit_all`](Self::emit_all).
+    pub fn emit(&self, message: impl Into<NewMessage>) -> Result<Message> {
+        let written = self.emit_all([message.into()])?;
+        written.into_iter().next().ok_or_else(|| Error::new(ErrorKind::Storage, "the store wrote no message"))
+    }
+
+    /// Writes messages of the turn in one commit: 1 to [`BATCH_MESSAGES`](crate::limit::BATCH_MESSAGES) at a time and
+    /// at most [`TURN_MESSAGES`](crate::limit::TURN_MESSAGES) in a turn.
+    ///
+    /// # Errors
+    ///
+    /// [`Fenced`](ErrorKind::Fenced) once the turn was interrupted or ended. [`InvalidArgument`](ErrorKind::InvalidArgument)
+    /// for a message out of bounds, a `final_message` (that is what the agent returns) or no message at all,
+    /// [`TooLarge`](ErrorKind::TooLarge) over a bound of size or number, [`Conflict`](ErrorKind::Conflict) for an id that
+    /// the session already has.
+    pub fn emit_all<I>(&self, messages: I) -> Result<Vec<Message>>
+    where
+        I: IntoIterator,
+        I::Item: Into<NewMessage>,
+    {
+        let messages = checked_batch(messages)?;
+        let (at, claim, started_at) = (self.at, self.claim, self.started_at);
+        let op = Emit { stamp: self.shared.stamp(), at, claim, started_at, messages };
+        let written = self.shared.store().emit(op)?;
+        self.shared.bell.ring(self.at, self.agent, Event::Written);
+        Ok(written)
+    }
+
+    /// Says something on the way: writes a message of the assistant's.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`emit_all`](Self::emit_all).
+    pub fn message(&self, text: impl Into<String>) -> Result<Message> {
+        self.emit(NewMessage::text(text))
+    }
+
+    /// Writes the call of a tool, under a new id. Where the turn is interrupted or fails before
+    /// the call has its result, the engine writes one in its place.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`emit_all`](Self::emit_all).
+    pub fn tool_call(&self, name: impl Into<String>, arguments: impl Into<String>) -> Result<ToolCall> {
+        let id = format!("call_{}", self.shared.stamp().uuid(0).simple());
+        let call = ToolCall::new(id, name, arguments);
+        self.emit(NewMessage::calls([call.clone()]))?;
+        Ok(call)
+    }
+
+    /// Writes the result of a tool call.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`emit_all`](Self::emit_all).
+    pub fn tool_result(&self, call: &ToolCall, content: impl Into<Content>) -> Result<Message> {
+        self.emit(NewMessage::result(call, content))
+    }
+
+    /// A place to leave the agent from with `?`.
+    ///
+    /// It asks no storage: between two checks a write may be refused already.
+    ///
+    /// # Errors
+    ///
+    /// [`Fenced`](ErrorKind::Fenced) when the turn was interrupted, has run for as long as it may, or the engine closes.
+    pub fn check(&self) -> Result<()> {
+        if self.is_cancelled() {
+            return Err(Error::new(ErrorKind::Fenced, format!("turn {} was told to stop", self.turn.id)));
+        }
+        Ok(())
+    }
+
+    /// Whether the turn was interrupted, has run for as long as it may, or the engine closes.
+    pub fn is_cancelled(&self) -> bool {
+        self.token.is_tripped()
+    }
+
+    /// The same, to be waited for on a thread or awaited, for an agent that waits for something else meanwhile.
+    pub fn cancel_token(&self) -> CancelToken {
+        CancelToken::new(&self.shared, &self.token)
+    }
+}
+
+impl fmt::Debug for TurnContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TurnContext").field("turn", &self.turn).finish_non_exhaustive()
+    }
+}

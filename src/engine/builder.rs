@@ -1,0 +1,258 @@
+//! How an engine is opened.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::Engine;
+use crate::agent::{Agent, AgentResult, Reply, TurnContext, agent_fn};
+use crate::error::{Error, ErrorKind, Result};
+use crate::executor::{self, Executor};
+use crate::limit;
+use crate::record::{Turn, check_name};
+use crate::redb::{Durability, LogLoss, Options, RedbStore, Trust};
+use crate::scope::Core;
+use crate::shared::Shared;
+use crate::store::{EndOrphans, Store};
+use crate::sync::{Arc, Parker};
+use crate::time::{Clock, Duration, Stopwatch, SystemClock};
+
+/// How long agents have that are told to stop, where nothing else is asked for.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// The shortest time limit of turns.
+const TIME_LIMIT_MIN: Duration = Duration::from_millis(1);
+
+/// How often [`Builder::wait_for_lock`] looks.
+const LOCK_LOOK: Duration = Duration::from_millis(5);
+
+/// Orphans that are ended in one commit.
+const ORPHANS_A_COMMIT: u32 = 100;
+
+/// Where an engine keeps what is written.
+#[derive(Debug)]
+pub(super) enum Place {
+    File(PathBuf),
+    Memory,
+}
+
+/// How to open an [`Engine`]. Made by [`Engine::builder`].
+#[must_use]
+pub struct Builder {
+    place: Place,
+    agents: Vec<(String, Arc<dyn Agent>)>,
+    runtime: executor::Options,
+    file: Options,
+    wait_for_lock: Duration,
+    clock: Arc<dyn Clock>,
+}
+
+impl Builder {
+    pub(super) fn at(place: Place) -> Self {
+        Builder {
+            place,
+            agents: Vec::new(),
+            runtime: executor::Options {
+                workers: limit::WORKERS_DEFAULT,
+                abandoned: limit::ABANDONED_DEFAULT,
+                grace: GRACE,
+                time_limit: None,
+            },
+            file: Options::default(),
+            wait_for_lock: Duration::ZERO,
+            clock: Arc::new(SystemClock::new()),
+        }
+    }
+
+    /// Registers the behaviour of the agents of this name, in all workspaces. 1 to 255
+    /// characters, each name once.
+    pub fn agent(mut self, name: impl Into<String>, agent: impl Agent) -> Self {
+        self.agents.push((name.into(), Arc::new(agent)));
+        self
+    }
+
+    /// Registers a function as the behaviour of the agents of this name, as [`agent`](Self::agent) does.
+    pub fn agent_fn<F, R>(self, name: impl Into<String>, f: F) -> Self
+    where
+        F: Fn(&TurnContext) -> AgentResult<R> + Send + Sync + 'static,
+        R: Into<Reply> + 'static,
+    {
+        self.agent(name, agent_fn(f))
+    }
+
+    /// How many turns run at once: 1 to [`limit::WORKERS_MAX`] threads, by default
+    /// [`limit::WORKERS_DEFAULT`]. They are started when they are needed.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.runtime.workers = workers;
+        self
+    }
+
+    /// How long an agent has that is told to stop, because its turn was interrupted, has run for as long as it may,
+    /// or the engine closes; by default 5 seconds.
+    ///
+    /// The next agent of its session starts when it has returned. One that does not return in time is *left behind*:
+    /// the next one starts all the same, on another thread, and what the old one writes goes on being refused. A
+    /// thread cannot be killed, so its own goes on until it returns: see [`abandoned`](Self::abandoned). Other
+    /// sessions wait for none of this.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.runtime.grace = grace;
+        self
+    }
+
+    /// How many agents may be [left behind](Self::grace) and not have returned: 1 to [`limit::ABANDONED_MAX`] threads
+    /// beside the [`workers`](Self::workers), by default [`limit::ABANDONED_DEFAULT`]. While there are so many, what
+    /// would start a turn is [`Overloaded`](crate::ErrorKind::Overloaded), and no other agent is left behind.
+    pub fn abandoned(mut self, threads: usize) -> Self {
+        self.runtime.abandoned = threads;
+        self
+    }
+
+    /// How long a turn may run, from its agent's start; by default as long as it likes. At least a millisecond.
+    ///
+    /// A turn that is not over by then is ended as *failed*, with the reason
+    /// [`TimeLimit`](crate::Reason::TimeLimit), and its agent is told to stop, for which it has its [grace](Self::grace).
+    pub fn time_limit(mut self, longest: Duration) -> Self {
+        self.runtime.time_limit = Some(longest);
+        self
+    }
+
+    /// The page cache of the file, in bytes; by default [`limit::CACHE_BYTES_DEFAULT`]. Give it
+    /// the working set, or little: the system's cache does the rest.
+    pub fn cache_bytes(mut self, bytes: usize) -> Self {
+        self.file.cache_bytes = bytes;
+        self
+    }
+
+    /// Where the time comes from; by default the [`SystemClock`].
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Checks the whole file before it is used, every page and everything that must hold between
+    /// the records, and refuses it as *corrupt* at the first breach: for a file that may have been
+    /// damaged, or that comes from a stranger. It reads all of it. By default a record is checked
+    /// when it is read, and a damaged one is *corrupt* for itself alone.
+    pub fn verify_on_open(mut self) -> Self {
+        self.file.trust = Trust::Verify;
+        self
+    }
+
+    /// When a write is acknowledged; by default [`Durability::Sync`].
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.file.durability = durability;
+        self
+    }
+
+    /// How long [`open`](Self::open) waits for another process to close the file, instead of answering
+    /// [`AlreadyOpen`](crate::ErrorKind::AlreadyOpen) at once; by default not at all. An engine of the same process
+    /// counts as another.
+    pub fn wait_for_lock(mut self, longest: Duration) -> Self {
+        self.wait_for_lock = longest;
+        self
+    }
+
+    /// Opens a file that was not closed although the log beside it is gone, as it is without it. What only the log
+    /// had is lost: up to the last few thousand acknowledged writes. By default such a file is refused
+    /// as [`LogMissing`](crate::ErrorKind::LogMissing).
+    pub fn accept_log_loss(mut self) -> Self {
+        self.file.log_loss = LogLoss::Accept;
+        self
+    }
+
+    /// Opens the file, which is made when it is missing, and ends what a process that died left
+    /// running in it, before anything else runs.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for an option out of bounds or an agent registered
+    /// twice. [`AlreadyOpen`](crate::ErrorKind::AlreadyOpen) when another process has the file,
+    /// [`Corrupt`](crate::ErrorKind::Corrupt) when it is damaged or no parlor file,
+    /// [`NewerFormat`](crate::ErrorKind::NewerFormat) when a newer version wrote it.
+    pub fn open(self) -> Result<Engine> {
+        self.check()?;
+        let store = match &self.place {
+            Place::File(path) => self.open_file(path)?,
+            Place::Memory => RedbStore::in_memory(self.file)?,
+        };
+        self.open_store(Arc::new(store))
+    }
+
+    /// Opens the file once nobody else has it.
+    fn open_file(&self, path: &Path) -> Result<RedbStore> {
+        let began = Stopwatch::start();
+        loop {
+            let opened = RedbStore::open(path, self.file);
+            let left = self.wait_for_lock.saturating_sub(began.elapsed());
+            match opened {
+                // Nothing tells when a lock is given free.
+                Err(error) if error.kind() == ErrorKind::AlreadyOpen && !left.is_zero() => {
+                    Parker::default().park_timeout(left.min(LOCK_LOOK));
+                }
+                opened => return opened,
+            }
+        }
+    }
+
+    /// Opens an engine over any store, such as one of your own. The path, the cache and
+    /// [`verify_on_open`](Self::verify_on_open) have no say then. The engine closes the store.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for an option out of bounds or an agent registered twice.
+    pub fn open_store(self, store: Arc<dyn Store>) -> Result<Engine> {
+        self.check()?;
+        let shared = Arc::new(Shared::new(store, self.clock));
+        let recovered = end_orphans(&shared).inspect_err(|_| {
+            // The first error is the one to tell; a store that cannot close is dropped.
+            let _ = shared.store().close();
+        })?;
+        let executor = Executor::new(Arc::clone(&shared), self.runtime);
+        let behaviours: HashMap<_, _> = self.agents.into_iter().collect();
+        let core = Arc::new(Core { shared, executor, behaviours });
+        Ok(Engine { core, grace: self.runtime.grace, recovered, process: std::process::id() })
+    }
+
+    fn check(&self) -> Result<()> {
+        let threads = [
+            ("workers", self.runtime.workers, limit::WORKERS_MAX, "WORKERS_MAX"),
+            ("abandoned", self.runtime.abandoned, limit::ABANDONED_MAX, "ABANDONED_MAX"),
+        ];
+        for (what, threads, most, bound) in threads {
+            if !(1..=most).contains(&threads) {
+                return Err(Error::invalid(format!("{what} is {threads}; it must be 1 to {most} ({bound})")));
+            }
+        }
+        if let Some(limit) = self.runtime.time_limit.filter(|limit| *limit < TIME_LIMIT_MIN) {
+            return Err(Error::invalid(format!("time_limit is {limit:?}; it must be at least {TIME_LIMIT_MIN:?}")));
+        }
+        self.file.durability.check()?;
+        for (nth, (name, _)) in self.agents.iter().enumerate() {
+            check_name("agent name", name)?;
+            if self.agents.iter().take(nth).any(|(earlier, _)| earlier == name) {
+                return Err(Error::invalid(format!("agent {name:?} is registered twice")));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let agents: Vec<_> = self.agents.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Builder").field("place", &self.place).field("agents", &agents).finish_non_exhaustive()
+    }
+}
+
+/// Ends the turns that processes that died left running.
+fn end_orphans(shared: &Shared) -> Result<Vec<Turn>> {
+    let mut ended = Vec::new();
+    loop {
+        let op = EndOrphans { stamp: shared.stamp(), owner: shared.owner(), limit: ORPHANS_A_COMMIT };
+        let orphans = shared.store().end_orphans(op)?;
+        if orphans.is_empty() {
+            return Ok(ended);
+        }
+        ended.extend(orphans);
+    }
+}

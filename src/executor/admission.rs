@@ -1,0 +1,113 @@
+//! Taking part: turns, writes and deletions that the store is being asked for, which a close waits for.
+
+use super::schedule::Job;
+use super::worker::{Pool, State};
+use crate::agent::{Agent, Token};
+use crate::id::AgentId;
+use crate::store::{SessionRef, Submitted};
+use crate::sync::Arc;
+
+/// The place of a turn that the store is being asked to accept, or of a write without one.
+pub(crate) struct Admission<'a> {
+    pool: &'a Arc<Pool>,
+    /// The session, where its being deleted must wait for this.
+    at: Option<SessionRef>,
+}
+
+impl<'a> Admission<'a> {
+    /// One that is counted by now.
+    pub(super) fn new(pool: &'a Arc<Pool>, at: Option<SessionRef>) -> Self {
+        Admission { pool, at }
+    }
+
+    /// Takes in what the store answered: starts the turn, unless it is the original of an earlier
+    /// operation.
+    pub(crate) fn start(self, at: SessionRef, agent_id: AgentId, submitted: Submitted, agent: Option<&Arc<dyn Agent>>) {
+        if let Some(turn) = submitted.interrupted {
+            self.pool.shared.acquit(turn);
+        }
+        // The store accepts a turn only where its agent's behaviour is registered.
+        let (Submitted { message, turn, claim: Some(claim), .. }, Some(agent)) = (submitted, agent) else { return };
+        let agent = Arc::clone(agent);
+        let token = Arc::<Token>::default();
+        self.pool.accept(Box::new(Job { at, agent_id, claim, turn, input: message, agent, token }));
+    }
+}
+
+impl Drop for Admission<'_> {
+    fn drop(&mut self) {
+        let mut state = self.pool.state.lock();
+        self.answered(&mut state);
+        state.admitted -= 1;
+        if state.closing && state.admitted == 0 {
+            self.pool.quiet.notify_all();
+        }
+    }
+}
+
+impl Admission<'_> {
+    /// The session's being deleted need not wait for this any more.
+    fn answered(&mut self, state: &mut State) {
+        let Some(at) = self.at.take() else { return };
+        if let Some(entering) = state.entering.get_mut(&at) {
+            *entering -= 1;
+            if *entering == 0 {
+                state.entering.remove(&at);
+            }
+        }
+        if state.deleting.contains(&at) {
+            self.pool.answered.notify_all();
+        }
+    }
+}
+
+/// The place of a session's deletion that the store is being asked for.
+pub(crate) struct Deletion<'a> {
+    gate: Gate<'a>,
+    admission: Admission<'a>,
+}
+
+impl<'a> Deletion<'a> {
+    pub(super) fn new(gate: Gate<'a>, admission: Admission<'a>) -> Self {
+        Deletion { gate, admission }
+    }
+
+    /// The session is no more: what is known of it is forgotten, and one may be made in its place. A close
+    /// still waits for what is returned.
+    pub(crate) fn done(self) -> Admission<'a> {
+        let Deletion { gate, mut admission } = self;
+        let pool = gate.pool;
+        let grace = pool.grace_from_now();
+        let mut state = pool.state.lock();
+        let stopped = state.schedule.forget(gate.at, grace);
+        if stopped.is_some() {
+            pool.expect(&mut state, grace);
+        }
+        admission.answered(&mut state);
+        drop(state);
+        if let Some(token) = stopped {
+            token.wake();
+        }
+        admission
+    }
+}
+
+/// Keeps turns of a session, and one made in its place, from being taken in until it is dropped.
+pub(super) struct Gate<'a> {
+    pool: &'a Arc<Pool>,
+    at: SessionRef,
+}
+
+impl<'a> Gate<'a> {
+    /// One that is kept by now.
+    pub(super) fn new(pool: &'a Arc<Pool>, at: SessionRef) -> Self {
+        Gate { pool, at }
+    }
+}
+
+impl Drop for Gate<'_> {
+    fn drop(&mut self) {
+        self.pool.state.lock().deleting.remove(&self.at);
+        self.pool.answered.notify_all();
+    }
+}
