@@ -210,6 +210,7 @@ mod engine;
 pub mod error;
 mod executor;
 mod follow;
+mod here;
 pub mod id;
 pub mod limit;
 #[cfg(feature = "testkit")]
@@ -242,5 +243,5 @@ pub use record::{
 };
 pub use scope::{AgentHandle, Listing, MessageIter, PageQuery, Session, Thread, Workspace};
 pub use time::{Clock, SystemClock, Timestamp};
-pub use wait::{TurnHandle, TurnReport};
+pub use wait::{Idle, TurnHandle, TurnReport};
 pub use watch::{Watch, Watched};

@@ -102,6 +102,11 @@ pub const TS_MICROS_MAX: u64 = (1 << 52) - 1;
 /// Longest text of an error or a panic that is kept with a failed turn, in bytes.
 pub const REASON_BYTES: usize = 4096;
 
+/// Most turns in a row that the agents of a session start themselves, by sending to their own session.
+///
+/// An agent that feeds itself without an exit is stopped here; a turn that anybody else sends begins anew.
+pub const CHAIN_TURNS: u32 = 100;
+
 /// Worker threads of an engine where none are asked for; they start on demand.
 pub const WORKERS_DEFAULT: usize = 64;
 /// Most worker threads of an engine.

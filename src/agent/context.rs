@@ -26,6 +26,7 @@ pub struct TurnContext {
     pub(crate) turn: Turn,
     pub(crate) input: Message,
     pub(crate) token: Arc<Token>,
+    pub(crate) chain: u32,
     pub(crate) started_at: Timestamp,
 }
 
@@ -43,6 +44,12 @@ impl TurnContext {
     /// The session the turn runs in.
     pub fn session_id(&self) -> SessionId {
         self.at.session
+    }
+
+    /// How many turns in a row agents of this session have started by sending to it, up to this one: 0 where somebody
+    /// else sent. At most [`CHAIN_TURNS`](crate::limit::CHAIN_TURNS).
+    pub fn chain(&self) -> u32 {
+        self.chain
     }
 
     /// What the sender handed to the agent for this turn.

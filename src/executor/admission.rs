@@ -12,12 +12,20 @@ pub(crate) struct Admission<'a> {
     pool: &'a Arc<Pool>,
     /// The session, where its being deleted must wait for this.
     at: Option<SessionRef>,
+    /// How many turns in a row the session's agents have started, the one to come among them.
+    chain: u32,
 }
 
 impl<'a> Admission<'a> {
     /// One that is counted by now.
     pub(super) fn new(pool: &'a Arc<Pool>, at: Option<SessionRef>) -> Self {
-        Admission { pool, at }
+        Admission { pool, at, chain: 0 }
+    }
+
+    /// One of a turn that is so far down a chain.
+    pub(super) fn in_chain(mut self, chain: u32) -> Self {
+        self.chain = chain;
+        self
     }
 
     /// Takes in what the store answered: starts the turn, unless it is the original of an earlier
@@ -30,7 +38,8 @@ impl<'a> Admission<'a> {
         let (Submitted { message, turn, claim: Some(claim), .. }, Some(agent)) = (submitted, agent) else { return };
         let agent = Arc::clone(agent);
         let token = Arc::<Token>::default();
-        self.pool.accept(Box::new(Job { at, agent_id, claim, turn, input: message, agent, token }));
+        let chain = self.chain;
+        self.pool.accept(Box::new(Job { at, agent_id, claim, turn, input: message, agent, token, chain }));
     }
 }
 

@@ -17,6 +17,7 @@ pub(crate) use worker::Options;
 
 use crate::agent::Cause;
 use crate::error::{Error, Result};
+use crate::here;
 use crate::shared::{Phase, Shared};
 use crate::store::SessionRef;
 use crate::sync::Arc;
@@ -48,10 +49,12 @@ impl Executor {
     /// Asks for one turn of a session to be taken in, before the store is asked to accept it: a turn that was
     /// accepted can then neither miss its thread nor slip through a close.
     pub(crate) fn admit(&self, at: SessionRef) -> Result<Admission<'_>> {
-        self.enter(Some(at), |state| {
+        let chain = here::next_in_chain(at)?;
+        let admission = self.enter(Some(at), |state| {
             self.pool.check_room(state)?;
             self.pool.ensure_one(state)
-        })
+        })?;
+        Ok(admission.in_chain(chain))
     }
 
     /// Asks for a session to be made.

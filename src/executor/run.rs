@@ -8,6 +8,7 @@ use super::worker::Pool;
 use crate::agent::{Agent, Cause, TurnContext};
 use crate::bell::Event;
 use crate::error::{Error, ErrorKind, Result};
+use crate::here;
 use crate::record::{NewMessage, Reason, Turn};
 use crate::shared::{Shared, Verdict};
 use crate::store::{Finish, Outcome};
@@ -36,11 +37,12 @@ fn outcome(pool: &Arc<Pool>, worker: WorkerNumber, job: Job, live: &Live) -> Out
     if live.token.is_tripped() {
         return cut_short(live, limit);
     }
-    let Job { at, agent_id, claim, turn, input, agent, token } = job;
+    let Job { at, agent_id, claim, turn, input, agent, token, chain } = job;
     let started_at = token.start(pool.shared.clock.now());
     pool.limit(worker);
     let shared = Arc::clone(&pool.shared);
-    let context = TurnContext { shared, at, agent: agent_id, claim, turn, input, token, started_at };
+    let context = TurnContext { shared, at, agent: agent_id, claim, turn, input, token, chain, started_at };
+    let _inside = here::enter(at, chain);
     match call(&*agent, &context) {
         Returned::Reply(reply) => Outcome::Completed(reply),
         Returned::Error(_) if live.token.is_tripped() => cut_short(live, limit),

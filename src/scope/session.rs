@@ -13,7 +13,7 @@ use crate::page::{Form, MessageQuery, Page};
 use crate::record::{Change, Message, NewMessage, NewTurn, SessionRecord, ThreadRecord, Turn};
 use crate::store::{Append, DeleteMessage, DeleteSession, Policy, SessionRef, Submit};
 use crate::sync::Arc;
-use crate::wait::TurnHandle;
+use crate::wait::{Idle, TurnHandle};
 
 /// A session: one conversation of one agent.
 ///
@@ -281,6 +281,11 @@ impl Session {
     pub fn turn(&self, id: TurnId) -> Result<TurnHandle> {
         let turn = self.core.store()?.turn(self.at, id)?;
         Ok(TurnHandle::new(Arc::clone(&self.core.shared), self.at, &turn))
+    }
+
+    /// The session to wait for until it is idle: see [`Idle`].
+    pub fn idle(&self) -> Idle {
+        Idle::new(&self.core.shared, self.at)
     }
 
     /// The turns of the session, newest first: see [`PageQuery`].

@@ -22,6 +22,8 @@ pub(super) struct Job {
     pub(super) input: Message,
     pub(super) agent: Arc<dyn Agent>,
     pub(super) token: Arc<Token>,
+    /// How many turns in a row the session's agents have started, up to this one.
+    pub(super) chain: u32,
 }
 
 /// What it takes to end a turn that is the executor's.

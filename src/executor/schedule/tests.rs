@@ -29,6 +29,7 @@ fn job_of(at: SessionRef, epoch: u64) -> Box<Job> {
         input: Message::new(message, session, 1, Role::User, MessageType::Message, Ts::ZERO, time),
         agent: Arc::new(agent_fn(|_| Ok(()))),
         token: Arc::default(),
+        chain: 0,
     })
 }
 
