@@ -213,6 +213,7 @@ mod follow;
 mod here;
 pub mod id;
 pub mod limit;
+mod live;
 #[cfg(feature = "testkit")]
 mod model;
 pub mod page;
@@ -235,7 +236,7 @@ pub mod wire;
 pub use agent::{Agent, AgentResult, CancelToken, Reply, TurnContext, agent_fn};
 pub use engine::{Builder, CloseReport, Durability, Engine};
 pub use error::{Error, ErrorKind, Result};
-pub use follow::Follow;
+pub use follow::{Delta, Follow, Live, LiveFeed};
 pub use record::{
     AgentRecord, Change, ChangeKind, Content, Image, Json, Message, MessageType, NewMessage, NewSession, NewTurn,
     Reason, Role, SessionRecord, SessionStatus, ThreadRecord, ToolCall, Ts, Turn, TurnState, Webhook, WebhookRow,

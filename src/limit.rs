@@ -90,6 +90,12 @@ pub const CHANGES_LIMIT_MAX: u32 = 1000;
 /// thousands of followers who all lag hold little.
 pub const FOLLOW_BATCH: u32 = 256;
 
+/// Most bytes that are kept of the text that an agent streams and has not written yet.
+///
+/// Far more than a model says in one message. There is one such text for each turn that streams, whatever the number of
+/// its followers; of a longer one the beginning is kept no more.
+pub const DELTA_BYTES: usize = 1 << 20;
+
 /// A `ts` supplied by a caller is below this many microseconds (2^52 − 2^40).
 ///
 /// Up to 2^52 µs a double of seconds still tells neighbouring microseconds apart; the

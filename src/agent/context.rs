@@ -7,6 +7,7 @@ use super::cancel::{CancelToken, Token};
 use crate::bell::Event;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AgentId, SessionId};
+use crate::live::Added;
 use crate::record::{Content, Json, Message, NewMessage, ToolCall, Turn};
 use crate::shared::Shared;
 use crate::store::{Claim, Emit, SessionRef};
@@ -100,9 +101,49 @@ impl TurnContext {
         let messages = checked_batch(messages)?;
         let (at, claim, started_at) = (self.at, self.claim, self.started_at);
         let op = Emit { stamp: self.shared.stamp(), at, claim, started_at, messages };
-        let written = self.shared.store().emit(op)?;
-        self.shared.bell.ring(self.at, self.agent, Event::Written);
-        Ok(written)
+        let held = self.shared.texts.hold(at, &claim);
+        match self.shared.store().emit(op) {
+            Ok(written) => {
+                self.shared.texts.end(at, &claim);
+                self.shared.bell.ring(at, self.agent, Event::Written);
+                Ok(written)
+            }
+            Err(error) => {
+                if held {
+                    self.shared.texts.release(at, &claim);
+                    self.shared.bell.ring(at, self.agent, Event::Streamed);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Tells who follows the session [live](crate::LiveFeed) a piece of what the turn is about to write, at once. It is
+    /// never stored: what counts is the message that the agent writes or returns, which is to have the whole text.
+    ///
+    /// All pieces since the turn last wrote are one text; the next write takes its place. It costs no more however
+    /// many follow; of a text of more than [`DELTA_BYTES`](crate::limit::DELTA_BYTES) the beginning is kept no more.
+    ///
+    /// # Errors
+    ///
+    /// [`Fenced`](ErrorKind::Fenced) when the turn was interrupted, has run for as long as it may, or the engine
+    /// closes, so `?` leaves the agent as [`check`](Self::check) does; the error of the storage when the session
+    /// cannot be read.
+    pub fn delta(&self, piece: impl AsRef<str>) -> Result<()> {
+        self.check()?;
+        let (texts, piece) = (&self.shared.texts, piece.as_ref());
+        let mut added = texts.add(self.at, &self.claim, piece);
+        if let Added::First = added {
+            let after = self.shared.store().session(self.at)?.last_change;
+            added = texts.begin(self.at, self.claim, after, piece);
+        }
+        // Whoever ended the turn tells its agent first and then ends its text: one that came between is ended here.
+        if matches!(added, Added::Late) || self.is_cancelled() {
+            texts.end(self.at, &self.claim);
+            return Err(self.told_to_stop());
+        }
+        self.shared.bell.ring(self.at, self.agent, Event::Streamed);
+        Ok(())
     }
 
     /// Says something on the way: writes a message of the assistant's.
@@ -145,9 +186,13 @@ impl TurnContext {
     /// [`Fenced`](ErrorKind::Fenced) when the turn was interrupted, has run for as long as it may, or the engine closes.
     pub fn check(&self) -> Result<()> {
         if self.is_cancelled() {
-            return Err(Error::new(ErrorKind::Fenced, format!("turn {} was told to stop", self.turn.id)));
+            return Err(self.told_to_stop());
         }
         Ok(())
+    }
+
+    fn told_to_stop(&self) -> Error {
+        Error::new(ErrorKind::Fenced, format!("turn {} was told to stop", self.turn.id))
     }
 
     /// Whether the turn was interrupted, has run for as long as it may, or the engine closes.

@@ -94,9 +94,7 @@ impl<'a> Deletion<'a> {
         }
         admission.answered(&mut state);
         drop(state);
-        if let Some(token) = stopped {
-            token.wake();
-        }
+        pool.tell(stopped);
         admission
     }
 }

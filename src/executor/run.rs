@@ -136,6 +136,8 @@ fn panic_text(payload: Box<dyn Any + Send>) -> String {
 
 /// Ends a turn by this outcome, or by the failure to write it. A turn that ended before stays as it ended.
 fn end(shared: &Shared, live: &Live, outcome: Outcome) {
+    // What it was just saying is over with it; nobody is told of that after the end.
+    shared.texts.hold(live.at, &live.claim);
     let refused = match finish(shared, live, outcome) {
         // What the agent answered cannot stand: the turn ends all the same.
         Err(error) if is_of_content(&error) => {
@@ -143,6 +145,7 @@ fn end(shared: &Shared, live: &Live, outcome: Outcome) {
         }
         answer => answer,
     };
+    shared.texts.end(live.at, &live.claim);
     match refused {
         // Nothing was written here: who ended the turn, or deleted its session, rings for it.
         Err(error) if error.is_fenced() || error.is_not_found() => return,
@@ -178,6 +181,7 @@ pub(super) fn close(shared: &Shared, live: &Live) -> Result<Closed> {
         Err(error) if error.is_not_found() => return Ok(Closed::Elsewhere),
         ended => ended?,
     };
+    shared.texts.end(live.at, &live.claim);
     let reply = shared.reply_of(live.at, &turn)?.map(Box::new);
     shared.judge(turn.id, Verdict::Ended(Box::new(turn), reply));
     shared.bell.ring(live.at, live.agent_id, Event::Ended);

@@ -143,8 +143,14 @@ impl Pool {
         self.ensure_enough(&mut state);
         drop(state);
         self.work.notify_one();
-        if let Some(token) = stopped {
-            token.wake();
+        self.tell(stopped);
+    }
+
+    /// Tells whoever waits for it that this turn is over and its agent is to stop. The caller holds no lock.
+    pub(super) fn tell(&self, over: Option<Live>) {
+        if let Some(over) = over {
+            self.shared.texts.end(over.at, &over.claim);
+            over.token.wake();
         }
     }
 

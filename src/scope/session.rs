@@ -6,7 +6,7 @@ use super::{Core, Listing, PageQuery};
 use crate::agent::{checked_batch, history};
 use crate::bell::Event;
 use crate::error::{Error, Result};
-use crate::follow::Follow;
+use crate::follow::{Follow, LiveFeed};
 use crate::id::{AgentId, MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
 use crate::limit;
 use crate::page::{Form, MessageQuery, Page};
@@ -319,6 +319,11 @@ impl Session {
     /// come: see [`Follow`]. Nothing is read before it is asked for one.
     pub fn follow(&self, after: u64) -> Follow {
         Follow::new(&self.core.shared, self.at, after)
+    }
+
+    /// The same events, and between them what the agent is just saying: see [`LiveFeed`].
+    pub fn stream(&self, after: u64) -> LiveFeed {
+        LiveFeed::new(&self.core.shared, self.at, after)
     }
 }
 

@@ -76,11 +76,11 @@ struct Running {
 
 impl Running {
     /// Tells the agent to stop, by this time, where it was not told before. Who waits for that is yet to be woken.
-    fn stop(&mut self, cause: Cause, grace: Duration) -> Arc<Token> {
+    fn stop(&mut self, cause: Cause, grace: Duration) -> Live {
         self.live.token.trip(cause);
         self.grace.get_or_insert(grace);
         self.limit = None;
-        Arc::clone(&self.live.token)
+        self.live.clone()
     }
 }
 
@@ -97,12 +97,12 @@ pub(super) struct Due {
 }
 
 impl Schedule {
-    /// Takes in an accepted turn, and stops the agent that it interrupted, by this time. Answers with the token
-    /// of that one: who waits for it is yet to be woken.
+    /// Takes in an accepted turn, and stops the agent that it interrupted, by this time. Answers with that
+    /// one, which is over: who waits for its token is yet to be woken.
     ///
     /// Callers bring what the store answered them in any order; the epochs of the claims tell the
     /// order of the commits. A later claim of the session means that all before it are over.
-    pub(super) fn accept(&mut self, job: Box<Job>, grace: Duration) -> Option<Arc<Token>> {
+    pub(super) fn accept(&mut self, job: Box<Job>, grace: Duration) -> Option<Live> {
         let at = job.at;
         let lane = self.lanes.entry(at).or_default();
         let mut running = lane.running.and_then(|worker| self.running.get_mut(&worker));
@@ -153,8 +153,8 @@ impl Schedule {
     }
 
     /// The session is no more: all its turns are over, and the claims of one that is made in its place begin anew.
-    /// Answers with the token of its agent, as [`accept`](Self::accept) does.
-    pub(super) fn forget(&mut self, at: SessionRef, grace: Duration) -> Option<Arc<Token>> {
+    /// Answers with the one whose agent runs, as [`accept`](Self::accept) does.
+    pub(super) fn forget(&mut self, at: SessionRef, grace: Duration) -> Option<Live> {
         let lane = self.lanes.get_mut(&at)?;
         if lane.next.take().is_some() && lane.running.is_none() {
             self.ready.retain(|ready| *ready != at);
@@ -162,8 +162,9 @@ impl Schedule {
         match lane.running.and_then(|worker| self.running.get_mut(&worker)) {
             // What comes next waits for its agent all the same.
             Some(running) => {
+                let over = running.stop(Cause::Over, grace);
                 running.live.claim.epoch = 0;
-                Some(running.stop(Cause::Over, grace))
+                Some(over)
             }
             None => {
                 self.lanes.remove(&at);
