@@ -24,8 +24,9 @@ impl Model {
         tokio::spawn(async move {
             // It has a lot to say about novels.
             let words = if question.contains("novel") { usize::MAX } else { 3 };
+            let mut pace = tokio::time::interval(Duration::from_millis(10));
             for word in ["all", "is", "well"].into_iter().cycle().take(words) {
-                tokio::time::sleep(Duration::from_millis(10)).await;
+                pace.tick().await;
                 if say.send(format!("{word} ")).await.is_err() {
                     return;
                 }
