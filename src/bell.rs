@@ -130,6 +130,13 @@ impl Bell {
         wake_all(woken);
     }
 
+    /// How many wait for a session, and how many watches there are.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let waiting = self.waiting.lock();
+        let waiters = waiting.sessions.values().map(BTreeMap::len).sum();
+        (waiters, waiting.watches.values().map(BTreeMap::len).sum())
+    }
+
     /// The sessions that watches have yet to tell, each once; among them those that they are just telling.
     pub(crate) fn untold(&self) -> HashSet<SessionRef> {
         let waiting = self.waiting.lock();

@@ -234,7 +234,7 @@ mod watch;
 pub mod wire;
 
 pub use agent::{Agent, AgentResult, CancelToken, Reply, TurnContext, agent_fn};
-pub use engine::{Builder, CloseReport, Durability, Engine};
+pub use engine::{Builder, CloseReport, Durability, Engine, Stats};
 pub use error::{Error, ErrorKind, Result};
 pub use follow::{Delta, Follow, Live, LiveFeed};
 pub use record::{

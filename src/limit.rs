@@ -118,6 +118,15 @@ pub const WORKERS_DEFAULT: usize = 64;
 /// Most worker threads of an engine.
 pub const WORKERS_MAX: usize = 4096;
 
+/// Turns that may wait for a worker, over all sessions, where no other number is asked for.
+pub const QUEUE_TURNS_DEFAULT: usize = 1 << 16;
+/// Most turns that may wait for a worker.
+pub const QUEUE_TURNS_MAX: usize = 1 << 24;
+/// Bytes that the turns waiting for a worker may hold in memory, where no other number is asked for.
+pub const QUEUE_BYTES_DEFAULT: usize = 256 << 20;
+/// The least that can be asked for: with less, the largest turn could never start.
+pub const QUEUE_BYTES_MIN: usize = MESSAGE_BYTES + 2 * TURN_JSON_BYTES;
+
 /// Threads of agents that did not stop when they were told to and may be left behind, where no other number is asked
 /// for: as many as there are workers, so that each may be replaced once.
 pub const ABANDONED_DEFAULT: usize = 64;
@@ -186,4 +195,5 @@ const _: () = {
     assert!(0 < REMNANT_ROWS && 0 < REMNANT_BYTES && REMNANT_WAIT_BYTES <= GROUP_BYTES);
     assert!(WORKERS_DEFAULT <= WORKERS_MAX);
     assert!(ABANDONED_DEFAULT <= ABANDONED_MAX);
+    assert!(QUEUE_TURNS_DEFAULT <= QUEUE_TURNS_MAX && QUEUE_BYTES_MIN <= QUEUE_BYTES_DEFAULT);
 };

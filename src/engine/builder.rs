@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::Engine;
 use crate::agent::{Agent, AgentResult, Reply, TurnContext, agent_fn};
 use crate::error::{Error, ErrorKind, Result};
-use crate::executor::{self, Executor};
+use crate::executor::{self, Executor, Load};
 use crate::limit;
 use crate::record::{Turn, check_name};
 use crate::redb::{Durability, LogLoss, Options, RedbStore, Trust};
@@ -55,6 +55,7 @@ impl Builder {
             runtime: executor::Options {
                 workers: limit::WORKERS_DEFAULT,
                 abandoned: limit::ABANDONED_DEFAULT,
+                queue: Load { turns: limit::QUEUE_TURNS_DEFAULT, bytes: limit::QUEUE_BYTES_DEFAULT },
                 grace: GRACE,
                 time_limit: None,
             },
@@ -104,6 +105,21 @@ impl Builder {
     /// would start a turn is [`Overloaded`](crate::ErrorKind::Overloaded), and no other agent is left behind.
     pub fn abandoned(mut self, threads: usize) -> Self {
         self.runtime.abandoned = threads;
+        self
+    }
+
+    /// How many turns may wait for a worker, over all sessions: 1 to [`limit::QUEUE_TURNS_MAX`], by default
+    /// [`limit::QUEUE_TURNS_DEFAULT`]. What is over that is refused as [`Overloaded`](crate::ErrorKind::Overloaded),
+    /// and nothing is written.
+    pub fn queue_turns(mut self, turns: usize) -> Self {
+        self.runtime.queue.turns = turns;
+        self
+    }
+
+    /// How many bytes those turns may hold in memory: at least [`limit::QUEUE_BYTES_MIN`], by default
+    /// [`limit::QUEUE_BYTES_DEFAULT`].
+    pub fn queue_bytes(mut self, bytes: usize) -> Self {
+        self.runtime.queue.bytes = bytes;
         self
     }
 
@@ -214,14 +230,21 @@ impl Builder {
     }
 
     fn check(&self) -> Result<()> {
-        let threads = [
+        let numbers = [
             ("workers", self.runtime.workers, limit::WORKERS_MAX, "WORKERS_MAX"),
             ("abandoned", self.runtime.abandoned, limit::ABANDONED_MAX, "ABANDONED_MAX"),
+            ("queue_turns", self.runtime.queue.turns, limit::QUEUE_TURNS_MAX, "QUEUE_TURNS_MAX"),
         ];
-        for (what, threads, most, bound) in threads {
-            if !(1..=most).contains(&threads) {
-                return Err(Error::invalid(format!("{what} is {threads}; it must be 1 to {most} ({bound})")));
+        for (what, number, most, bound) in numbers {
+            if !(1..=most).contains(&number) {
+                return Err(Error::invalid(format!("{what} is {number}; it must be 1 to {most} ({bound})")));
             }
+        }
+        let (bytes, least) = (self.runtime.queue.bytes, limit::QUEUE_BYTES_MIN);
+        if bytes < least {
+            return Err(Error::invalid(format!(
+                "queue_bytes is {bytes}; it must be at least {least} (QUEUE_BYTES_MIN)"
+            )));
         }
         if let Some(limit) = self.runtime.time_limit.filter(|limit| *limit < TIME_LIMIT_MIN) {
             return Err(Error::invalid(format!("time_limit is {limit:?}; it must be at least {TIME_LIMIT_MIN:?}")));

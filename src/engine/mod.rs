@@ -9,6 +9,7 @@ use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::executor::Report;
+pub use crate::executor::Stats;
 use crate::limit;
 use crate::record::check_name;
 use crate::record::{Turn, WebhookRow};
@@ -109,6 +110,22 @@ impl Engine {
             return Err(Error::invalid(format!("limit is {limit}; it must be 1 to {}", limit::OUTBOX_LIMIT_MAX)));
         }
         self.core.store()?.outbox(limit)
+    }
+
+    /// What the engine is at, in numbers.
+    ///
+    /// ```
+    /// # fn main() -> parlor::Result<()> {
+    /// let engine = parlor::Engine::in_memory().agent_fn("echo", |turn| Ok(turn.input().text())).open()?;
+    /// let session = engine.workspace("acme")?.agent("echo")?.create_session(Default::default())?;
+    /// assert_eq!(engine.stats().workers, 0, "they start on demand");
+    /// session.send("hello")?.wait()?;
+    /// assert_eq!((engine.stats().workers, engine.stats().abandoned), (1, 0));
+    /// # engine.close()
+    /// # }
+    /// ```
+    pub fn stats(&self) -> Stats {
+        self.core.executor.stats()
     }
 
     /// Checks everything that must hold between the records of the file, and describes each

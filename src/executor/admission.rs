@@ -1,5 +1,6 @@
 //! Taking part: turns, writes and deletions that the store is being asked for, which a close waits for.
 
+use super::load::Load;
 use super::schedule::Job;
 use super::worker::{Pool, State};
 use crate::agent::{Agent, Token};
@@ -14,17 +15,19 @@ pub(crate) struct Admission<'a> {
     at: Option<SessionRef>,
     /// How many turns in a row the session's agents have started, the one to come among them.
     chain: u32,
+    /// What the turn to come will hold, which has its place by now.
+    load: Load,
 }
 
 impl<'a> Admission<'a> {
     /// One that is counted by now.
     pub(super) fn new(pool: &'a Arc<Pool>, at: Option<SessionRef>) -> Self {
-        Admission { pool, at, chain: 0 }
+        Admission { pool, at, chain: 0, load: Load::default() }
     }
 
-    /// One of a turn that is so far down a chain.
-    pub(super) fn in_chain(mut self, chain: u32) -> Self {
-        self.chain = chain;
+    /// One of a turn that is so far down a chain, and whose place is reserved.
+    pub(super) fn of_turn(mut self, chain: u32, load: Load) -> Self {
+        (self.chain, self.load) = (chain, load);
         self
     }
 
@@ -38,8 +41,8 @@ impl<'a> Admission<'a> {
         let (Submitted { message, turn, claim: Some(claim), .. }, Some(agent)) = (submitted, agent) else { return };
         let agent = Arc::clone(agent);
         let token = Arc::<Token>::default();
-        let chain = self.chain;
-        self.pool.accept(Box::new(Job { at, agent_id, claim, turn, input: message, agent, token, chain }));
+        let (chain, load) = (self.chain, self.load);
+        self.pool.accept(Box::new(Job { at, agent_id, claim, turn, input: message, agent, token, chain, load }));
     }
 }
 
@@ -48,6 +51,7 @@ impl Drop for Admission<'_> {
         let mut state = self.pool.state.lock();
         self.answered(&mut state);
         state.admitted -= 1;
+        state.reserved.take(self.load);
         if state.closing && state.admitted == 0 {
             self.pool.quiet.notify_all();
         }

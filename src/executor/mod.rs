@@ -7,12 +7,16 @@
 //! Every decision is made under one mutex; the condition variables only wake.
 
 mod admission;
+mod load;
 mod run;
 mod schedule;
+mod stats;
 mod timer;
 mod worker;
 
 pub(crate) use admission::{Admission, Deletion};
+pub(crate) use load::Load;
+pub use stats::Stats;
 pub(crate) use worker::Options;
 
 use crate::agent::Cause;
@@ -46,15 +50,18 @@ impl Executor {
         Executor { pool }
     }
 
-    /// Asks for one turn of a session to be taken in, before the store is asked to accept it: a turn that was
+    /// Asks for one turn of a session, of so many bytes, to be taken in, before the store is asked to accept it: a turn that was
     /// accepted can then neither miss its thread nor slip through a close.
-    pub(crate) fn admit(&self, at: SessionRef) -> Result<Admission<'_>> {
-        let chain = here::next_in_chain(at)?;
+    pub(crate) fn admit(&self, at: SessionRef, bytes: usize) -> Result<Admission<'_>> {
+        let (chain, load) = (here::next_in_chain(at)?, Load::of(bytes));
         let admission = self.enter(Some(at), |state| {
             self.pool.check_room(state)?;
-            self.pool.ensure_one(state)
+            state.schedule.waiting().and(state.reserved).check(load, self.pool.options.queue)?;
+            self.pool.ensure_one(state)?;
+            state.reserved.add(load);
+            Ok(())
         })?;
-        Ok(admission.in_chain(chain))
+        Ok(admission.of_turn(chain, load))
     }
 
     /// Asks for a session to be made.
@@ -99,6 +106,14 @@ impl Executor {
             *state.entering.entry(at).or_default() += 1;
         }
         Ok(Admission::new(&self.pool, at))
+    }
+
+    /// How it stands.
+    pub(crate) fn stats(&self) -> Stats {
+        let shared = &self.pool.shared;
+        let (waiters, watches) = shared.bell.counts();
+        let (followers, streaming) = (shared.tails.count(), shared.texts.count());
+        Stats { waiters, watches, followers, streaming, ..self.pool.state.lock().stats() }
     }
 
     /// Takes no more turns, tells all agents to stop, ends all turns, and waits for the agents up

@@ -7,6 +7,7 @@ use super::schedule::{Job, Live, WorkerNumber};
 use super::worker::Pool;
 use crate::agent::{Agent, Cause, TurnContext};
 use crate::bell::Event;
+use crate::bug::{Bug, is_planted};
 use crate::error::{Error, ErrorKind, Result};
 use crate::here;
 use crate::record::{NewMessage, Reason, Turn};
@@ -37,7 +38,7 @@ fn outcome(pool: &Arc<Pool>, worker: WorkerNumber, job: Job, live: &Live) -> Out
     if live.token.is_tripped() {
         return cut_short(live, limit);
     }
-    let Job { at, agent_id, claim, turn, input, agent, token, chain } = job;
+    let Job { at, agent_id, claim, turn, input, agent, token, chain, load: _ } = job;
     let started_at = token.start(pool.shared.clock.now());
     pool.limit(worker);
     let shared = Arc::clone(&pool.shared);
@@ -138,6 +139,9 @@ fn panic_text(payload: Box<dyn Any + Send>) -> String {
 fn end(shared: &Shared, live: &Live, outcome: Outcome) {
     // What it was just saying is over with it; nobody is told of that after the end.
     shared.texts.hold(live.at, &live.claim);
+    if is_planted(Bug::WokenEarly) {
+        shared.bell.ring(live.at, live.agent_id, Event::Ended);
+    }
     let refused = match finish(shared, live, outcome) {
         // What the agent answered cannot stand: the turn ends all the same.
         Err(error) if is_of_content(&error) => {
@@ -154,7 +158,9 @@ fn end(shared: &Shared, live: &Live, outcome: Outcome) {
         }
         _ => {}
     }
-    shared.bell.ring(live.at, live.agent_id, Event::Ended);
+    if !is_planted(Bug::WokenEarly) {
+        shared.bell.ring(live.at, live.agent_id, Event::Ended);
+    }
 }
 
 fn is_of_content(error: &Error) -> bool {

@@ -2,8 +2,10 @@
 
 use std::collections::HashSet;
 
+use super::load::Load;
 use super::run;
 use super::schedule::{Job, Live, Schedule, WorkerNumber};
+use super::stats::Stats;
 use super::timer::Timer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::shared::Shared;
@@ -18,6 +20,8 @@ pub(crate) struct Options {
     pub(crate) workers: usize,
     /// How many threads of agents that did not return may be left behind.
     pub(crate) abandoned: usize,
+    /// How much may wait for a worker.
+    pub(crate) queue: Load,
     /// How long an agent that was told to stop has for it.
     pub(crate) grace: Duration,
     /// How long a turn may run.
@@ -45,6 +49,8 @@ pub(super) struct State {
     pub(super) schedule: Schedule,
     /// Turns that the store is being asked to accept, and writes without one.
     pub(super) admitted: usize,
+    /// What the turns among them will hold.
+    pub(super) reserved: Load,
     /// How many of them are of which session, where its being deleted must wait for them.
     pub(super) entering: HashMap<SessionRef, usize>,
     /// The sessions that the store is being asked to delete.
@@ -114,6 +120,21 @@ impl State {
     /// How many agents have not returned, those that were left behind among them.
     pub(super) fn not_returned(&self) -> usize {
         self.abandoned + self.busy().count()
+    }
+
+    /// How it stands, but for what the pool does not know.
+    pub(super) fn stats(&self) -> Stats {
+        let waiting = self.schedule.waiting();
+        Stats {
+            workers: self.workers.len(),
+            idle_workers: self.idle,
+            running: self.busy().count(),
+            abandoned: self.abandoned,
+            waiting_turns: waiting.turns,
+            waiting_bytes: waiting.bytes,
+            admitted: self.admitted,
+            ..Stats::default()
+        }
     }
 
     fn busy(&self) -> impl Iterator<Item = &Worker> {

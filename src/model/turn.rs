@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use crate::bug::{Bug, is_planted};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{MessageId, Stamp, ThreadId, TurnId};
 use crate::limit::{REASON_BYTES, TURN_MESSAGES};
@@ -179,7 +180,7 @@ impl Session {
 
     /// The fence: only the claim that the turn runs under may write in its name.
     fn check_claim(&self, claim: &Claim) -> Result<()> {
-        if self.running().is_some_and(|run| run.claim == *claim) {
+        if self.running().is_some_and(|run| run.claim == *claim) || is_planted(Bug::FenceOpen) {
             return Ok(());
         }
         Err(Error::new(

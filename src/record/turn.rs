@@ -261,6 +261,12 @@ impl NewTurn {
         self
     }
 
+    /// Bytes of all it carries.
+    pub fn size(&self) -> usize {
+        let json = [&self.user_params, &self.profile];
+        self.message.size() + json.into_iter().flatten().map(|json| json.as_str().len()).sum::<usize>()
+    }
+
     /// Checks every bound.
     ///
     /// # Errors

@@ -165,7 +165,7 @@ impl Session {
         let (core, at) = (&self.core, self.at);
         let store = core.store()?;
         new.check()?;
-        let admission = core.executor.admit(at)?;
+        let admission = core.executor.admit(at, new.size())?;
         let op = Submit { stamp: core.shared.stamp(), at, new, policy, runner: core.runner(&self.agent_name) };
         let submitted = store.submit(op).map_err(|error| Core::explained(error, &self.agent_name))?;
         let handle = TurnHandle::new(Arc::clone(&core.shared), at, &submitted.turn);

@@ -33,6 +33,7 @@
 mod closing;
 mod deleting;
 mod following;
+mod replacing;
 mod scene;
 mod storage;
 mod turns;

@@ -12,8 +12,12 @@ const ROOMS: [&str; 25] = [
 ];
 
 /// Rooms that only some of those above them may name.
-const ONLY_FOR: [(&str, &[&str]); 4] =
-    [("bug", &["redb", "testkit"]), ("redb", &["engine", "testkit"]), ("model", &["testkit"]), ("wire", &[])];
+const ONLY_FOR: [(&str, &[&str]); 4] = [
+    ("bug", &["redb", "model", "executor", "testkit"]),
+    ("redb", &["engine", "testkit"]),
+    ("model", &["testkit"]),
+    ("wire", &[]),
+];
 
 fn breach(source: &Source, line: usize, what: impl std::fmt::Display) -> String {
     format!("{}:{line}: {what}", source.path)

@@ -6,7 +6,9 @@ mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::load::Load;
 use crate::agent::{Agent, Cause, Token};
+use crate::bug::{Bug, is_planted};
 use crate::id::AgentId;
 use crate::record::{Message, Turn};
 use crate::store::{Claim, SessionRef};
@@ -24,6 +26,8 @@ pub(super) struct Job {
     pub(super) token: Arc<Token>,
     /// How many turns in a row the session's agents have started, up to this one.
     pub(super) chain: u32,
+    /// What it holds while it waits.
+    pub(super) load: Load,
 }
 
 /// What it takes to end a turn that is the executor's.
@@ -56,6 +60,8 @@ pub(super) struct Schedule {
     ready: VecDeque<SessionRef>,
     /// The agents that were called and have not returned, by the workers that did.
     running: BTreeMap<WorkerNumber, Running>,
+    /// What the turns to start hold.
+    waiting: Load,
 }
 
 /// A session with an agent running, a turn to start, or both.
@@ -111,7 +117,9 @@ impl Schedule {
         if known.into_iter().flatten().any(|epoch| epoch >= job.claim.epoch) {
             return None;
         }
+        self.waiting.add(job.load);
         let replaced = lane.next.replace(job);
+        self.waiting.take(replaced.as_ref().map(|job| job.load).unwrap_or_default());
         if lane.running.is_none() && replaced.is_none() {
             self.ready.push_back(at);
         }
@@ -125,6 +133,7 @@ impl Schedule {
                 && let Some(job) = lane.next.take()
             {
                 lane.running = Some(worker);
+                self.waiting.take(job.load);
                 self.running.insert(worker, Running { live: Live::of(&job), limit: None, grace: None });
                 return Some(job);
             }
@@ -145,6 +154,9 @@ impl Schedule {
         let Some(Running { live, .. }) = self.running.remove(&worker) else { return };
         let Some(lane) = self.lanes.get_mut(&live.at) else { return };
         lane.running = None;
+        if is_planted(Bug::PendingDropped) {
+            self.waiting.take(lane.next.take().map(|job| job.load).unwrap_or_default());
+        }
         if lane.next.is_some() {
             self.ready.push_back(live.at);
         } else {
@@ -156,8 +168,11 @@ impl Schedule {
     /// Answers with the one whose agent runs, as [`accept`](Self::accept) does.
     pub(super) fn forget(&mut self, at: SessionRef, grace: Duration) -> Option<Live> {
         let lane = self.lanes.get_mut(&at)?;
-        if lane.next.take().is_some() && lane.running.is_none() {
-            self.ready.retain(|ready| *ready != at);
+        if let Some(job) = lane.next.take() {
+            self.waiting.take(job.load);
+            if lane.running.is_none() {
+                self.ready.retain(|ready| *ready != at);
+            }
         }
         match lane.running.and_then(|worker| self.running.get_mut(&worker)) {
             // What comes next waits for its agent all the same.
@@ -201,10 +216,16 @@ impl Schedule {
         self.ready.len()
     }
 
+    /// What the turns hold that wait to be started.
+    pub(super) fn waiting(&self) -> Load {
+        self.waiting
+    }
+
     /// Tells all agents to stop and gives up what did not start. Answers with all turns that may
     /// not have ended; who waits for their tokens is yet to be woken.
     pub(super) fn cancel(&mut self) -> Vec<Live> {
         self.ready.clear();
+        self.waiting = Load::default();
         let mut live = Vec::new();
         self.lanes.retain(|_, lane| {
             live.extend(lane.next.take().map(|job| Live::of(&job)));

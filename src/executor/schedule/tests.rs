@@ -30,6 +30,7 @@ fn job_of(at: SessionRef, epoch: u64) -> Box<Job> {
         agent: Arc::new(agent_fn(|_| Ok(()))),
         token: Arc::default(),
         chain: 0,
+        load: Load::of(10),
     })
 }
 
@@ -188,4 +189,19 @@ fn a_turn_that_has_run_for_as_long_as_it_may_is_told_to_stop_once() {
     assert_eq!(running.map(|job| job.token.cause()), [Some(Cause::TimeLimit), Some(Cause::Over)]);
     assert_eq!(bench.due(3600, 9), (1, 0, Some(3660)));
     assert_eq!(bench.due(3660, 9), (1, 0, None));
+}
+
+#[test]
+fn what_waits_is_counted_until_it_starts_is_replaced_or_given_up() {
+    let mut bench = Bench::default();
+    let waiting = |bench: &Bench| (bench.schedule.waiting().turns, bench.schedule.waiting().bytes);
+    [job(1, 1), job(2, 1), job(1, 2)].into_iter().for_each(|job| bench.accept(job));
+    assert_eq!(waiting(&bench), (2, 20), "one took the place of another");
+    take(&mut bench);
+    [job(1, 1), job(1, 3)].into_iter().for_each(|job| bench.accept(job));
+    assert_eq!(waiting(&bench), (2, 20), "one came too late");
+    bench.schedule.forget(at(1, 1), GRACE);
+    assert_eq!(waiting(&bench), (1, 10));
+    bench.schedule.cancel();
+    assert_eq!(waiting(&bench), (0, 0));
 }
