@@ -16,7 +16,7 @@ struct Here {
 }
 
 thread_local! {
-    static HERE: Cell<Option<Here>> = Cell::new(None);
+    static HERE: Cell<Option<Here>> = const { Cell::new(None) };
 }
 
 /// Until it is dropped, the agent of this session runs on this thread, in a turn that agents of the session started this

@@ -236,6 +236,7 @@ pub mod wire;
 pub use agent::{Agent, AgentResult, CancelToken, Reply, TurnContext, agent_fn};
 pub use engine::{Builder, CloseReport, Durability, Engine, Stats};
 pub use error::{Error, ErrorKind, Result};
+pub use executor::{Hook, TurnEnd};
 pub use follow::{Delta, Follow, Live, LiveFeed};
 pub use record::{
     AgentRecord, Change, ChangeKind, Content, Image, Json, Message, MessageType, NewMessage, NewSession, NewTurn,

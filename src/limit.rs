@@ -127,6 +127,9 @@ pub const QUEUE_BYTES_DEFAULT: usize = 256 << 20;
 /// The least that can be asked for: with less, the largest turn could never start.
 pub const QUEUE_BYTES_MIN: usize = MESSAGE_BYTES + 2 * TURN_JSON_BYTES;
 
+/// Ends of turns that may wait for the hook before new turns are refused: a slow one falls behind by so many.
+pub const HOOK_QUEUE: usize = 1 << 16;
+
 /// Threads of agents that did not stop when they were told to and may be left behind, where no other number is asked
 /// for: as many as there are workers, so that each may be replaced once.
 pub const ABANDONED_DEFAULT: usize = 64;

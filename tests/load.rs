@@ -61,7 +61,7 @@ fn over_the_bound_of_bytes_a_send_is_refused_until_there_is_room() {
         sessions[0].send("small").unwrap();
         keeper.arrival();
         // The largest turn there is fits.
-        let filler = |bytes: usize| Json::parse(&format!("\"{}\"", "x".repeat(bytes - 2))).unwrap();
+        let filler = |bytes: usize| Json::parse(format!("\"{}\"", "x".repeat(bytes - 2))).unwrap();
         let json = filler(limit::TURN_JSON_BYTES);
         let large = NewTurn::from("x".repeat(limit::MESSAGE_BYTES)).user_params(json.clone()).profile(json);
         sessions[1].send(large).unwrap();

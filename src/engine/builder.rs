@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::Engine;
 use crate::agent::{Agent, AgentResult, Reply, TurnContext, agent_fn};
 use crate::error::{Error, ErrorKind, Result};
-use crate::executor::{self, Executor, Load};
+use crate::executor::{self, Executor, Hook, Load};
 use crate::limit;
 use crate::record::{Turn, check_name};
 use crate::redb::{Durability, LogLoss, Options, RedbStore, Trust};
@@ -42,6 +42,7 @@ pub struct Builder {
     place: Place,
     agents: Vec<(String, Arc<dyn Agent>)>,
     runtime: executor::Options,
+    hook: Option<Arc<dyn Hook>>,
     file: Options,
     wait_for_lock: Duration,
     clock: Arc<dyn Clock>,
@@ -59,6 +60,7 @@ impl Builder {
                 grace: GRACE,
                 time_limit: None,
             },
+            hook: None,
             file: Options::default(),
             wait_for_lock: Duration::ZERO,
             clock: Arc::new(SystemClock::new()),
@@ -129,6 +131,39 @@ impl Builder {
     /// [`TimeLimit`](crate::Reason::TimeLimit), and its agent is told to stop, for which it has its [grace](Self::grace).
     pub fn time_limit(mut self, longest: Duration) -> Self {
         self.runtime.time_limit = Some(longest);
+        self
+    }
+
+    /// What is to be called in this process when a turn has ended, however it did: after its end was committed,
+    /// on a thread of its own, one end after the other. By default nothing.
+    ///
+    /// It may use any handle, and take its time: nobody waits for it but a close, up to its deadline. While
+    /// [`limit::HOOK_QUEUE`] ends wait for it, what would start a turn is
+    /// [`Overloaded`](crate::ErrorKind::Overloaded). An end is told at most once: not where the process died or the
+    /// engine was closed before, nor where its session was deleted since. Turns of a dead process are in
+    /// [`Engine::recovered`].
+    ///
+    /// ```
+    /// # fn main() -> parlor::Result<()> {
+    /// use std::sync::mpsc;
+    ///
+    /// use parlor::{Engine, TurnEnd, TurnState};
+    ///
+    /// let (tell, told) = mpsc::sync_channel(1);
+    /// let engine = Engine::in_memory()
+    ///     .agent_fn("echo", |turn| Ok(turn.input().text()))
+    ///     .on_end(move |end: &TurnEnd| drop(tell.send(end.turn.state)))
+    ///     .open()?;
+    /// let session = engine.workspace("acme")?.agent("echo")?.create_session(Default::default())?;
+    /// session.send("hello")?;
+    /// assert_eq!(told.recv(), Ok(TurnState::Completed));
+    /// # engine.close()
+    /// # }
+    /// ```
+    ///
+    /// From document C.
+    pub fn on_end(mut self, hook: impl Hook) -> Self {
+        self.hook = Some(Arc::new(hook));
         self
     }
 
@@ -223,7 +258,7 @@ impl Builder {
             // The first error is the one to tell; a store that cannot close is dropped.
             let _ = shared.store().close();
         })?;
-        let executor = Executor::new(Arc::clone(&shared), self.runtime);
+        let executor = Executor::new(Arc::clone(&shared), self.runtime, self.hook);
         let behaviours: HashMap<_, _> = self.agents.into_iter().collect();
         let core = Arc::new(Core { shared, executor, behaviours });
         Ok(Engine { core, grace: self.runtime.grace, recovered, process: std::process::id() })

@@ -36,6 +36,9 @@ impl<'a> Admission<'a> {
     pub(crate) fn start(self, at: SessionRef, agent_id: AgentId, submitted: Submitted, agent: Option<&Arc<dyn Agent>>) {
         if let Some(turn) = submitted.interrupted {
             self.pool.shared.acquit(turn);
+            if let Some(announcer) = &self.pool.announcer {
+                announcer.announce_turn(&self.pool.shared, at, agent_id, turn);
+            }
         }
         // The store accepts a turn only where its agent's behaviour is registered.
         let (Submitted { message, turn, claim: Some(claim), .. }, Some(agent)) = (submitted, agent) else { return };

@@ -7,6 +7,7 @@
 //! Every decision is made under one mutex; the condition variables only wake.
 
 mod admission;
+mod hook;
 mod load;
 mod run;
 mod schedule;
@@ -15,6 +16,7 @@ mod timer;
 mod worker;
 
 pub(crate) use admission::{Admission, Deletion};
+pub use hook::{Hook, TurnEnd};
 pub(crate) use load::Load;
 pub use stats::Stats;
 pub(crate) use worker::Options;
@@ -44,8 +46,8 @@ pub(crate) struct Executor {
 
 impl Executor {
     /// An executor of which no thread runs yet.
-    pub(crate) fn new(shared: Arc<Shared>, options: Options) -> Self {
-        let pool = Arc::new(Pool::new(shared, options));
+    pub(crate) fn new(shared: Arc<Shared>, options: Options, hook: Option<Arc<dyn Hook>>) -> Self {
+        let pool = Arc::new(Pool::new(shared, options, hook));
         pool.heed_clock();
         Executor { pool }
     }
@@ -56,6 +58,7 @@ impl Executor {
         let (chain, load) = (here::next_in_chain(at)?, Load::of(bytes));
         let admission = self.enter(Some(at), |state| {
             self.pool.check_room(state)?;
+            self.pool.announcer.as_ref().map_or(Ok(()), |announcer| announcer.check_room())?;
             state.schedule.waiting().and(state.reserved).check(load, self.pool.options.queue)?;
             self.pool.ensure_one(state)?;
             state.reserved.add(load);
@@ -134,7 +137,7 @@ impl Executor {
         let mut report = Report::default();
         let mut closed = Ok(());
         for turn in &live {
-            match run::close(&pool.shared, turn) {
+            match run::close(pool, turn) {
                 Ok(Closed::Here) => report.interrupted += 1,
                 // One that another turn interrupted had ended before, though its agent runs.
                 Ok(Closed::Elsewhere) => report.ended += usize::from(turn.token.cause() != Some(Cause::Over)),
@@ -144,6 +147,9 @@ impl Executor {
         pool.shared.advance(Phase::Closed);
         pool.shared.bell.ring_all();
         report.abandoned = pool.join(deadline);
+        if let Some(announcer) = &pool.announcer {
+            announcer.close(&pool.shared, deadline);
+        }
         closed.map(|()| report)
     }
 
@@ -158,6 +164,9 @@ impl Executor {
             state.cancel()
         };
         self.wake(&given_up);
+        if let Some(announcer) = &self.pool.announcer {
+            announcer.leave();
+        }
         self.pool.answered.notify_all();
         self.pool.shared.advance(Phase::Closed);
         self.pool.shared.bell.ring_all();

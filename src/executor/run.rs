@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::hook::{Hook, TurnEnd};
 use super::schedule::{Job, Live, WorkerNumber};
 use super::worker::Pool;
 use crate::agent::{Agent, Cause, TurnContext};
@@ -28,7 +29,7 @@ pub(super) fn run(pool: &Arc<Pool>, worker: WorkerNumber, job: Job) {
     };
     if !over {
         let outcome = outcome(pool, worker, job, &live);
-        end(shared, &live, outcome);
+        end(pool, &live, outcome);
     }
 }
 
@@ -66,14 +67,14 @@ fn cut_short(live: &Live, limit: Option<Duration>) -> Outcome {
 }
 
 /// Ends a turn whose agent may not have returned.
-pub(super) fn end_cut_short(shared: &Shared, live: &Live, limit: Option<Duration>) {
-    end(shared, live, cut_short(live, limit));
+pub(super) fn end_cut_short(pool: &Pool, live: &Live) {
+    end(pool, live, cut_short(live, pool.options.time_limit));
 }
 
 /// Ends a turn whose worker was lost.
 pub(super) fn end_lost(pool: &Arc<Pool>, live: &Live) {
     let lost = Lost { shared: &pool.shared, live };
-    end_cut_short(&pool.shared, live, pool.options.time_limit);
+    end_cut_short(pool, live);
     lost.forget();
 }
 
@@ -117,6 +118,14 @@ fn call(agent: &dyn Agent, context: &TurnContext) -> Returned {
     returned.unwrap_or_else(|payload| Returned::Panic(panic_text(payload)))
 }
 
+/// Tells a hook of an end: it is the user's code too, and runs on a thread of its own.
+pub(super) fn tell(hook: &dyn Hook, end: &TurnEnd) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| hook.turn_ended(end))) {
+        // The panic hook has reported it. What is left of it may panic when it is dropped.
+        panic_text(payload);
+    }
+}
+
 /// The text of a panic, as the standard library prints it.
 fn panic_text(payload: Box<dyn Any + Send>) -> String {
     let text = match payload.downcast::<String>() {
@@ -136,7 +145,8 @@ fn panic_text(payload: Box<dyn Any + Send>) -> String {
 }
 
 /// Ends a turn by this outcome, or by the failure to write it. A turn that ended before stays as it ended.
-fn end(shared: &Shared, live: &Live, outcome: Outcome) {
+fn end(pool: &Pool, live: &Live, outcome: Outcome) {
+    let shared = &*pool.shared;
     // What it was just saying is over with it; nobody is told of that after the end.
     shared.texts.hold(live.at, &live.claim);
     if is_planted(Bug::WokenEarly) {
@@ -156,7 +166,8 @@ fn end(shared: &Shared, live: &Live, outcome: Outcome) {
         Err(error) if error.kind() != ErrorKind::Closed => {
             shared.judge(live.claim.turn, Verdict::Lost(error.kind(), error.to_string()));
         }
-        _ => {}
+        Err(_) => {}
+        Ok(_) => pool.announce(live),
     }
     if !is_planted(Bug::WokenEarly) {
         shared.bell.ring(live.at, live.agent_id, Event::Ended);
@@ -177,7 +188,8 @@ pub(super) enum Closed {
 
 /// Ends a turn because the engine closes, and keeps how it ended for those who wait for it: the
 /// store may be closed before they read it.
-pub(super) fn close(shared: &Shared, live: &Live) -> Result<Closed> {
+pub(super) fn close(pool: &Pool, live: &Live) -> Result<Closed> {
+    let shared = &*pool.shared;
     let (closed, ended) = match finish(shared, live, Outcome::Interrupted(Reason::Closed)) {
         Err(error) if error.is_fenced() => (Closed::Elsewhere, shared.store().turn(live.at, live.claim.turn)),
         ended => (Closed::Here, ended),
@@ -187,6 +199,9 @@ pub(super) fn close(shared: &Shared, live: &Live) -> Result<Closed> {
         Err(error) if error.is_not_found() => return Ok(Closed::Elsewhere),
         ended => ended?,
     };
+    if matches!(closed, Closed::Here) {
+        pool.announce(live);
+    }
     shared.texts.end(live.at, &live.claim);
     let reply = shared.reply_of(live.at, &turn)?.map(Box::new);
     shared.judge(turn.id, Verdict::Ended(Box::new(turn), reply));

@@ -90,7 +90,7 @@ fn keep_time(pool: Arc<Pool>) {
         slot.in_hand = due.limited;
         while let Some(live) = slot.in_hand.last() {
             live.token.wake();
-            run::end_cut_short(&slot.pool.shared, live, slot.pool.options.time_limit);
+            run::end_cut_short(&slot.pool, live);
             slot.in_hand.pop();
         }
     }
@@ -130,5 +130,8 @@ impl Wake for Jumped {
         pool.hurry(&mut state);
         drop(state);
         pool.quiet.notify_all();
+        if let Some(announcer) = &pool.announcer {
+            announcer.heed_clock();
+        }
     }
 }

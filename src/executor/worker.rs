@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::hook::{Announcer, Hook};
 use super::load::Load;
 use super::run;
 use super::schedule::{Job, Live, Schedule, WorkerNumber};
@@ -33,6 +34,8 @@ pub(super) struct Pool {
     pub(super) shared: Arc<Shared>,
     pub(super) state: Mutex<State>,
     pub(super) options: Options,
+    /// Where somebody wants to hear of ends.
+    pub(super) announcer: Option<Arc<Announcer>>,
     /// There is a turn to start, or the pool closes.
     pub(super) work: Condvar,
     /// The pool closes, and an agent returned or a turn was taken in.
@@ -143,9 +146,17 @@ impl State {
 }
 
 impl Pool {
-    pub(super) fn new(shared: Arc<Shared>, options: Options) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, options: Options, hook: Option<Arc<dyn Hook>>) -> Self {
+        let announcer = hook.map(|hook| Arc::new(Announcer::new(hook)));
         let [work, quiet, answered, due] = [(); 4].map(|()| Condvar::new());
-        Pool { shared, state: Mutex::default(), options, work, quiet, answered, due }
+        Pool { shared, state: Mutex::default(), options, announcer, work, quiet, answered, due }
+    }
+
+    /// Has the end of this turn told, which was committed.
+    pub(super) fn announce(&self, live: &Live) {
+        if let Some(announcer) = &self.announcer {
+            announcer.announce(&self.shared, live);
+        }
     }
 
     /// When an agent that is told to stop now is left behind.
