@@ -191,6 +191,7 @@
 //! Off by default are:
 //!
 //! * `stream`: [`Follow`] and [`Watch`] as `futures_core::Stream`.
+//! * `tracing`: a span for each turn, with the field names of OpenTelemetry's conventions for generative AI.
 //! * `testkit`: the reference store, the conformance suite for a
 //!   [`Store`](store::Store) of your own, and what tests of them need.
 #![forbid(unsafe_code)]
@@ -229,6 +230,7 @@ mod tail;
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 pub mod testkit;
 pub mod time;
+mod trace;
 mod wait;
 mod watch;
 pub mod wire;

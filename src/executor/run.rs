@@ -16,6 +16,7 @@ use crate::shared::{Shared, Verdict};
 use crate::store::{Finish, Outcome};
 use crate::sync::Arc;
 use crate::time::Duration;
+use crate::trace::TurnSpan;
 
 /// Runs the agent of a turn, and ends the turn. The caller holds no lock.
 pub(super) fn run(pool: &Arc<Pool>, worker: WorkerNumber, job: Job) {
@@ -28,8 +29,12 @@ pub(super) fn run(pool: &Arc<Pool>, worker: WorkerNumber, job: Job) {
         Err(error) => error.is_not_found(),
     };
     if !over {
-        let outcome = outcome(pool, worker, job, &live);
-        end(pool, &live, outcome);
+        let span = TurnSpan::new(shared, live.at, &job.turn);
+        span.within(|| {
+            let outcome = outcome(pool, worker, job, &live);
+            span.ends(&outcome);
+            end(pool, &live, outcome);
+        });
     }
 }
 
