@@ -214,7 +214,8 @@ fn a_close_counts_what_it_ended_and_whom_it_left_behind() {
         ends_with(&next, "next");
         let hung = sessions[1].send("hang").unwrap();
         sessions[2].send("hang").unwrap();
-        (keeper.arrival(), keeper.arrival());
+        keeper.arrival();
+        keeper.arrival();
         let waiting = sessions[2].follow_up("next").unwrap();
         let report = engine.close_within(Duration::ZERO).unwrap();
         assert_eq!((report.ended, report.interrupted, report.abandoned), (0, 2, 3));

@@ -61,7 +61,7 @@ fn every_end_is_told_once_in_order_and_can_be_read() {
         keeper.arrival();
         drop(keeper);
         engine.close().unwrap();
-        assert_eq!(next().turn.state.is_terminal(), true);
+        assert!(next().turn.state.is_terminal());
         assert!(told.is_empty() && turns.len() == 6, "each once");
     });
 }

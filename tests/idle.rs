@@ -54,7 +54,7 @@ fn a_time_out_says_running_and_an_interruption_does_not_make_it_idle() {
         let (woken, wakes) = unbounded();
         let waiter = {
             let idle = session.idle();
-            thread::spawn(move || woken.send(idle.wait()))
+            thread::spawn(move || woken.send(idle.wait()).unwrap())
         };
         session.follow_up("two").unwrap();
         keeper.open();
@@ -63,7 +63,7 @@ fn a_time_out_says_running_and_an_interruption_does_not_make_it_idle() {
         keeper.open();
         // A session whose last turn failed is idle: it takes what is sent.
         assert_eq!(wakes.recv().unwrap().unwrap().status, SessionStatus::Error);
-        waiter.join().unwrap().unwrap();
+        waiter.join().unwrap();
         engine.close().unwrap();
     });
 }
