@@ -231,6 +231,7 @@ mod tail;
 pub mod testkit;
 pub mod time;
 mod trace;
+pub mod transcript;
 mod wait;
 mod watch;
 pub mod wire;
@@ -241,11 +242,13 @@ pub use error::{Error, ErrorKind, Result};
 pub use executor::{Hook, TurnEnd};
 pub use follow::{Delta, Follow, Live, LiveFeed};
 pub use record::{
-    AgentRecord, Change, ChangeKind, Content, Image, Json, Message, MessageType, NewMessage, NewSession, NewTurn,
-    Reason, Role, SessionRecord, SessionStatus, ThreadRecord, ToolCall, Ts, Turn, TurnState, Webhook, WebhookRow,
-    WorkspaceRecord,
+    AgentRecord, Change, ChangeKind, Content, ContextMark, Image, Json, Message, MessageType, NewMessage, NewSession,
+    NewTurn, Reason, Role, SessionRecord, SessionStatus, ThreadRecord, ToolCall, Ts, Turn, TurnState, Usage, Webhook,
+    WebhookRow, WorkspaceRecord,
 };
 pub use scope::{AgentHandle, Listing, MessageIter, PageQuery, Session, Thread, Workspace};
+pub use store::{Policy, QueueBounds, Stopped};
 pub use time::{Clock, SystemClock, Timestamp};
+pub use transcript::TranscriptMessage;
 pub use wait::{Idle, TurnHandle, TurnReport};
 pub use watch::{Watch, Watched};

@@ -65,6 +65,31 @@ pub const BATCH_BYTES: usize = 64 << 20;
 /// A loop without an exit is stopped here, long after any conversation that a model can follow.
 pub const TURN_MESSAGES: u32 = 10_000;
 
+/// Turns that may wait in one session where nothing else is asked for.
+///
+/// A person seldom sends more ahead of an answer; a program that does is told early.
+pub const SESSION_QUEUE_TURNS_DEFAULT: u32 = 100;
+/// Most turns that may wait in one session: ending all of them is one commit.
+pub const SESSION_QUEUE_TURNS_MAX: u32 = 1000;
+/// Bytes of input that may wait in one session where nothing else is asked for: four of the largest messages.
+pub const SESSION_QUEUE_BYTES_DEFAULT: u64 = 64 << 20;
+/// Turns that may wait in all sessions of a file where nothing else is asked for.
+///
+/// The first turn of each waiting session is read into memory when the file is opened.
+pub const FILE_QUEUE_TURNS_DEFAULT: u64 = 10_000;
+/// Bytes of input that may wait in all sessions of a file where nothing else is asked for.
+pub const FILE_QUEUE_BYTES_DEFAULT: u64 = 256 << 20;
+
+/// Longest summary of a context mark, in bytes.
+///
+/// It stands for what no longer fits a model's context, so it is far shorter than that.
+pub const SUMMARY_BYTES: usize = 1 << 20;
+
+/// Most messages of a transcript, which is in memory as a whole.
+pub const TRANSCRIPT_MESSAGES: usize = 20_000;
+/// Most bytes of a transcript's messages, the summary included: four of the largest messages.
+pub const TRANSCRIPT_BYTES: usize = 64 << 20;
+
 /// Page size of a listing: least, default and most.
 pub const PAGE_LIMIT_MIN: u32 = 1;
 /// The page size where none is given.
@@ -152,22 +177,20 @@ pub const BODY_KEPT_BYTES: usize = 1 << 10;
 pub const GROUP_OPERATIONS: usize = 1024;
 /// Bytes of input after which the writer closes a group, so that one commit stays short.
 pub const GROUP_BYTES: usize = 8 << 20;
-/// Bytes of one of the two segments of the log. Both are written with zeros when the log is made, at the first write.
+/// Bytes of one of the three segments of the log. All are written with zeros when the log is made, at the first write.
 ///
-/// A group of over a quarter of it is a durable commit of the file. After half of it there is a checkpoint, so that
-/// what is left always has room for what comes before the next.
-pub const LOG_SEGMENT_BYTES: u32 = 4 << 20;
+/// A group of over half of it is a durable commit of the file. Once so much was logged there is a checkpoint, which
+/// leaves the other segments to what comes meanwhile; writers wait where it does not keep up.
+pub const LOG_SEGMENT_BYTES: u32 = 2 << 20;
 /// The shortest and the longest time that deferred durability may take, in milliseconds.
 pub const DEFERRED_MS_MIN: u64 = 1;
 /// See [`DEFERRED_MS_MIN`].
 pub const DEFERRED_MS_MAX: u64 = 60_000;
-/// Groups after which there is a checkpoint.
+/// Groups after which there is a checkpoint: what bounds the time to open after a crash.
 pub const CHECKPOINT_GROUPS: u32 = 8192;
-/// About how many pages may be changed before a checkpoint writes them: between half of this and four times as
-/// many, as the disk is quick.
-pub const CHECKPOINT_PAGES: usize = 2048;
-/// How long a checkpoint may hold up the writer, in milliseconds: what the pages between two of them are chosen by.
-pub const CHECKPOINT_PAUSE_MS: u64 = 30;
+/// Bytes in memory, about, that the file lacks, after which there is a checkpoint. There may be twice as many while one
+/// is under way.
+pub const CHECKPOINT_BYTES: usize = 16 << 20;
 /// How long nothing is written before a checkpoint, in milliseconds.
 pub const CHECKPOINT_IDLE_MS: u64 = 1000;
 /// Operations that may wait for the writer before a caller does.
@@ -199,4 +222,11 @@ const _: () = {
     assert!(WORKERS_DEFAULT <= WORKERS_MAX);
     assert!(ABANDONED_DEFAULT <= ABANDONED_MAX);
     assert!(QUEUE_TURNS_DEFAULT <= QUEUE_TURNS_MAX && QUEUE_BYTES_MIN <= QUEUE_BYTES_DEFAULT);
+    assert!(0 < SESSION_QUEUE_TURNS_DEFAULT && SESSION_QUEUE_TURNS_DEFAULT <= SESSION_QUEUE_TURNS_MAX);
+    assert!(
+        SESSION_QUEUE_TURNS_DEFAULT as u64 <= FILE_QUEUE_TURNS_DEFAULT
+            && SESSION_QUEUE_BYTES_DEFAULT <= FILE_QUEUE_BYTES_DEFAULT
+    );
+    assert!(MESSAGE_BYTES as u64 <= SESSION_QUEUE_BYTES_DEFAULT && MESSAGE_BYTES <= TRANSCRIPT_BYTES);
+    assert!(TURN_MESSAGES as usize <= TRANSCRIPT_MESSAGES && SUMMARY_BYTES <= TRANSCRIPT_BYTES);
 };

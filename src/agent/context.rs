@@ -8,11 +8,12 @@ use crate::bell::Event;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AgentId, SessionId};
 use crate::live::Added;
-use crate::record::{Content, Json, Message, NewMessage, ToolCall, Turn};
+use crate::record::{Content, ContextMark, Json, Message, NewMessage, ToolCall, Turn, Usage};
 use crate::shared::Shared;
-use crate::store::{Claim, Emit, SessionRef};
+use crate::store::{Claim, Emit, SessionRef, SetContextMark};
 use crate::sync::Arc;
 use crate::time::Timestamp;
+use crate::transcript::{self, TranscriptMessage};
 
 /// A turn as its agent sees it: what it is to answer, what was said before, and the right to
 /// write in the turn's name.
@@ -100,7 +101,8 @@ impl TurnContext {
     {
         let messages = checked_batch(messages)?;
         let (at, claim, started_at) = (self.at, self.claim, self.started_at);
-        let op = Emit { stamp: self.shared.stamp(), at, claim, started_at, messages };
+        let (stamp, usage) = (self.shared.stamp(), Usage::ZERO);
+        let op = Emit { stamp, at, claim, started_at, messages, usage };
         let held = self.shared.texts.hold(at, &claim);
         match self.shared.store().emit(op) {
             Ok(written) => {
@@ -175,6 +177,47 @@ impl TurnContext {
     /// Those of [`emit_all`](Self::emit_all).
     pub fn tool_result(&self, call: &ToolCall, content: impl Into<Content>) -> Result<Message> {
         self.emit(NewMessage::result(call, content))
+    }
+
+    /// The history as a model takes it, from the context mark on: see [`transcript`](crate::transcript). The input is
+    /// among it, what still waits is not.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Session::transcript`](crate::Session::transcript).
+    pub fn transcript(&self) -> Result<Vec<TranscriptMessage>> {
+        transcript::read(self.shared.store(), self.at)
+    }
+
+    /// Sets where the session's transcript begins, and the summary of all before: see
+    /// [`Session::set_context_mark`](crate::Session::set_context_mark).
+    ///
+    /// # Errors
+    ///
+    /// [`Fenced`](ErrorKind::Fenced) once the turn was interrupted or ended; [`InvalidArgument`](ErrorKind::InvalidArgument)
+    /// for a number past the one after the last message, or a summary over its bound.
+    pub fn set_context_mark(&self, mark: impl Into<Option<ContextMark>>) -> Result<()> {
+        let mark = mark.into();
+        mark.iter().try_for_each(ContextMark::check)?;
+        let (stamp, at, claim) = (self.shared.stamp(), self.at, Some(self.claim));
+        self.shared.store().set_context_mark(SetContextMark { stamp, at, claim, mark })?;
+        self.shared.bell.ring(self.at, self.agent, Event::Written);
+        Ok(())
+    }
+
+    /// Records what the turn has consumed since it was last told: it adds up in the turn and in its session, and is
+    /// on disk when this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`Fenced`](ErrorKind::Fenced) once the turn was interrupted or ended, [`TooLarge`](ErrorKind::TooLarge) where a sum
+    /// would be over 2^64 − 1.
+    pub fn record_usage(&self, usage: Usage) -> Result<()> {
+        let (stamp, at, claim, started_at) = (self.shared.stamp(), self.at, self.claim, self.started_at);
+        let op = Emit { stamp, at, claim, started_at, messages: Vec::new(), usage };
+        self.shared.store().emit(op)?;
+        self.shared.bell.ring(self.at, self.agent, Event::Written);
+        Ok(())
     }
 
     /// A place to leave the agent from with `?`.

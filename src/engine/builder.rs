@@ -13,7 +13,7 @@ use crate::record::{Turn, check_name};
 use crate::redb::{Durability, LogLoss, Options, RedbStore, Trust};
 use crate::scope::Core;
 use crate::shared::Shared;
-use crate::store::{EndOrphans, Store};
+use crate::store::{EndOrphans, Promote, QueueBounds, Recovery, Runners, Started, Store};
 use crate::sync::{Arc, Parker};
 use crate::time::{Clock, Duration, Stopwatch, SystemClock};
 
@@ -26,7 +26,7 @@ const TIME_LIMIT_MIN: Duration = Duration::from_millis(1);
 /// How often [`Builder::wait_for_lock`] looks.
 const LOCK_LOOK: Duration = Duration::from_millis(5);
 
-/// Orphans that are ended in one commit.
+/// Orphans that are ended, and waiting turns that are started, in one commit.
 const ORPHANS_A_COMMIT: u32 = 100;
 
 /// Where an engine keeps what is written.
@@ -43,6 +43,8 @@ pub struct Builder {
     agents: Vec<(String, Arc<dyn Agent>)>,
     runtime: executor::Options,
     hook: Option<Arc<dyn Hook>>,
+    queue: QueueBounds,
+    attempts: u32,
     file: Options,
     wait_for_lock: Duration,
     clock: Arc<dyn Clock>,
@@ -61,6 +63,8 @@ impl Builder {
                 time_limit: None,
             },
             hook: None,
+            queue: QueueBounds::default(),
+            attempts: 1,
             file: Options::default(),
             wait_for_lock: Duration::ZERO,
             clock: Arc::new(SystemClock::new()),
@@ -122,6 +126,21 @@ impl Builder {
     /// [`limit::QUEUE_BYTES_DEFAULT`].
     pub fn queue_bytes(mut self, bytes: usize) -> Self {
         self.runtime.queue.bytes = bytes;
+        self
+    }
+
+    /// How much may wait for the turns before it, in one session and in all: see [`QueueBounds`], also for the defaults.
+    /// What waits already goes on waiting, whatever the bounds.
+    pub fn session_queue(mut self, bounds: QueueBounds) -> Self {
+        self.queue = bounds;
+        self
+    }
+
+    /// How often a turn is run in all where the process that runs it dies: 1 or more, by default 1. Opening the
+    /// file runs such a turn again, and ends it as *failed* (`crash`) once these are used up, or where its agent is not
+    /// registered. The agent sees the [attempt](Turn::attempt), and what the ones before have written.
+    pub fn attempts(mut self, attempts: u32) -> Self {
+        self.attempts = attempts;
         self
     }
 
@@ -254,13 +273,19 @@ impl Builder {
     pub fn open_store(self, store: Arc<dyn Store>) -> Result<Engine> {
         self.check()?;
         let shared = Arc::new(Shared::new(store, self.clock));
-        let recovered = end_orphans(&shared).inspect_err(|_| {
+        let behaviours: HashMap<_, _> = self.agents.into_iter().collect();
+        let runners = Runners { owner: shared.owner(), lease: None, agents: behaviours.keys().cloned().collect() };
+        let (recovered, started) = recover(&shared, runners, self.attempts).inspect_err(|_| {
             // The first error is the one to tell; a store that cannot close is dropped.
             let _ = shared.store().close();
         })?;
         let executor = Executor::new(Arc::clone(&shared), self.runtime, self.hook);
-        let behaviours: HashMap<_, _> = self.agents.into_iter().collect();
-        let core = Arc::new(Core { shared, executor, behaviours });
+        for started in started {
+            if let Some(agent) = behaviours.get(&started.agent_name) {
+                executor.resume(started, agent);
+            }
+        }
+        let core = Arc::new(Core { shared, executor, behaviours, queue: self.queue });
         Ok(Engine { core, grace: self.runtime.grace, recovered, process: std::process::id() })
     }
 
@@ -284,6 +309,10 @@ impl Builder {
         if let Some(limit) = self.runtime.time_limit.filter(|limit| *limit < TIME_LIMIT_MIN) {
             return Err(Error::invalid(format!("time_limit is {limit:?}; it must be at least {TIME_LIMIT_MIN:?}")));
         }
+        if self.attempts == 0 {
+            return Err(Error::invalid("attempts is 0; it must be 1 or more"));
+        }
+        self.queue.check()?;
         self.file.durability.check()?;
         for (nth, (name, _)) in self.agents.iter().enumerate() {
             check_name("agent name", name)?;
@@ -302,15 +331,29 @@ impl fmt::Debug for Builder {
     }
 }
 
-/// Ends the turns that processes that died left running.
-fn end_orphans(shared: &Shared) -> Result<Vec<Turn>> {
-    let mut ended = Vec::new();
+/// Ends the turns that processes that died left running, or takes them over, and starts what waits.
+fn recover(shared: &Shared, runners: Runners, attempts: u32) -> Result<(Vec<Turn>, Vec<Started>)> {
+    let (mut ended, mut started) = (Vec::new(), Vec::new());
+    let recovery = match attempts {
+        1 => Recovery::End,
+        attempts => Recovery::RunAgain { attempts, runners: runners.clone() },
+    };
     loop {
-        let op = EndOrphans { stamp: shared.stamp(), owner: shared.owner(), limit: ORPHANS_A_COMMIT };
+        let (stamp, recovery) = (shared.stamp(), recovery.clone());
+        let op = EndOrphans { stamp, owner: shared.owner(), limit: ORPHANS_A_COMMIT, recovery };
         let orphans = shared.store().end_orphans(op)?;
         if orphans.is_empty() {
-            return Ok(ended);
+            break;
         }
-        ended.extend(orphans);
+        ended.extend(orphans.ended);
+        started.extend(orphans.again);
+    }
+    loop {
+        let op = Promote { stamp: shared.stamp(), runners: runners.clone(), limit: ORPHANS_A_COMMIT };
+        let promoted = shared.store().promote(op)?;
+        if promoted.is_empty() {
+            return Ok((ended, started));
+        }
+        started.extend(promoted);
     }
 }

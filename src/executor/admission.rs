@@ -4,8 +4,8 @@ use super::load::Load;
 use super::schedule::Job;
 use super::worker::{Pool, State};
 use crate::agent::{Agent, Token};
-use crate::id::AgentId;
-use crate::store::{SessionRef, Submitted};
+use crate::id::{AgentId, TurnId};
+use crate::store::{SessionRef, Started, Submitted};
 use crate::sync::Arc;
 
 /// The place of a turn that the store is being asked to accept, or of a write without one.
@@ -25,6 +25,19 @@ impl<'a> Admission<'a> {
         Admission { pool, at, chain: 0, load: Load::default() }
     }
 
+    /// One of a turn that may start when the one in hand of this session ends; none where the pool closes. It waits for
+    /// no deletion: who deletes the session waits for this, or is told that it is busy.
+    pub(super) fn of_next(pool: &'a Arc<Pool>, at: SessionRef) -> Option<Self> {
+        let mut state = pool.state.lock();
+        if state.closing {
+            return None;
+        }
+        state.admitted += 1;
+        *state.entering.entry(at).or_default() += 1;
+        drop(state);
+        Some(Admission::new(pool, Some(at)))
+    }
+
     /// One of a turn that is so far down a chain, and whose place is reserved.
     pub(super) fn of_turn(mut self, chain: u32, load: Load) -> Self {
         (self.chain, self.load) = (chain, load);
@@ -35,17 +48,47 @@ impl<'a> Admission<'a> {
     /// operation.
     pub(crate) fn start(self, at: SessionRef, agent_id: AgentId, submitted: Submitted, agent: Option<&Arc<dyn Agent>>) {
         if let Some(turn) = submitted.interrupted {
-            self.pool.shared.acquit(turn);
-            if let Some(announcer) = &self.pool.announcer {
-                announcer.announce_turn(&self.pool.shared, at, agent_id, turn);
-            }
+            self.pool.over(at, agent_id, turn);
         }
         // The store accepts a turn only where its agent's behaviour is registered.
-        let (Submitted { message, turn, claim: Some(claim), .. }, Some(agent)) = (submitted, agent) else { return };
-        let agent = Arc::clone(agent);
-        let token = Arc::<Token>::default();
+        let Some(agent) = agent else { return };
+        let Submitted { message, turn, claim, promoted, .. } = submitted;
+        if let Some(started) = promoted {
+            self.pool.accept(Job::of(*started, Arc::clone(agent)));
+        }
+        let Some(claim) = claim else { return };
+        let (agent, token) = (Arc::clone(agent), Arc::<Token>::default());
         let (chain, load) = (self.chain, self.load);
         self.pool.accept(Box::new(Job { at, agent_id, claim, turn, input: message, agent, token, chain, load }));
+    }
+
+    /// Takes in that a turn was ended by a caller, and what started in its place.
+    pub(crate) fn ended(
+        self,
+        at: SessionRef,
+        agent_id: AgentId,
+        turn: TurnId,
+        next: Option<Box<Started>>,
+        agent: Option<&Arc<dyn Agent>>,
+    ) {
+        let pool = self.pool;
+        let grace = pool.grace_from_now();
+        let mut state = pool.state.lock();
+        let stopped = state.schedule.end(at, turn, grace);
+        if stopped.is_some() {
+            pool.expect(&mut state, grace);
+        }
+        drop(state);
+        pool.tell(stopped);
+        pool.over(at, agent_id, turn);
+        if let (Some(started), Some(agent)) = (next, agent) {
+            pool.accept(Job::of(*started, Arc::clone(agent)));
+        }
+    }
+
+    /// Takes in that a turn was ended by a caller which had not started.
+    pub(crate) fn cancelled(&self, at: SessionRef, agent_id: AgentId, turn: TurnId) {
+        self.pool.over(at, agent_id, turn);
     }
 }
 

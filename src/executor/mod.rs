@@ -21,16 +21,16 @@ pub(crate) use load::Load;
 pub use stats::Stats;
 pub(crate) use worker::Options;
 
-use crate::agent::Cause;
+use crate::agent::{Agent, Cause};
 use crate::error::{Error, Result};
 use crate::here;
 use crate::shared::{Phase, Shared};
-use crate::store::SessionRef;
+use crate::store::{SessionRef, Started};
 use crate::sync::Arc;
 use crate::time::Duration;
 use admission::Gate;
 use run::Closed;
-use schedule::Live;
+use schedule::{Job, Live};
 use worker::{Pool, State};
 
 #[cfg(panic = "abort")]
@@ -72,6 +72,11 @@ impl Executor {
         self.enter(Some(at), |_| Ok(()))
     }
 
+    /// Asks for turns of a session to be ended by a caller, and for what starts in their place to be taken in.
+    pub(crate) fn admit_end(&self, at: SessionRef) -> Result<Admission<'_>> {
+        self.enter(Some(at), |_| Ok(()))
+    }
+
     /// Asks for a write without a turn. A close waits for it, so that whoever follows or watches
     /// hears of it before the end.
     pub(crate) fn admit_write(&self) -> Result<Admission<'_>> {
@@ -93,6 +98,11 @@ impl Executor {
         }
         drop(state);
         Ok(Deletion::new(gate, admission))
+    }
+
+    /// Runs a turn that the store started while the engine was opened.
+    pub(crate) fn resume(&self, started: Started, agent: &Arc<dyn Agent>) {
+        self.pool.accept(Job::of(started, Arc::clone(agent)));
     }
 
     fn enter(&self, at: Option<SessionRef>, prepare: impl FnOnce(&mut State) -> Result<()>) -> Result<Admission<'_>> {

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::Admission;
 use super::hook::{Hook, TurnEnd};
 use super::schedule::{Job, Live, WorkerNumber};
 use super::worker::Pool;
@@ -11,9 +12,9 @@ use crate::bell::Event;
 use crate::bug::{Bug, is_planted};
 use crate::error::{Error, ErrorKind, Result};
 use crate::here;
-use crate::record::{NewMessage, Reason, Turn};
+use crate::record::{NewMessage, Reason, Usage};
 use crate::shared::{Shared, Verdict};
-use crate::store::{Finish, Outcome};
+use crate::store::{Behaviour, Finish, Finished, Outcome, Runner};
 use crate::sync::Arc;
 use crate::time::Duration;
 use crate::trace::TurnSpan;
@@ -72,7 +73,7 @@ fn cut_short(live: &Live, limit: Option<Duration>) -> Outcome {
 }
 
 /// Ends a turn whose agent may not have returned.
-pub(super) fn end_cut_short(pool: &Pool, live: &Live) {
+pub(super) fn end_cut_short(pool: &Arc<Pool>, live: &Live) {
     end(pool, live, cut_short(live, pool.options.time_limit));
 }
 
@@ -150,29 +151,37 @@ fn panic_text(payload: Box<dyn Any + Send>) -> String {
 }
 
 /// Ends a turn by this outcome, or by the failure to write it. A turn that ended before stays as it ended.
-fn end(pool: &Pool, live: &Live, outcome: Outcome) {
-    let shared = &*pool.shared;
+///
+/// What is promoted in its place is taken in before a close can miss it; a pool that closes promotes nothing.
+fn end(pool: &Arc<Pool>, live: &Live, outcome: Outcome) {
+    let (shared, place) = (&*pool.shared, Admission::of_next(pool, live.at));
+    let next = place.as_ref().map(|_| shared.runner(Behaviour::Registered));
     // What it was just saying is over with it; nobody is told of that after the end.
     shared.texts.hold(live.at, &live.claim);
     if is_planted(Bug::WokenEarly) {
         shared.bell.ring(live.at, live.agent_id, Event::Ended);
     }
-    let refused = match finish(shared, live, outcome) {
+    let ended = match finish(shared, live, outcome, next) {
         // What the agent answered cannot stand: the turn ends all the same.
         Err(error) if is_of_content(&error) => {
-            finish(shared, live, Outcome::Failed(Reason::Error, Some(error.to_string())))
+            finish(shared, live, Outcome::Failed(Reason::Error, Some(error.to_string())), next)
         }
         answer => answer,
     };
     shared.texts.end(live.at, &live.claim);
-    match refused {
+    match ended {
         // Nothing was written here: who ended the turn, or deleted its session, rings for it.
         Err(error) if error.is_fenced() || error.is_not_found() => return,
         Err(error) if error.kind() != ErrorKind::Closed => {
             shared.judge(live.claim.turn, Verdict::Lost(error.kind(), error.to_string()));
         }
         Err(_) => {}
-        Ok(_) => pool.announce(live),
+        Ok(Finished { next, .. }) => {
+            pool.announce(live);
+            if let Some(started) = next {
+                pool.accept_next(Job::of(*started, Arc::clone(&live.agent)), live.claim.turn);
+            }
+        }
     }
     if !is_planted(Bug::WokenEarly) {
         shared.bell.ring(live.at, live.agent_id, Event::Ended);
@@ -195,9 +204,9 @@ pub(super) enum Closed {
 /// store may be closed before they read it.
 pub(super) fn close(pool: &Pool, live: &Live) -> Result<Closed> {
     let shared = &*pool.shared;
-    let (closed, ended) = match finish(shared, live, Outcome::Interrupted(Reason::Closed)) {
+    let (closed, ended) = match finish(shared, live, Outcome::Interrupted(Reason::Closed), None) {
         Err(error) if error.is_fenced() => (Closed::Elsewhere, shared.store().turn(live.at, live.claim.turn)),
-        ended => (Closed::Here, ended),
+        ended => (Closed::Here, ended.map(|finished| finished.turn)),
     };
     let turn = match ended {
         // Its session was deleted after that: there is nothing to tell.
@@ -215,10 +224,11 @@ pub(super) fn close(pool: &Pool, live: &Live) -> Result<Closed> {
 }
 
 /// The one commit that ends a turn.
-fn finish(shared: &Shared, live: &Live, outcome: Outcome) -> Result<Turn> {
+fn finish(shared: &Shared, live: &Live, outcome: Outcome, next: Option<Runner>) -> Result<Finished> {
     if let Outcome::Completed(Some(reply)) = &outcome {
         reply.check()?;
     }
-    let started_at = live.token.started_at();
-    shared.store().finish(Finish { stamp: shared.stamp(), at: live.at, claim: live.claim, started_at, outcome })
+    let (stamp, started_at) = (shared.stamp(), live.token.started_at());
+    let (at, claim, usage) = (live.at, live.claim, Usage::ZERO);
+    shared.store().finish(Finish { stamp, at, claim, started_at, outcome, usage, next })
 }

@@ -9,6 +9,7 @@ use super::schedule::{Job, Live, Schedule, WorkerNumber};
 use super::stats::Stats;
 use super::timer::Timer;
 use crate::error::{Error, ErrorKind, Result};
+use crate::id::{AgentId, TurnId};
 use crate::shared::Shared;
 use crate::store::SessionRef;
 use crate::sync::{Arc, Condvar, HashMap, JoinHandle, Mutex, MutexGuard, ThreadBuilder};
@@ -159,6 +160,14 @@ impl Pool {
         }
     }
 
+    /// A turn was ended by neither its agent nor the clock: what was known of it is forgotten, and its end is told.
+    pub(super) fn over(&self, at: SessionRef, agent_id: AgentId, turn: TurnId) {
+        self.shared.acquit(turn);
+        if let Some(announcer) = &self.announcer {
+            announcer.announce_turn(&self.shared, at, agent_id, turn);
+        }
+    }
+
     /// When an agent that is told to stop now is left behind.
     pub(super) fn grace_from_now(&self) -> Duration {
         self.shared.clock.monotonic().saturating_add(self.options.grace)
@@ -166,9 +175,18 @@ impl Pool {
 
     /// Takes in an accepted turn, and wakes or starts a worker for it.
     pub(super) fn accept(self: &Arc<Self>, job: Box<Job>) {
+        self.take_in(|schedule, grace| schedule.accept(job, grace));
+    }
+
+    /// Takes in a turn that was promoted by the end of this one, as [`accept`](Self::accept) does.
+    pub(super) fn accept_next(self: &Arc<Self>, job: Box<Job>, ended: TurnId) {
+        self.take_in(|schedule, grace| schedule.accept_next(job, ended, grace));
+    }
+
+    fn take_in(self: &Arc<Self>, accept: impl FnOnce(&mut Schedule, Duration) -> Option<Live>) {
         let grace = self.grace_from_now();
         let mut state = self.state.lock();
-        let stopped = state.schedule.accept(job, grace);
+        let stopped = accept(&mut state.schedule, grace);
         if stopped.is_some() {
             self.expect(&mut state, grace);
         }

@@ -8,7 +8,7 @@ use crate::bell::Event;
 use crate::error::Result;
 use crate::id::{SessionId, TurnId};
 use crate::live::{Piece, Place};
-use crate::record::{Change, ChangeKind};
+use crate::record::{Change, ChangeKind, TurnState};
 use crate::shared::Shared;
 use crate::store::SessionRef;
 use crate::sync::{Arc, Context, Poll, Waker};
@@ -104,14 +104,16 @@ pub struct LiveFeed {
     at: SessionRef,
     follow: Follow,
     place: Place,
-    /// The turn whose end was told last.
+    /// The turn whose start was told last.
+    running: Option<TurnId>,
+    /// The turn whose end was told last, those that only waited not counted.
     ended: Option<TurnId>,
 }
 
 impl LiveFeed {
     pub(crate) fn new(shared: &Arc<Shared>, at: SessionRef, after: u64) -> Self {
         let follow = Follow::woken_by(shared, at, after, Event::Streamed);
-        LiveFeed { shared: Arc::clone(shared), at, follow, place: Place::default(), ended: None }
+        LiveFeed { shared: Arc::clone(shared), at, follow, place: Place::default(), running: None, ended: None }
     }
 
     /// The session it follows.
@@ -156,10 +158,13 @@ impl LiveFeed {
             // It has registered the waker: what came since the first look is seen here.
             return self.delta().map_or(Poll::Pending, |delta| Poll::Ready(Some(Ok(Live::Delta(delta)))));
         };
-        if let Some(Ok(Change { kind: ChangeKind::Turn(turn, state), .. })) = &item
-            && state.is_terminal()
-        {
-            self.ended = Some(*turn);
+        if let Some(Ok(Change { kind: ChangeKind::Turn(turn, state), .. })) = &item {
+            match state {
+                TurnState::Queued => {}
+                TurnState::Running => self.running = Some(*turn),
+                _ if self.running.is_none_or(|running| running == *turn) => self.ended = Some(*turn),
+                _ => {}
+            }
         }
         Poll::Ready(item.map(|change| change.map(Live::Change)))
     }

@@ -1,6 +1,6 @@
 //! The default store: one redb file. The only place that names redb.
 //!
-//! A verb (`session`, `message`, `timeline`, `turn`, `ending`, `remnant`, `feed`, `scope`) reads a view and
+//! A verb (`session`, `message`, `timeline`, `turn`, `queue`, `ending`, `orphan`, `mark`, `remnant`, `feed`, `scope`) reads a view and
 //! answers, and a writing one returns a write set. The writer applies it; readers read the
 //! published snapshot.
 
@@ -17,10 +17,14 @@ mod file;
 mod keys;
 #[cfg_attr(not(test), expect(dead_code, reason = "the writer counts by itself"))]
 mod log;
+mod mark;
 mod message;
+mod orphan;
 mod overlay;
 mod place;
 mod positions;
+mod queue;
+mod recent;
 mod recovery;
 mod remnant;
 mod replay;
@@ -28,6 +32,7 @@ mod scope;
 mod session;
 #[cfg(feature = "testkit")]
 mod simulated;
+mod snapshot;
 mod tables;
 mod timeline;
 mod turn;
@@ -57,16 +62,18 @@ use crate::id::{AgentId, MessageId, ThreadId, TurnId, WorkspaceId};
 use crate::limit::WRITER_QUEUE;
 use crate::page::{Matching, PageAt};
 use crate::record::{
-    AgentRecord, Change, Message, NewMessage, SessionRecord, ThreadRecord, Turn, WebhookRow, WorkspaceRecord,
+    AgentRecord, Change, ContextMark, Message, NewMessage, SessionRecord, ThreadRecord, Turn, WebhookRow,
+    WorkspaceRecord,
 };
 use crate::store::{
-    Append, CreateSession, Created, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace,
-    Finish, Listed, Matched, Outcome, SessionRef, SessionsQuery, Store, Submit, Submitted,
+    Append, Cancel, CreateSession, Created, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent,
+    EnsureWorkspace, Finish, Finished, Interrupt, Listed, Matched, Outcome, Promote, Recovered, SessionRef,
+    SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, Submit, Submitted,
 };
 use crate::sync::{Arc, Mutex, Sender, ThreadBuilder, bounded, offer};
 
-/// Entries that may wait for the log; its thread takes all that have come at once.
-const LOG_QUEUE: usize = 64;
+/// Notes that may wait for the thread of the file; a further one would say nothing new.
+const LOOKS: usize = 4;
 
 /// A store in one redb file.
 pub(crate) struct RedbStore {
@@ -101,13 +108,20 @@ impl RedbStore {
 
     fn start(shared: Arc<Shared>) -> Result<Self> {
         let (tasks, queue) = bounded(WRITER_QUEUE);
-        if let Keeping::Log { .. } = shared.keeping {
-            let (entries, queue) = bounded(LOG_QUEUE);
-            shared.log_to(entries);
-            let shared = Arc::clone(&shared);
-            start("parlor-log", move || writer::run_log(&shared, &queue))?;
-        }
-        let cleaning = Cleaning::of(&*shared.published.read().clone().ok_or_else(Error::closed)?);
+        let unsynced = match shared.keeping {
+            Keeping::Log { durability: Durability::Deferred(within), .. } => {
+                let (unsynced, notes) = bounded(1);
+                let shared = Arc::clone(&shared);
+                start("parlor-log", move || writer::run_syncs(&shared, within, &notes))?;
+                Some(unsynced)
+            }
+            Keeping::Log { .. } | Keeping::Memory => None,
+        };
+        let (looks, looked) = bounded(LOOKS);
+        shared.connect(looks, unsynced);
+        let files = Arc::clone(&shared);
+        start("parlor-file", move || writer::run_checkpoints(&files, &looked))?;
+        let cleaning = Cleaning::of(&*shared.snapshot()?);
         let (writers, left) = (Arc::clone(&shared), cleaning.left());
         start("parlor-writer", move || writer::run(&writers, &queue, cleaning))?;
         Ok(RedbStore { shared, tasks: Mutex::new(Some(tasks)), left, process: std::process::id() })
@@ -123,7 +137,7 @@ impl RedbStore {
     /// Runs a verb on the published snapshot.
     fn read<T>(&self, verb: impl FnOnce(&dyn Read) -> Result<T>) -> Result<T> {
         self.check_process()?;
-        let snapshot = self.shared.published.read().clone().ok_or_else(Error::closed)?;
+        let snapshot = self.shared.snapshot()?;
         fault::guarded(|| verb(&*snapshot))
     }
 
@@ -153,7 +167,7 @@ fn start(name: &str, thread: impl FnOnce() + Send + 'static) -> Result<()> {
 
 /// Refuses a file in which anything does not hold.
 fn check_whole(path: &Path, shared: &Shared) -> Result<()> {
-    let published = shared.published.read().clone().ok_or_else(Error::closed)?;
+    let published = shared.snapshot()?;
     let breaches = fault::guarded_opening(path, || verify::all(&*published))?;
     match breaches.first() {
         None => Ok(()),
@@ -240,12 +254,28 @@ impl Store for RedbStore {
         self.write(size(&op.messages), move |view| turn::emit(view, &op))
     }
 
-    fn finish(&self, op: Finish) -> Result<Turn> {
+    fn finish(&self, op: Finish) -> Result<Finished> {
         let answer = match &op.outcome {
             Outcome::Completed(Some(answer)) => answer.size(),
             _ => 0,
         };
         self.write(2048 + answer, move |view| ending::finish(view, &op))
+    }
+
+    fn interrupt(&self, op: Interrupt) -> Result<Option<Finished>> {
+        self.write(2048, move |view| ending::interrupt(view, &op))
+    }
+
+    fn stop(&self, op: Stop) -> Result<Stopped> {
+        self.write(4096, move |view| ending::stop(view, &op))
+    }
+
+    fn cancel(&self, op: Cancel) -> Result<Turn> {
+        self.write(2048, move |view| ending::cancel(view, &op))
+    }
+
+    fn promote(&self, op: Promote) -> Result<Vec<Started>> {
+        self.write(1 << 16, move |view| queue::promote_all(view, &op))
     }
 
     fn delete_message(&self, op: DeleteMessage) -> Result<()> {
@@ -272,8 +302,17 @@ impl Store for RedbStore {
         self.read(|view| feed::changes(view, at, after, limit))
     }
 
-    fn end_orphans(&self, op: EndOrphans) -> Result<Vec<Turn>> {
-        self.write(1 << 16, move |view| ending::orphans(view, &op))
+    fn end_orphans(&self, op: EndOrphans) -> Result<Recovered> {
+        self.write(1 << 16, move |view| orphan::recover(view, &op))
+    }
+
+    fn set_context_mark(&self, op: SetContextMark) -> Result<()> {
+        let summary = op.mark.as_ref().map_or(0, |mark| mark.summary.len());
+        self.write(1024 + summary, move |view| mark::set(view, &op))
+    }
+
+    fn context_mark(&self, at: SessionRef) -> Result<Option<ContextMark>> {
+        self.read(|view| mark::get(view, at))
     }
 
     fn outbox(&self, limit: u32) -> Result<Vec<WebhookRow>> {

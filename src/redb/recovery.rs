@@ -2,15 +2,14 @@
 
 use std::path::Path;
 
-use redb::{Database, ReadableDatabase};
+use redb::Database;
 
 use super::codec::GroupRow;
-use super::file::{self, LogLoss, Said};
+use super::file::{self, Kept, LogLoss, Said};
 use super::log::{Disk, Opened};
-use super::replay::Replay;
-use super::tables::Table;
-use super::view::{Around, Stage, View};
-use super::{BLOCK, fault, view};
+use super::snapshot::{Base, Layers};
+use super::view::Around;
+use super::{BLOCK, fault, replay};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::Arc;
 
@@ -48,32 +47,17 @@ pub(super) fn recover(database: &Database, disk: &Arc<dyn Disk>, said: &Said, lo
     if said.group.log.is_none() {
         return Ok(number);
     }
-    if let Some(log) = log {
-        let before = view::snapshot(Around::new(BLOCK), &database.begin_read().map_err(fault::transaction)?)?;
-        let mut replay = Replay::over(&before);
-        number = log.records(number, |_, record| replay.record(record))?;
-        let writes = replay.into_writes();
-        drop(before);
-        let mut transaction = database.begin_write().map_err(fault::transaction)?;
-        file::durable(&mut transaction)?;
-        let applied = fault::guarded(|| {
-            let mut tables = View::open(Around::new(BLOCK), Stage::Open, |table| {
-                transaction.open_table(table.definition()).map_err(fault::table)
-            })?;
-            writes.apply(&mut tables)?;
-            file::number(tables.table_mut(Table::Meta), GroupRow { number, log: None })
-        });
-        match applied {
-            Ok(()) => fault::committing(|| transaction.commit().map_err(fault::commit))?,
-            Err(error) => return transaction.abort().map_err(fault::storage).and(Err(error)),
-        }
-        // Not every system removes an open file.
-        drop(log);
-        disk.remove()
-            .and_then(|()| disk.sync_directory())
-            .map_err(|error| fault::file(disk.path().display(), error))?;
-    } else {
-        file::checkpoint(database, GroupRow { number, log: None })?;
-    }
+    let row = |number| GroupRow { number, log: None };
+    let Some(log) = log else {
+        file::put(database, &[], row(number), Kept::Durably)?;
+        return Ok(number);
+    };
+    let (layers, recent) = replay::over(Layers::of(Base::last(database)?, Around::new(BLOCK)));
+    number = log.records(number, |number, record| replay::record(&layers, number, record))?;
+    drop(layers);
+    file::put(database, &[&recent], row(number), Kept::Durably)?;
+    // Not every system removes an open file.
+    drop(log);
+    disk.remove().and_then(|()| disk.sync_directory()).map_err(|error| fault::file(disk.path().display(), error))?;
     Ok(number)
 }

@@ -3,34 +3,39 @@
 
 use std::collections::BTreeSet;
 
-use redb::Table as RedbTable;
-
 use super::codec::{self, Logged, Row};
-use super::fault;
-use super::tables::Table;
-use super::view::{Read, View};
+use super::tables::{Table, of_session};
+use super::view::Read;
 use crate::error::Result;
 
-/// The tables of an open write transaction.
-pub(super) type OpenTables<'t> = View<RedbTable<'t, &'static [u8], &'static [u8]>>;
-
+/// One write.
 #[derive(Debug)]
-enum Write {
+pub(super) enum Write {
     Put {
         table: Table,
         key: Vec<u8>,
         value: Vec<u8>,
+        before: Before,
     },
     Remove {
         table: Table,
         key: Vec<u8>,
     },
-    /// From one key to another, both included.
-    RemoveRange {
+    /// The rows of a session up to a key, included.
+    RemoveOfSession {
         table: Table,
-        from: Vec<u8>,
+        session: u32,
         to: Vec<u8>,
     },
+}
+
+/// What stood under a key until it is put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Before {
+    /// Nothing.
+    Nothing,
+    /// It is to be looked up.
+    Unknown,
 }
 
 /// Writes, in the order in which they are applied.
@@ -48,9 +53,17 @@ impl WriteSet {
         Ok(())
     }
 
+    /// Puts a row under a key under which nothing stands.
+    pub(super) fn put_new<'a, R: Row<'a>>(&mut self, table: Table, key: impl Into<Vec<u8>>, row: &R) -> Result<()> {
+        let key = key.into();
+        let value = codec::encode(table, &key, row)?;
+        self.writes.push(Write::Put { table, key, value, before: Before::Nothing });
+        Ok(())
+    }
+
     /// Puts a value under a key as it is.
     pub(super) fn put_value(&mut self, table: Table, key: Vec<u8>, value: Vec<u8>) {
-        self.writes.push(Write::Put { table, key, value });
+        self.writes.push(Write::Put { table, key, value, before: Before::Unknown });
     }
 
     /// Removes the row under a key.
@@ -58,9 +71,9 @@ impl WriteSet {
         self.writes.push(Write::Remove { table, key: key.into() });
     }
 
-    /// Removes every row from one key to another, both included.
-    pub(super) fn remove_range(&mut self, table: Table, from: impl Into<Vec<u8>>, to: impl Into<Vec<u8>>) {
-        self.writes.push(Write::RemoveRange { table, from: from.into(), to: to.into() });
+    /// Removes the rows of a session up to a key, included, in a table whose keys begin with their session.
+    pub(super) fn remove_of_session(&mut self, table: Table, session: u32, to: impl Into<Vec<u8>>) {
+        self.writes.push(Write::RemoveOfSession { table, session, to: to.into() });
     }
 
     /// Whether there is nothing to write.
@@ -68,14 +81,9 @@ impl WriteSet {
         self.writes.is_empty()
     }
 
-    /// Calls `each` with every key that it names; of a range, with where it begins.
-    pub(super) fn each_key(&self, mut each: impl FnMut(Table, &[u8])) {
-        for write in &self.writes {
-            match write {
-                Write::Put { table, key, .. } | Write::Remove { table, key } => each(*table, key),
-                Write::RemoveRange { table, from, .. } => each(*table, from),
-            }
-        }
+    /// The writes.
+    pub(super) fn into_writes(self) -> Vec<Write> {
+        self.writes
     }
 
     /// Appends the writes of another set.
@@ -89,45 +97,27 @@ impl WriteSet {
         let mut changed = BTreeSet::new();
         for write in &self.writes {
             match write {
-                Write::Put { table, key, value } => {
-                    let unchanged = changed.insert((table.tag(), key.as_slice())) && !self.removes_ranges();
-                    let patched = unchanged && value.len() >= Logged::WHOLE_BELOW;
+                Write::Put { table, key, value, before } => {
+                    let unchanged = changed.insert((table.tag(), key.as_slice())) && !self.removes_of_sessions();
+                    let patched = unchanged && *before == Before::Unknown && value.len() >= Logged::WHOLE_BELOW;
                     let old = if patched { view.get(*table, key)? } else { None };
-                    let old = old.as_ref().map(redb::AccessGuard::value);
+                    let old = old.as_ref().map(|guard| guard.value());
                     Logged::put(table.tag(), key, old, value).write(record)?;
                 }
                 Write::Remove { table, key } => {
                     changed.insert((table.tag(), key));
                     Logged::Remove { table: table.tag(), key }.write(record)?;
                 }
-                Write::RemoveRange { table, from, to } => {
-                    Logged::RemoveRange { table: table.tag(), from, to }.write(record)?;
+                Write::RemoveOfSession { table, session, to } => {
+                    let (from, _) = of_session(*session);
+                    Logged::RemoveRange { table: table.tag(), from: &from, to }.write(record)?;
                 }
             }
         }
         Ok(())
     }
 
-    fn removes_ranges(&self) -> bool {
-        self.writes.iter().any(|write| matches!(write, Write::RemoveRange { .. }))
-    }
-
-    /// Writes it all into the open tables of a transaction.
-    pub(super) fn apply(&self, view: &mut OpenTables<'_>) -> Result<()> {
-        for write in &self.writes {
-            match write {
-                Write::Put { table, key, value } => {
-                    view.table_mut(*table).insert(key.as_slice(), value.as_slice()).map_err(fault::storage)?;
-                }
-                Write::Remove { table, key } => {
-                    view.table_mut(*table).remove(key.as_slice()).map_err(fault::storage)?;
-                }
-                Write::RemoveRange { table, from, to } => {
-                    let range = from.as_slice()..=to.as_slice();
-                    view.table_mut(*table).retain_in(range, |_, _| false).map_err(fault::storage)?;
-                }
-            }
-        }
-        Ok(())
+    fn removes_of_sessions(&self) -> bool {
+        self.writes.iter().any(|write| matches!(write, Write::RemoveOfSession { .. }))
     }
 }

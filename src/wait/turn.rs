@@ -51,7 +51,7 @@ pub struct TurnHandle {
 
 /// How far a turn has come.
 enum Progress {
-    Running(Turn),
+    Running(Box<Turn>),
     Ended(Box<TurnReport>),
 }
 
@@ -120,7 +120,7 @@ impl TurnHandle {
         }
         match self.read(self.shared.phase())? {
             Progress::Ended(report) => Ok(*report),
-            Progress::Running(turn) => Ok(TurnReport { turn, reply: None }),
+            Progress::Running(turn) => Ok(TurnReport { turn: *turn, reply: None }),
         }
     }
 
@@ -157,7 +157,7 @@ impl TurnHandle {
         match self.shared.verdict(self.turn) {
             Some(Err(lost)) => Err(lost),
             _ if phase == Phase::Closed => Err(Error::closed()),
-            _ => Ok(Progress::Running(turn)),
+            _ => Ok(Progress::Running(Box::new(turn))),
         }
     }
 }

@@ -6,9 +6,34 @@ const ALL_RUST: [&str; 6] = ["src", "tests", "examples", "fuzz", "benches", "cra
 const MOST_LINES: usize = 500;
 
 /// The rooms of the house, from the ground up. A room names only those that stand before it.
-const ROOMS: [&str; 26] = [
-    "error", "limit", "time", "sync", "bug", "id", "record", "page", "wire", "store", "redb", "model", "bell", "tail",
-    "live", "shared", "trace", "here", "wait", "follow", "watch", "agent", "executor", "scope", "engine", "testkit",
+const ROOMS: [&str; 27] = [
+    "error",
+    "limit",
+    "time",
+    "sync",
+    "bug",
+    "id",
+    "record",
+    "page",
+    "wire",
+    "store",
+    "transcript",
+    "redb",
+    "model",
+    "bell",
+    "tail",
+    "live",
+    "shared",
+    "trace",
+    "here",
+    "wait",
+    "follow",
+    "watch",
+    "agent",
+    "executor",
+    "scope",
+    "engine",
+    "testkit",
 ];
 
 /// Rooms that only some of those above them may name.

@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, VecDeque};
 use super::load::Load;
 use crate::agent::{Agent, Cause, Token};
 use crate::bug::{Bug, is_planted};
-use crate::id::AgentId;
+use crate::id::{AgentId, TurnId};
 use crate::record::{Message, Turn};
-use crate::store::{Claim, SessionRef};
+use crate::store::{Claim, SessionRef, Started};
 use crate::sync::{Arc, HashMap};
 use crate::time::Duration;
 
@@ -36,12 +36,24 @@ pub(super) struct Live {
     pub(super) at: SessionRef,
     pub(super) agent_id: AgentId,
     pub(super) claim: Claim,
+    /// What runs the turn that its end promotes.
+    pub(super) agent: Arc<dyn Agent>,
     pub(super) token: Arc<Token>,
 }
 
 impl Live {
     pub(super) fn of(job: &Job) -> Self {
-        Live { at: job.at, agent_id: job.agent_id, claim: job.claim, token: Arc::clone(&job.token) }
+        let (agent, token) = (Arc::clone(&job.agent), Arc::clone(&job.token));
+        Live { at: job.at, agent_id: job.agent_id, claim: job.claim, agent, token }
+    }
+}
+
+impl Job {
+    /// What a turn that the store started needs to be run.
+    pub(super) fn of(started: Started, agent: Arc<dyn Agent>) -> Box<Self> {
+        let load = Load::of(started.size());
+        let Started { at, agent_id, message, turn, claim, .. } = started;
+        Box::new(Job { at, agent_id, claim, turn, input: message, agent, token: Arc::default(), chain: 0, load })
     }
 }
 
@@ -109,9 +121,19 @@ impl Schedule {
     /// Callers bring what the store answered them in any order; the epochs of the claims tell the
     /// order of the commits. A later claim of the session means that all before it are over.
     pub(super) fn accept(&mut self, job: Box<Job>, grace: Duration) -> Option<Live> {
+        self.take_in(job, None, grace)
+    }
+
+    /// Takes in a turn that the end of this one promoted, as [`accept`](Self::accept) does. The agent of the one that
+    /// ended has returned, or was told to stop: it is not told of the end.
+    pub(super) fn accept_next(&mut self, job: Box<Job>, ended: TurnId, grace: Duration) -> Option<Live> {
+        self.take_in(job, Some(ended), grace)
+    }
+
+    fn take_in(&mut self, job: Box<Job>, ended: Option<TurnId>, grace: Duration) -> Option<Live> {
         let at = job.at;
         let lane = self.lanes.entry(at).or_default();
-        let mut running = lane.running.and_then(|worker| self.running.get_mut(&worker));
+        let running = lane.running.and_then(|worker| self.running.get_mut(&worker));
         let known =
             [running.as_ref().map(|running| running.live.claim.epoch), lane.next.as_ref().map(|job| job.claim.epoch)];
         if known.into_iter().flatten().any(|epoch| epoch >= job.claim.epoch) {
@@ -123,7 +145,24 @@ impl Schedule {
         if lane.running.is_none() && replaced.is_none() {
             self.ready.push_back(at);
         }
-        running.as_mut().map(|running| running.stop(Cause::Over, grace))
+        let running = running.filter(|running| Some(running.live.claim.turn) != ended);
+        running.map(|running| running.stop(Cause::Over, grace))
+    }
+
+    /// A turn was ended by neither its agent nor a later turn: gives up its start, or stops its agent by this time.
+    /// Answers as [`accept`](Self::accept) does.
+    pub(super) fn end(&mut self, at: SessionRef, turn: TurnId, grace: Duration) -> Option<Live> {
+        let lane = self.lanes.get_mut(&at)?;
+        if let Some(job) = lane.next.take_if(|job| job.claim.turn == turn) {
+            self.waiting.take(job.load);
+            if lane.running.is_none() {
+                self.lanes.remove(&at);
+                self.ready.retain(|ready| *ready != at);
+            }
+            return None;
+        }
+        let running = lane.running.and_then(|worker| self.running.get_mut(&worker))?;
+        (running.live.claim.turn == turn).then(|| running.stop(Cause::Over, grace))
     }
 
     /// The next turn to start, now this worker's to run.

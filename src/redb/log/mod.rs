@@ -26,6 +26,8 @@
 //! It assumes that a power loss leaves each sector of 512 bytes as it was or as it was to be, which every disk of
 //! today promises.
 
+#[cfg(target_os = "linux")]
+mod direct;
 mod disk;
 mod header;
 #[cfg(any(test, feature = "testkit"))]
@@ -35,6 +37,7 @@ mod opened;
 mod options;
 mod record;
 mod scan;
+mod segments;
 #[cfg(test)]
 mod tests;
 
@@ -47,45 +50,29 @@ pub(in crate::redb) use options::{Options, Origin};
 use std::io;
 
 use self::header::{Header, SEGMENTS_AT};
-pub(in crate::redb) use self::record::record_bytes;
+use self::record::record_bytes;
 use self::record::{Head, Salt};
+use self::segments::{Segments, Spot};
 use super::fault;
 use crate::bug::{Bug, is_planted};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::Arc;
 
-/// Zeros are written this many at a time: a page of the system's cache. Of larger pieces some systems make larger
-/// pages, and write all of one at every sync of a few hundred bytes in it (measured: 80 KiB instead of 5).
-const ZEROS_BYTES: usize = 1 << 12;
-
 /// A log that is written to. It belongs to one thread.
 #[derive(Debug)]
 pub(in crate::redb) struct Log {
     disk: Arc<dyn Disk>,
-    file: Box<dyn DiskFile>,
+    file: Arc<dyn DiskFile>,
     header: Header,
     salt: Salt,
-    segments: Vec<Segment>,
-    /// The segment that is written to.
-    current: usize,
-    /// Bytes of it that are written.
-    tail: usize,
-    /// Segments begun so far.
-    lap: u64,
+    segments: Segments,
     appended: u64,
     synced: u64,
-    freed: u64,
     bytes_since_free: u64,
     /// Why no more is written, once a write or a sync failed.
     failed: Option<String>,
     /// The record being written; kept for its memory.
     record: Vec<u8>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Segment {
-    /// The last record in it; 0 for none.
-    last: u64,
 }
 
 /// Whether a record can be appended now.
@@ -97,14 +84,6 @@ pub(in crate::redb) enum Room {
     NeedsCheckpoint,
     /// It is larger than a segment.
     NeverFits,
-}
-
-/// Where a record goes.
-#[derive(Debug, Clone, Copy)]
-struct Spot {
-    segment: usize,
-    tail: usize,
-    lap: u64,
 }
 
 impl Log {
@@ -119,7 +98,7 @@ impl Log {
     pub(in crate::redb) fn make(disk: Arc<dyn Disk>, origin: Origin, options: Options) -> Result<Self> {
         options.check()?;
         let header = Header { origin, options };
-        let file = Self::make_file(&*disk, header).map_err(|error| {
+        let file = Self::make_file(&*disk, header).map(Arc::from).map_err(|error| {
             // The first error says more. What stays under the temporary name harms nobody.
             let _ = disk.discard();
             failed(&*disk, "made", error)
@@ -129,14 +108,9 @@ impl Log {
             file,
             header,
             salt: Salt::of(origin.log),
-            segments: vec![Segment { last: 0 }; options.first_segments as usize],
-            current: 0,
-            // As if full, so that the first record begins a segment.
-            tail: options.segment_bytes as usize,
-            lap: 0,
+            segments: Segments::new(options.segment_bytes as usize, options.first_segments as usize, origin.after),
             appended: origin.after,
             synced: origin.after,
-            freed: origin.after,
             bytes_since_free: 0,
             failed: None,
             record: Vec::new(),
@@ -146,7 +120,7 @@ impl Log {
     fn make_file(disk: &dyn Disk, header: Header) -> io::Result<Box<dyn DiskFile>> {
         let file = disk.create()?;
         file.write_at(0, &header.block())?;
-        write_zeros(&*file, header.segment_at(0), header.segment_at(header.options.first_segments))?;
+        file.write_zeros(header.segment_at(0), header.segment_at(header.options.first_segments))?;
         file.sync_data()?;
         disk.publish()?;
         disk.sync_directory()?;
@@ -163,11 +137,6 @@ impl Log {
         self.appended
     }
 
-    /// The last number that is durable.
-    pub(in crate::redb) fn synced(&self) -> u64 {
-        self.synced
-    }
-
     /// Bytes of records since something was freed last.
     pub(in crate::redb) fn bytes_since_free(&self) -> u64 {
         self.bytes_since_free
@@ -176,9 +145,9 @@ impl Log {
     /// Whether a body of this length can be appended now.
     pub(in crate::redb) fn room(&self, body: usize) -> Room {
         let bytes = record_bytes(body);
-        if bytes > self.segment_bytes() {
+        if bytes > self.segments.bytes() {
             Room::NeverFits
-        } else if self.spot(bytes).is_some() || self.can_grow() {
+        } else if self.segments.spot(bytes).is_some() || self.can_grow() {
             Room::Fits
         } else {
             Room::NeedsCheckpoint
@@ -201,11 +170,11 @@ impl Log {
             return Err(Error::invalid(format!("log record number is {number}; it must be over {}", self.appended)));
         }
         let bytes = record_bytes(body.len());
-        if bytes > self.segment_bytes() {
-            let text = format!("log record has {bytes} bytes; a segment has {}", self.segment_bytes());
+        if bytes > self.segments.bytes() {
+            let text = format!("log record has {bytes} bytes; a segment has {}", self.segments.bytes());
             return Err(Error::new(ErrorKind::TooLarge, text));
         }
-        let spot = match self.spot(bytes) {
+        let spot = match self.segments.spot(bytes) {
             Some(spot) => spot,
             None => self.grow()?,
         };
@@ -215,10 +184,7 @@ impl Log {
         if let Err(error) = self.file.write_at(at, &self.record) {
             return Err(self.give_up(error));
         }
-        if let Some(segment) = self.segments.get_mut(spot.segment) {
-            segment.last = number;
-        }
-        (self.current, self.tail, self.lap) = (spot.segment, spot.tail + bytes, spot.lap);
+        self.segments.take(spot, bytes, number);
         self.appended = number;
         self.bytes_since_free += bytes as u64;
         Ok(())
@@ -234,17 +200,34 @@ impl Log {
         self.check_sound()?;
         if self.synced < self.appended {
             let synced = if is_planted(Bug::LogUnsynced) { Ok(()) } else { self.file.sync_data() };
-            if let Err(error) = synced {
-                return Err(self.give_up(error));
-            }
-            self.synced = self.appended;
+            return self.was_synced(self.appended, synced);
         }
         Ok(())
     }
 
+    /// The file, to sync it while others write to the log.
+    pub(in crate::redb) fn file(&self) -> Arc<dyn DiskFile> {
+        Arc::clone(&self.file)
+    }
+
+    /// The file was synced, or not, after all up to this number was appended.
+    ///
+    /// # Errors
+    ///
+    /// As [`sync`](Self::sync).
+    pub(in crate::redb) fn was_synced(&mut self, until: u64, synced: io::Result<()>) -> Result<()> {
+        match synced {
+            Ok(()) => {
+                self.synced = self.synced.max(until);
+                Ok(())
+            }
+            Err(error) => Err(self.give_up(error)),
+        }
+    }
+
     /// Says that the database has all numbers up to this one for good. Segments that hold no others are used again.
     pub(in crate::redb) fn free(&mut self, up_to: u64) {
-        self.freed = self.freed.max(up_to);
+        self.segments.free(up_to);
         self.bytes_since_free = 0;
     }
 
@@ -254,7 +237,8 @@ impl Log {
     ///
     /// Invalid argument: not all of it is free; it stays. Storage: it may stay.
     pub(in crate::redb) fn remove(self) -> Result<()> {
-        let Log { disk, file, appended, freed, .. } = self;
+        let Log { disk, file, appended, segments, .. } = self;
+        let freed = segments.freed();
         if appended > freed {
             let text =
                 format!("{} has records up to {appended}; only those up to {freed} are free", disk.path().display());
@@ -265,10 +249,6 @@ impl Log {
         disk.remove().and_then(|()| disk.sync_directory()).map_err(|error| failed(&*disk, "removed", error))
     }
 
-    fn segment_bytes(&self) -> usize {
-        self.header.options.segment_bytes as usize
-    }
-
     fn start_of(&self, segment: usize) -> u64 {
         // There are at most as many as a `u32` of the options says.
         self.header.segment_at(u32::try_from(segment).unwrap_or(u32::MAX))
@@ -276,15 +256,6 @@ impl Log {
 
     fn can_grow(&self) -> bool {
         self.segments.len() < self.header.options.most_segments as usize
-    }
-
-    /// Where so many bytes go without growing: at the tail, or else where a free segment begins.
-    fn spot(&self, bytes: usize) -> Option<Spot> {
-        if self.segment_bytes() - self.tail >= bytes {
-            return Some(Spot { segment: self.current, tail: self.tail, lap: self.lap });
-        }
-        let free = self.segments.iter().position(|segment| segment.last <= self.freed);
-        free.map(|segment| Spot { segment, tail: 0, lap: self.lap + 1 })
     }
 
     /// Adds a segment, and answers with where it begins.
@@ -297,7 +268,7 @@ impl Log {
         self.sync()?;
         let segment = self.segments.len();
         let (start, end) = (self.start_of(segment), self.start_of(segment + 1));
-        let grown = write_zeros(&*self.file, start, end).and_then(|()| self.file.sync_data());
+        let grown = self.file.write_zeros(start, end).and_then(|()| self.file.sync_data());
         if let Err(error) = grown {
             if fault::of_io(&error) != ErrorKind::NoSpace {
                 return Err(self.give_up_growing(error));
@@ -311,8 +282,7 @@ impl Log {
         if let Err(error) = self.file.write_at(SEGMENTS_AT, &header::segments(count, self.salt)) {
             return Err(self.give_up_growing(error));
         }
-        self.segments.push(Segment { last: 0 });
-        Ok(Spot { segment, tail: 0, lap: self.lap + 1 })
+        Ok(self.segments.grow())
     }
 
     fn check_sound(&self) -> Result<()> {
@@ -345,15 +315,4 @@ impl Log {
 fn failed(disk: &dyn Disk, what: &str, error: io::Error) -> Error {
     let text = format!("{} cannot be {what}: {error}", disk.path().display());
     Error::new(fault::of_io(&error), text).with_source(error)
-}
-
-fn write_zeros(file: &dyn DiskFile, start: u64, end: u64) -> io::Result<()> {
-    let zeros = vec![0; ZEROS_BYTES];
-    let mut at = start;
-    while at < end {
-        let count = usize::try_from(end - at).unwrap_or(ZEROS_BYTES).min(ZEROS_BYTES);
-        file.write_at(at, zeros.get(..count).unwrap_or_default())?;
-        at += count as u64;
-    }
-    Ok(())
 }

@@ -27,12 +27,4 @@ impl Durability {
             Durability::Deferred(_) | Durability::Sync => Ok(()),
         }
     }
-
-    /// How long the log may leave a record unsynced.
-    pub(super) fn within(self) -> Option<Duration> {
-        match self {
-            Durability::Sync => None,
-            Durability::Deferred(within) => Some(within),
-        }
-    }
 }

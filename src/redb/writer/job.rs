@@ -17,6 +17,9 @@ pub(super) trait Operation: Send {
     /// Runs the verb; its writes, unless it refuses.
     fn run(&mut self, view: &dyn Read) -> Option<WriteSet>;
 
+    /// What it wrote cannot be taken: it is refused.
+    fn refuse(&mut self, error: Error);
+
     /// Answers with what the verb said when the commit went well, else with the commit's error.
     fn answer(self: Box<Self>, committed: Result<()>);
 }
@@ -54,6 +57,10 @@ where
         };
         self.said = Some(said);
         writes
+    }
+
+    fn refuse(&mut self, error: Error) {
+        self.said = Some(Err(error));
     }
 
     fn answer(self: Box<Self>, committed: Result<()>) {

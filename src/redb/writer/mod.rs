@@ -1,82 +1,73 @@
-//! Writing, which one thread at a time does: it runs the verbs of a group of operations over one open transaction, and
-//! commits them. A caller that finds nobody writing is that thread for its own operation; else it is the writer
-//! thread, for all that have queued.
+//! Writing, which one thread at a time does: it runs the verbs of a group of operations, each on what those before it
+//! wrote, puts their writes into memory over the file and their record into the log, syncs it, shows the new state and
+//! answers everyone. What arrives meanwhile is the next group. A caller that finds nobody writing is that thread for its
+//! own operation; else it is the writer thread, for all that have queued.
 //!
-//! A group becomes durable in the log: its record goes to the thread of the log before the last operation is
-//! applied, so that the disk syncs it while redb commits in memory. Once both are done it is published, and
-//! everyone of it is answered, in the order of the groups ([`Flow`]). Now and then a checkpoint makes durable
-//! what redb has, and the log begins anew.
+//! Now and then the thread of the file writes what has gathered in memory into it ([`checkpoint`]).
 //!
 //! A refusal waits for what came before it: it may rest on a write that a crash could still take back.
 
-mod dirty;
+mod amount;
+mod checkpoint;
 mod durability;
-mod flow;
 mod job;
-mod logger;
 mod shared;
+mod shown;
+mod syncing;
 #[cfg(test)]
 mod tests;
 
+pub(super) use checkpoint::{Look, run as run_checkpoints};
 pub use durability::Durability;
 pub(super) use job::Job;
-pub(super) use logger::{Entry, run as run_log};
 pub(super) use shared::{Keeping, Shared};
+pub(super) use syncing::{Unsynced, run as run_syncs};
 
-use redb::WriteTransaction;
 use uuid::Uuid;
 
-use self::dirty::Dirty;
-use self::flow::Done;
+use self::amount::Amount;
+use self::checkpoint::Frozen;
 use super::cleaning::{Cleaning, Next};
 use super::codec::GroupRow;
-use super::log::Log;
+use super::fault;
+use super::log::{Log, Room};
+use super::recent::{Recent, Touched};
+use super::snapshot::{Layers, Snapshot};
 use super::tables::Table;
-use super::view::Snapshot;
-use super::write_set::WriteSet;
-use super::{fault, file};
-use crate::error::{Error, Result};
-use crate::limit::{CHECKPOINT_IDLE_MS, GROUP_BYTES, GROUP_OPERATIONS};
-use crate::sync::{Arc, Receiver, Sender, Silence, is_drained, offer, receive_within};
-use crate::time::{Duration, Stopwatch};
+use super::view::Stage;
+use crate::bug::{Bug, is_planted};
+use crate::error::{Error, ErrorKind, Result};
+use crate::limit::{GROUP_BYTES, GROUP_OPERATIONS};
+use crate::sync::{Arc, MutexGuard, Receiver, Sender, is_drained, offer};
 
 /// What the writer thread is told.
 pub(super) enum Task {
     /// An operation.
     Job(Job),
-    /// Someone else wrote: there is something to make durable now or when nothing happens for a while.
+    /// A session was deleted: there is something to clear away.
     Look,
 }
 
 /// The writer thread's whole life: it ends when the last sender is gone.
 pub(super) fn run(shared: &Shared, tasks: &Receiver<Task>, mut cleaning: Cleaning) {
-    let idle = Duration::from_millis(CHECKPOINT_IDLE_MS);
     loop {
-        // Those who write alone tell nothing of it: only the flow knows.
-        let seen = shared.flow.last();
         let next = match cleaning.next(tasks) {
             Next::Step(step) => {
-                let mut writer = shared.writer.lock();
-                writer.group(shared, vec![step]);
-                writer.checkpoint_if_due(shared);
+                Writer::group(shared, shared.writer.lock(), vec![step]);
                 continue;
             }
             Next::Task(task) => Ok(task),
-            Next::Wait if shared.writer.lock().dirty.is_any() => receive_within(tasks, idle),
-            Next::Wait => tasks.recv().map_err(|_| Silence::Gone),
+            Next::Wait => tasks.recv(),
         };
         match next {
             Ok(Task::Job(first)) => {
+                let writer = shared.writer.lock();
                 let group = collect(first, tasks);
                 cleaning.served(&group);
-                let mut writer = shared.writer.lock();
-                writer.group(shared, group);
-                writer.checkpoint_if_due(shared);
+                Writer::group(shared, writer, group);
             }
-            Ok(Task::Look) => shared.writer.lock().checkpoint_if_due(shared),
-            Err(Silence::TimedOut) if shared.flow.last() == seen => shared.writer.lock().checkpoint(shared),
-            Err(Silence::TimedOut) => {}
-            Err(Silence::Gone) => return,
+            Ok(Task::Look) => {}
+            Err(_) => return,
         }
     }
 }
@@ -101,213 +92,238 @@ fn collect(first: Job, tasks: &Receiver<Task>) -> Vec<Job> {
 
 /// What it takes to write: one thread has it at a time.
 pub(super) struct Writer {
-    /// To the thread of the log; none where there is no log.
-    entries: Option<Sender<Entry>>,
+    /// To the thread that syncs the log, where somebody else than the writer does.
+    unsynced: Option<Sender<Unsynced>>,
+    /// To the thread of the file.
+    looks: Option<Sender<Look>>,
     /// The log that the file names; none before the first write.
     named: Option<Uuid>,
-    /// What stands in redb and is not durable there.
-    dirty: Dirty,
+    /// Where the next group is written.
+    recent: Arc<Recent>,
+    /// How much stands there.
+    amount: Amount,
+    /// What a checkpoint is writing into the file.
+    frozen: Option<Frozen>,
+    /// The thread of the file knows that there is something to write, and that it is time, as far as it is.
+    is_noted: Noted,
+    /// The log has no room for what comes next.
+    is_starved: bool,
+    is_closed: bool,
 }
 
-/// How a group becomes durable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Made {
-    /// By a record of the log.
-    Logged,
-    /// By its commit, as far as anything is kept.
-    Committed,
+/// What the thread of the file knows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Noted {
+    #[default]
+    Nothing,
+    Something,
+    Due,
 }
 
-/// A group that was applied: its number, how it becomes durable, and what it is to be read as. One that
-/// wrote nothing has the number of the one before it.
-type Written = (u64, Option<(Made, Arc<Snapshot>)>);
-
-/// Why a group was not applied.
-enum Refused {
-    /// Nothing began; the next group may fare better.
-    Before(Error),
-    /// The storage failed, and no more is written.
-    Broken(Error),
-}
-
-impl From<Error> for Refused {
-    fn from(error: Error) -> Self {
-        Refused::Broken(error)
-    }
+/// What a group wrote.
+struct Wrote {
+    number: u64,
+    /// For the log.
+    record: Vec<u8>,
+    touched: Touched,
 }
 
 impl Writer {
-    fn new(segment_bytes: usize) -> Self {
-        Writer { entries: None, named: None, dirty: Dirty::new(segment_bytes) }
+    fn new() -> Self {
+        Writer {
+            unsynced: None,
+            looks: None,
+            named: None,
+            recent: Arc::default(),
+            amount: Amount::default(),
+            frozen: None,
+            is_noted: Noted::default(),
+            is_starved: false,
+            is_closed: false,
+        }
     }
 
-    /// Runs an operation on the thread of its caller, where nobody else writes: two threads less to wake. Gives it
+    /// Runs an operation on the thread of its caller, where nobody else writes: no thread to wake. Gives it
     /// back where somebody does.
     pub(super) fn alone(shared: &Shared, job: Job, tasks: &Sender<Task>) -> Result<(), Job> {
-        let Some(mut writer) = shared.writer.try_lock().filter(|_| is_drained(tasks)) else { return Err(job) };
-        let was_dirty = writer.dirty.is_any();
-        writer.group(shared, vec![job]);
-        if writer.dirty.is_any() && (!was_dirty || writer.dirty.is_due()) {
-            // A full queue looks after the next group anyway.
-            offer(tasks, Task::Look);
+        let Some(writer) = shared.writer.try_lock().filter(|_| is_drained(tasks)) else { return Err(job) };
+        Self::group(shared, writer, vec![job]);
+        Ok(())
+    }
+
+    /// Runs a group, makes it durable, shows it and answers everyone.
+    fn group(shared: &Shared, mut writer: MutexGuard<'_, Writer>, mut group: Vec<Job>) {
+        Self::wait_for_log(&mut writer, shared);
+        let ran = writer.check(shared).and_then(|()| writer.run(shared, &mut group));
+        let kept = match ran {
+            Ok(None) => Ok(()),
+            Ok(Some(wrote)) => writer.keep(shared, wrote),
+            Err(error) => Err(error),
+        };
+        writer.note(shared);
+        // Who is woken finds the way free.
+        drop(writer);
+        match kept {
+            Ok(()) => group.into_iter().for_each(|job| job.operation.answer(Ok(()))),
+            Err(error) => refuse(group, &error),
+        }
+    }
+
+    /// Waits until the log has room for the largest record that it takes.
+    fn wait_for_log(writer: &mut MutexGuard<'_, Writer>, shared: &Shared) {
+        while !writer.has_room(shared) && writer.check(shared).is_ok() {
+            writer.is_starved = true;
+            writer.note(shared);
+            shared.freed.wait(writer);
+        }
+    }
+
+    fn has_room(&self, shared: &Shared) -> bool {
+        let room = |log: &Log| log.room(most_logged(shared)) == Room::Fits;
+        shared.log.lock().as_ref().is_none_or(room)
+    }
+
+    /// Refuses once nothing can be written any more.
+    fn check(&self, shared: &Shared) -> Result<()> {
+        if self.is_closed { Err(Error::closed()) } else { shared.shown.check_sound() }
+    }
+
+    /// Runs every verb of the group on what those before it wrote; none where nothing is to be written.
+    fn run(&mut self, shared: &Shared, group: &mut [Job]) -> Result<Option<Wrote>> {
+        let (shown, layers) = (shared.snapshot()?, shared.shown.layers()?);
+        let (number, oldest) = (shared.shown.group() + 1, shared.shown.oldest());
+        let mut wrote: Option<Wrote> = None;
+        for job in group {
+            // The first finds what readers see, and what is kept of it in memory.
+            let view = match &wrote {
+                None => Arc::clone(&shown),
+                Some(_) => Arc::new(Snapshot::new(layers.clone(), number, Stage::Open)),
+            };
+            let Some(writes) = job.operation.run(&*view).filter(|writes| !writes.is_empty()) else { continue };
+            let wrote = wrote.get_or_insert_with(|| Wrote { number, record: Vec::new(), touched: Touched::default() });
+            if shared.is_logged() {
+                let before = wrote.record.len();
+                if let Err(error) = fault::guarded(|| writes.log(&*view, &mut wrote.record)) {
+                    wrote.record.truncate(before);
+                    job.operation.refuse(error);
+                    continue;
+                }
+            }
+            self.recent.apply(number, writes, oldest, &mut wrote.touched);
+        }
+        Ok(wrote.filter(|wrote| !wrote.touched.is_empty()))
+    }
+
+    /// Makes a group durable, and shows it.
+    fn keep(&mut self, shared: &Shared, wrote: Wrote) -> Result<()> {
+        let Wrote { number, record, touched } = wrote;
+        if is_planted(Bug::ReadUnsynced) {
+            shared.shown.show(number);
+        }
+        let kept = match (shared.is_logged(), self.named) {
+            // As far as anything is kept.
+            (false, _) => {
+                self.amount.add(0);
+                shared.shown.show(number);
+                Ok(())
+            }
+            // Only a durable commit can name the log in the file.
+            (true, None) => match shared.make_log(number) {
+                Ok(new_log) => self.commit(shared, number, new_log),
+                Err(error) => {
+                    self.recent.undo(number, touched);
+                    return Err(error);
+                }
+            },
+            (true, Some(_)) if record.len() > most_logged(shared) => self.commit(shared, number, None),
+            (true, Some(_)) => self.log(shared, number, &record, &touched),
+        };
+        kept.map_err(|error| {
+            shared.fail(&error);
+            let text =
+                format!("a write failed ({error}); whether this one is on disk shows when the file is opened again");
+            Error::new(ErrorKind::OutcomeUnknown, text).with_source(error)
+        })
+    }
+
+    /// Makes a group durable by its record in the log, now or in time.
+    fn log(&mut self, shared: &Shared, number: u64, record: &[u8], touched: &Touched) -> Result<()> {
+        fault::guarded(|| {
+            let mut slot = shared.log.lock();
+            let log = slot.as_mut().ok_or_else(Error::closed)?;
+            log.append(number, record)?;
+            if self.unsynced.is_none() {
+                log.sync()?;
+            }
+            Ok(())
+        })?;
+        self.amount.add(record.len());
+        if let Some(unsynced) = &self.unsynced {
+            // Where one waits to be heard, it says this too.
+            offer(unsynced, Unsynced);
+        }
+        if touched.has(Table::Meta) {
+            shared.shown.show(number);
+        } else {
+            shared.shown.show_as_old(number);
         }
         Ok(())
     }
 
-    /// Runs a group, and hands it on to be published and answered.
-    fn group(&mut self, shared: &Shared, mut group: Vec<Job>) {
-        let flow = &shared.flow;
-        // The disk is not to fall behind without bound: what comes meanwhile makes larger groups.
-        flow.wait_for_room();
-        match self.write(shared, &mut group) {
-            Ok((number, None)) => {
-                flow.applied(Done { number, snapshot: None, group });
-                shared.settle();
-            }
-            Ok((number, Some((made, snapshot)))) => {
-                flow.applied(Done { number, snapshot: Some(snapshot), group });
-                if made == Made::Committed {
-                    flow.synced(number);
-                }
-                shared.settle();
-            }
-            Err(Refused::Before(error)) => flow::refuse(group, &error),
-            Err(Refused::Broken(error)) => {
-                flow.fail(&error.to_string());
-                shared.settle();
-                flow::refuse(group, &error);
-            }
-        }
-    }
-
-    fn write(&mut self, shared: &Shared, group: &mut [Job]) -> Result<Written, Refused> {
-        let slot = shared.database.lock();
-        let database = slot.as_ref().ok_or_else(|| Refused::Before(Error::closed()))?;
-        shared.flow.check_sound().map_err(Refused::Before)?;
-        let before = shared.flow.last();
-        let number = before + 1;
-        let mut transaction = database.begin_write().map_err(fault::transaction)?;
-        let ran = fault::guarded(|| self.run(shared, &transaction, group));
-        let (record, last) = match ran {
-            Ok(Some(ran)) => ran,
-            // Explicitly: a transaction dropped by an unwinding thread marks the file for repair.
-            Ok(None) => {
-                transaction.abort().map_err(fault::storage)?;
-                return Ok((before, None));
-            }
-            Err(error) => {
-                transaction.abort().map_err(fault::storage)?;
-                return Err(error.into());
-            }
+    /// Makes a group durable by writing it into the file, with all that was written before.
+    fn commit(&mut self, shared: &Shared, number: u64, new_log: Option<Log>) -> Result<()> {
+        let newest = Frozen { recent: Arc::clone(&self.recent), until: number };
+        let named = new_log.as_ref().map(|log| log.origin().log).or(self.named);
+        let row = GroupRow { number, log: named.map(|log| *log.as_bytes()) };
+        let base = match shared.database.lock().as_mut() {
+            Some(filed) => filed.put(&shared.keeping, self.frozen.iter().chain([&newest]), row)?,
+            None => return Err(Error::closed()),
         };
-        let (made, new_log) = match self.decide(shared, record.len(), number) {
-            Ok(decided) => decided,
-            Err(error) => {
-                transaction.abort().map_err(fault::storage)?;
-                return Err(Refused::Before(error));
-            }
-        };
-        let snapshot = fault::committing(|| {
-            if let (Made::Logged, Some(entries)) = (made, &self.entries) {
-                self.dirty.logged(record.len());
-                // From here on the disk is at work beside this thread.
-                entries.send(Entry::Record { number, record }).map_err(|_| Error::closed())?;
-            }
-            let named = new_log.as_ref().map(|log| log.origin().log).or(self.named);
-            let row = GroupRow { number, log: named.map(|log| *log.as_bytes()) };
-            let applied = fault::guarded(|| {
-                let mut view = shared.tables(&transaction)?;
-                last.apply(&mut view)?;
-                file::number(view.table_mut(Table::Meta), row)
-            });
-            if let Err(error) = applied {
-                return transaction.abort().map_err(fault::storage).and(Err(error));
-            }
-            match made {
-                Made::Committed if !matches!(shared.keeping, Keeping::Memory) => file::durable(&mut transaction)?,
-                Made::Committed | Made::Logged => file::in_memory(&mut transaction)?,
-            }
-            transaction.commit().map_err(fault::commit)?;
-            shared::snapshot(database, &shared.around)
-        })?;
-        if made == Made::Committed {
-            self.committed(shared, number, new_log);
-        }
-        Ok((number, Some((made, Arc::new(snapshot)))))
-    }
-
-    /// Runs every verb of the group on what those before it wrote. The record of it all, and the writes of the last
-    /// one, which are yet to be applied; none where nothing is to be written.
-    fn run(
-        &mut self,
-        shared: &Shared,
-        transaction: &WriteTransaction,
-        group: &mut [Job],
-    ) -> Result<Option<(Vec<u8>, WriteSet)>> {
-        let mut view = shared.tables(transaction)?;
-        let mut record = Vec::new();
-        let mut last: Option<WriteSet> = None;
-        for job in group {
-            if let Some(before) = &mut last {
-                std::mem::take(before).apply(&mut view)?;
-            }
-            if let Some(writes) = job.operation.run(&view).filter(|writes| !writes.is_empty()) {
-                if self.entries.is_some() {
-                    writes.log(&view, &mut record)?;
-                    self.dirty.note(&writes);
-                }
-                last = Some(writes);
-            }
-        }
-        Ok(last.map(|last| (record, last)))
-    }
-
-    /// How a group of this number is to become durable, whose record has so many bytes; and the log made for it.
-    fn decide(&self, shared: &Shared, record: usize, number: u64) -> Result<(Made, Option<Log>)> {
-        if self.entries.is_none() {
-            return Ok((Made::Committed, None));
-        }
-        if self.named.is_none() {
-            // Only a durable commit can name the log in the file.
-            return Ok((Made::Committed, shared.make_log(number)?));
-        }
-        Ok((if self.dirty.leaves_room_for(record) { Made::Logged } else { Made::Committed }, None))
-    }
-
-    /// Everything up to this group is in the file for good.
-    fn committed(&mut self, shared: &Shared, number: u64, new_log: Option<Log>) {
-        self.dirty.clean();
         if let Some(log) = new_log {
-            self.named = Some(log.origin().log);
+            self.named = named;
             shared.log.lock().replace(log);
         }
-        if let Some(entries) = &self.entries {
-            // Its thread ends after this one.
-            let _ = entries.send(Entry::Freed(number));
-        }
+        (self.frozen, self.recent, self.amount, self.is_noted) = Default::default();
+        self.free(shared, number);
+        let recent = vec![Arc::clone(&self.recent)];
+        shared.shown.arrange(|layers| Layers { base: base.map_or(layers.base, Arc::new), recent, ..layers });
+        shared.shown.show(number);
+        Ok(())
     }
 
-    fn checkpoint_if_due(&mut self, shared: &Shared) {
-        if self.dirty.is_due() {
-            self.checkpoint(shared);
+    /// The file has everything up to a group for good.
+    fn free(&mut self, shared: &Shared, until: u64) {
+        if let Some(log) = shared.log.lock().as_mut() {
+            log.free(until);
         }
+        self.is_starved = false;
+        shared.freed.notify_all();
     }
 
-    /// Makes durable in the file what stands in the log.
-    fn checkpoint(&mut self, shared: &Shared) {
-        let slot = shared.database.lock();
-        let Some(database) = slot.as_ref().filter(|_| shared.flow.check_sound().is_ok()) else { return };
-        let number = shared.flow.last();
-        let began = Stopwatch::start();
-        let row = GroupRow { number, log: self.named.map(|log| *log.as_bytes()) };
-        match fault::guarded(|| file::checkpoint(database, row)) {
-            Ok(()) => {
-                self.dirty.took(began.elapsed());
-                self.committed(shared, number, None);
-                shared.flow.synced(number);
-            }
-            Err(error) => shared.flow.fail(&error.to_string()),
+    /// Tells the thread of the file what it does not know.
+    fn note(&mut self, shared: &Shared) {
+        let note = match (self.amount.is_any(), self.is_due(shared)) {
+            (_, true) => Noted::Due,
+            (true, false) => Noted::Something,
+            (false, false) => Noted::Nothing,
+        };
+        if let Some(looks) = self.looks.as_ref().filter(|_| note > self.is_noted) {
+            // Where it has not come to an earlier one, it will see this too.
+            offer(looks, Look);
+            self.is_noted = note;
         }
-        shared.settle();
+    }
+}
+
+/// Bytes of the largest record that the log takes: a larger group is a commit of the file.
+fn most_logged(shared: &Shared) -> usize {
+    shared.keeping.segment_bytes() / 2
+}
+
+/// Answers everyone of a group with an error.
+fn refuse(group: Vec<Job>, error: &Error) {
+    for job in group {
+        // Errors are not `Clone`: each caller gets its own of the same kind and text.
+        job.operation.answer(Err(Error::new(error.kind(), error.to_string())));
     }
 }

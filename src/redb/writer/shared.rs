@@ -1,20 +1,23 @@
 //! What the writer, the log, the readers and the closing share.
 
-use redb::{Database, ReadableDatabase, WriteTransaction};
 use uuid::Uuid;
 
 use super::Writer;
+use super::checkpoint::{Filed, Frozen, Look};
 use super::durability::Durability;
-use super::flow::Flow;
-use super::logger::Entry;
-use crate::error::Result;
+use super::shown::Shown;
+use super::syncing::Unsynced;
+use crate::error::{Error, Result};
 use crate::redb::codec::GroupRow;
-use crate::redb::file::Opened;
+use crate::redb::fault;
+use crate::redb::file::{Kept, Opened};
 use crate::redb::log::{Disk, Log, Options, Origin};
-use crate::redb::view::{self, Around, Snapshot, Stage, View};
-use crate::redb::write_set::OpenTables;
-use crate::redb::{fault, file};
-use crate::sync::{Arc, Mutex, RwLock, Sender};
+use crate::redb::snapshot::{Base, Layers, Snapshot};
+use crate::redb::view::Around;
+use crate::sync::{Arc, Condvar, Mutex, Sender};
+
+/// Segments of the log: one that is written to, and two that the checkpoint under way may yet free.
+const SEGMENTS: u32 = 3;
 
 /// How what is written is kept.
 #[derive(Debug)]
@@ -25,63 +28,81 @@ pub(in crate::redb) enum Keeping {
     Memory,
 }
 
+impl Keeping {
+    /// Bytes of a segment of the log.
+    pub(super) fn segment_bytes(&self) -> usize {
+        match self {
+            Keeping::Log { segment_bytes, .. } => *segment_bytes as usize,
+            Keeping::Memory => usize::MAX,
+        }
+    }
+
+    /// How a commit of the file is kept.
+    pub(super) fn kept(&self) -> Kept {
+        match self {
+            Keeping::Log { .. } => Kept::Durably,
+            Keeping::Memory => Kept::InMemory,
+        }
+    }
+}
+
 /// See the [module](self).
 pub(in crate::redb) struct Shared {
     /// The file; none once closed.
-    pub(super) database: Mutex<Option<Database>>,
-    /// The published state; none once closed.
-    pub(in crate::redb) published: RwLock<Option<Arc<Snapshot>>>,
+    pub(in crate::redb) database: Mutex<Option<Filed>>,
     /// The log; none before the first write and once closed.
     pub(super) log: Mutex<Option<Log>>,
     /// Whoever writes holds it.
     pub(super) writer: Mutex<Writer>,
-    pub(super) flow: Flow,
+    /// The log may have room again. Goes with the writer's lock.
+    pub(super) freed: Condvar,
+    pub(super) shown: Shown,
     pub(in crate::redb) keeping: Keeping,
-    pub(super) around: Around,
 }
 
 impl Shared {
     pub(in crate::redb) fn new(opened: Opened, block: u32) -> Result<Self> {
         let Opened { database, group, keeping } = opened;
-        let around = Around::new(block);
-        let published = fault::guarded(|| snapshot(&database, &around))?;
-        let (durability, segment_bytes) = match keeping {
-            Keeping::Log { durability, segment_bytes, .. } => (durability, segment_bytes as usize),
-            Keeping::Memory => (Durability::Sync, 0),
-        };
+        let base = fault::guarded(|| Base::last(&database))?;
+        let writer = Writer::new();
+        let layers = Layers { recent: vec![Arc::clone(&writer.recent)], ..Layers::of(base, Around::new(block)) };
         Ok(Shared {
-            writer: Mutex::new(Writer::new(segment_bytes)),
-            database: Mutex::new(Some(database)),
-            published: RwLock::new(Some(Arc::new(published))),
+            writer: Mutex::new(writer),
+            shown: Shown::new(group, layers),
+            database: Mutex::new(Some(Filed { database, group })),
             log: Mutex::new(None),
-            flow: Flow::new(group, durability),
+            freed: Condvar::new(),
             keeping,
-            around,
         })
     }
 
-    /// Publishes and answers what has its turn.
-    pub(super) fn settle(&self) {
-        self.flow.settle(&self.published);
+    /// What readers see; none once closed.
+    pub(in crate::redb) fn snapshot(&self) -> Result<Arc<Snapshot>> {
+        self.shown.snapshot().ok_or_else(Error::closed)
     }
 
-    /// Gives the writer its way to the thread of the log.
-    pub(in crate::redb) fn log_to(&self, entries: Sender<Entry>) {
-        self.writer.lock().entries = Some(entries);
+    /// Whether what is written goes into a log.
+    pub(super) fn is_logged(&self) -> bool {
+        matches!(self.keeping, Keeping::Log { .. })
     }
 
-    /// The tables of a transaction.
-    pub(super) fn tables<'t>(&self, transaction: &'t WriteTransaction) -> Result<OpenTables<'t>> {
-        View::open(self.around.clone(), Stage::Open, |table| {
-            transaction.open_table(table.definition()).map_err(fault::table)
-        })
+    /// No more is written, and who waits to write is told so.
+    pub(super) fn fail(&self, why: &Error) {
+        self.shown.fail(why);
+        self.freed.notify_all();
+    }
+
+    /// Gives the writer its way to the thread of the file, and to the one that syncs the log, where there is to be one.
+    pub(in crate::redb) fn connect(&self, looks: Sender<Look>, unsynced: Option<Sender<Unsynced>>) {
+        let mut writer = self.writer.lock();
+        (writer.looks, writer.unsynced) = (Some(looks), unsynced);
     }
 
     /// Makes the log of a file that has none, from a group on. The file has yet to name it.
     pub(super) fn make_log(&self, after: u64) -> Result<Option<Log>> {
         let Keeping::Log { disk, file, segment_bytes, .. } = &self.keeping else { return Ok(None) };
         // Made whole at once: a log that grew could find the disk full after a group was applied.
-        let options = Options { segment_bytes: *segment_bytes, first_segments: 2, most_segments: 2 };
+        let options = Options { segment_bytes: *segment_bytes, first_segments: SEGMENTS, most_segments: SEGMENTS };
         let origin = Origin { database: *file, log: Uuid::new_v4(), after };
         Log::make(Arc::clone(disk), origin, options).map(Some)
     }
@@ -89,25 +110,25 @@ impl Shared {
     /// Closes the file after the commit under way; reads under way are told so. What was written is made
     /// durable in it, and the log is gone.
     pub(in crate::redb) fn close(&self) -> Result<()> {
-        // Whoever writes has it until the flow knows of the group. Otherwise a group that redb has would not be counted
-        // here, and nobody would answer it where the log goes before it was synced.
+        // Whoever writes has it until everyone of the group can be answered.
         let mut writer = self.writer.lock();
-        let Some(database) = self.database.lock().take() else { return Ok(()) };
-        self.published.write().take();
-        let finished = fault::guarded(|| self.finish(&database));
+        // Waits for the checkpoint under way.
+        let Some(mut filed) = self.database.lock().take() else { return Ok(()) };
+        writer.is_closed = true;
+        self.shown.close();
+        let finished = fault::guarded(|| self.finish(&writer, &mut filed));
         if let Err(error) = &finished {
-            self.flow.fail(&error.to_string());
+            self.fail(error);
         }
-        self.settle();
-        // The thread of the log ends with it.
-        writer.entries = None;
+        // Their threads end with them.
+        (writer.unsynced, writer.looks) = (None, None);
         drop(writer);
-        let closed = database.close().map_err(fault::closing);
+        self.freed.notify_all();
+        let closed = filed.database.close().map_err(fault::closing);
         finished.and(closed)?;
-        // Waits for the sync under way.
         match self.log.lock().take() {
             Some(mut log) => {
-                log.free(self.flow.last());
+                log.free(self.shown.group());
                 log.remove()
             }
             None => Ok(()),
@@ -115,19 +136,14 @@ impl Shared {
     }
 
     /// The last checkpoint, after which the file has no log.
-    fn finish(&self, database: &Database) -> Result<()> {
-        self.flow.check_sound()?;
+    fn finish(&self, writer: &Writer, filed: &mut Filed) -> Result<()> {
+        self.shown.check_sound()?;
         if self.log.lock().is_none() {
             return Ok(());
         }
-        let number = self.flow.last();
-        file::checkpoint(database, GroupRow { number, log: None })?;
-        self.flow.synced(number);
-        Ok(())
+        let number = self.shown.group();
+        let newest = Frozen { recent: Arc::clone(&writer.recent), until: number };
+        let row = GroupRow { number, log: None };
+        filed.finish(writer.frozen.iter().chain([&newest]), row)
     }
-}
-
-/// The last state of a database.
-pub(super) fn snapshot(database: &Database, around: &Around) -> Result<Snapshot> {
-    view::snapshot(around.clone(), &database.begin_read().map_err(fault::transaction)?)
 }

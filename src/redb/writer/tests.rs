@@ -14,6 +14,7 @@ use crate::id::Stamp;
 use crate::redb::file::Opened;
 use crate::redb::log::Memory;
 use crate::redb::scope;
+use crate::redb::snapshot::Base;
 use crate::redb::tables::Table;
 use crate::redb::view::Around;
 use crate::store::EnsureWorkspace;
@@ -96,12 +97,13 @@ fn whatever_access_fails_an_error_has_written_nothing_or_says_that_it_may_have()
         let opened = Opened { database: made, group: 0, keeping: logged() };
         let shared = Shared::new(opened, 1).expect("it opens");
         let (job, answer) = write(storage.clone(), accesses);
-        shared.log_to(bounded(8).0);
-        shared.writer.lock().group(&shared, vec![job]);
+        shared.connect(bounded(8).0, None);
+        Writer::group(&shared, shared.writer.lock(), vec![job]);
         let Err(error) = answer.recv().expect("an answer") else { break };
         drop(shared);
 
-        let after = shared::snapshot(&database(&storage), &Around::new(1)).expect("it opens again");
+        let base = Base::last(&database(&storage)).expect("it opens again");
+        let after = Snapshot::new(Layers::of(base, Around::new(1)), 0, Stage::Published);
         let found = scope::find_workspace(&after, "acme").expect("it can be read").is_some();
         if error.kind() == ErrorKind::OutcomeUnknown {
             unknown += 1;

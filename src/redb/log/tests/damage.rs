@@ -17,10 +17,10 @@ fn left() -> Left {
     let memory = Memory::default();
     let mut log = make(&memory, 0, small(1, 2));
     let (mut number, mut freed) = (0, 0);
-    while log.lap < 3 {
+    while log.segments.lap() < 3 {
         if log.room(nth(number + 1).len()) == Room::NeedsCheckpoint {
             // All but what the second segment ends with.
-            freed = log.segments[0].last;
+            freed = log.segments.last_of(0);
             log.free(freed);
         }
         number += 1;

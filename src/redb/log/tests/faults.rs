@@ -74,8 +74,8 @@ fn a_full_disk_leaves_a_log_as_it_was() {
         refused(answer, ErrorKind::NoSpace, "a.parlor-log cannot be extended");
         assert_eq!(memory.content(NAME).expect("the log").len(), 8192, "what was left of the disk is given back");
         assert_eq!(log.room(nth(number).len()), Room::Fits);
-        let all = replay(&memory, log.freed).expect("it is read");
-        assert!(all.iter().copied().eq(log.freed + 1..number));
+        let all = replay(&memory, log.segments.freed()).expect("it is read");
+        assert!(all.iter().copied().eq(log.segments.freed() + 1..number));
 
         // A checkpoint makes room.
         log.free(number - 1);

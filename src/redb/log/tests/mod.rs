@@ -112,8 +112,12 @@ fn segments_are_used_again_and_nothing_of_an_earlier_lap_comes_back() {
                 assert_eq!((log.room(nth(number).len()), log.bytes_since_free()), (Room::Fits, 0));
             }
             write(&mut log, [number]);
-            let all = replay(&memory, log.freed).expect("it is read");
-            assert!(all.iter().copied().eq(log.freed + 1..=number), "{all:?} after {}", log.freed);
+            let all = replay(&memory, log.segments.freed()).expect("it is read");
+            assert!(
+                all.iter().copied().eq(log.segments.freed() + 1..=number),
+                "{all:?} after {}",
+                log.segments.freed()
+            );
         }
         let length = memory.content(NAME).expect("the log").len();
         assert_eq!(length, 4096 * (1 + most_segments as usize));

@@ -1,0 +1,120 @@
+//! What readers see: the state after the last group that was made durable.
+
+use std::collections::VecDeque;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::redb::snapshot::{Layers, Snapshot};
+use crate::redb::view::Stage;
+use crate::sync::{Arc, Mutex, RwLock, Weak};
+
+/// See the [module](self).
+pub(super) struct Shown {
+    /// None once closed.
+    published: RwLock<Option<Arc<Snapshot>>>,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// The last group that is shown.
+    group: u64,
+    /// What it is read from; none once closed.
+    layers: Option<Layers>,
+    /// The states that somebody may be reading, by their groups, which rise.
+    read: VecDeque<(u64, Weak<Snapshot>)>,
+    /// Why no more is written, once a write failed.
+    failed: Option<String>,
+}
+
+impl Shown {
+    /// The state after a group.
+    pub(super) fn new(group: u64, layers: Layers) -> Self {
+        let state = State { group, layers: Some(layers), read: VecDeque::new(), failed: None };
+        let shown = Shown { published: RwLock::new(None), state: Mutex::new(state) };
+        let mut state = shown.state.lock();
+        if let Some(snapshot) = state.snapshot() {
+            shown.published.write().replace(snapshot);
+        }
+        drop(state);
+        shown
+    }
+
+    /// What readers see; none once closed.
+    pub(super) fn snapshot(&self) -> Option<Arc<Snapshot>> {
+        self.published.read().clone()
+    }
+
+    /// The last group that is shown.
+    pub(super) fn group(&self) -> u64 {
+        self.state.lock().group
+    }
+
+    /// What the next group is written over.
+    pub(super) fn layers(&self) -> Result<Layers> {
+        self.state.lock().layers.clone().ok_or_else(Error::closed)
+    }
+
+    /// The group of the oldest state that somebody may be reading.
+    pub(super) fn oldest(&self) -> u64 {
+        let mut state = self.state.lock();
+        while state.read.front().is_some_and(|(_, state)| state.strong_count() == 0) {
+            state.read.pop_front();
+        }
+        state.read.front().map_or(state.group, |(group, _)| *group)
+    }
+
+    /// Shows the state after a group.
+    pub(super) fn show(&self, group: u64) {
+        self.change(|state| state.group = group);
+    }
+
+    /// Shows the state after a group in which as many sessions were made and removed as in the one before it.
+    pub(super) fn show_as_old(&self, group: u64) {
+        let age = self.snapshot().and_then(|before| before.known_age());
+        self.change(|state| state.group = group);
+        if let Some((snapshot, age)) = self.snapshot().zip(age) {
+            snapshot.has_age(age);
+        }
+    }
+
+    /// From now on states are read by other layers.
+    pub(super) fn arrange(&self, layers: impl FnOnce(Layers) -> Layers) {
+        self.change(|state| state.layers = state.layers.take().map(layers));
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.state.lock();
+        change(&mut state);
+        // Under the lock, so that a later state is never replaced by an earlier one.
+        if let Some(snapshot) = state.snapshot() {
+            self.published.write().replace(snapshot);
+        }
+    }
+
+    /// Nothing is shown any more.
+    pub(super) fn close(&self) {
+        let mut state = self.state.lock();
+        state.layers = None;
+        self.published.write().take();
+    }
+
+    /// No more is written: what the disk has is not known.
+    pub(super) fn fail(&self, why: &Error) {
+        self.state.lock().failed.get_or_insert_with(|| why.to_string());
+    }
+
+    /// Refuses once a write failed.
+    pub(super) fn check_sound(&self) -> Result<()> {
+        let state = self.state.lock();
+        let Some(why) = &state.failed else { return Ok(()) };
+        let text = format!("nothing is written until the file is opened again, since an earlier write failed: {why}");
+        Err(Error::new(ErrorKind::Storage, text))
+    }
+}
+
+impl State {
+    fn snapshot(&mut self) -> Option<Arc<Snapshot>> {
+        let snapshot = Arc::new(Snapshot::new(self.layers.clone()?, self.group, Stage::Published));
+        self.read.push_back((self.group, Arc::downgrade(&snapshot)));
+        Some(snapshot)
+    }
+}

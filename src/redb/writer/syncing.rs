@@ -1,0 +1,42 @@
+//! The thread of deferred durability: it syncs the log within the time that was promised.
+
+use super::shared::Shared;
+use crate::error::Result;
+use crate::redb::fault;
+use crate::sync::{Receiver, Silence, receive_within};
+use crate::time::{Duration, Stopwatch};
+
+/// Something was written that is not synced.
+pub(in crate::redb) struct Unsynced;
+
+/// The thread's whole life: it ends when the store is closed.
+pub(in crate::redb) fn run(shared: &Shared, within: Duration, notes: &Receiver<Unsynced>) {
+    while notes.recv().is_ok() {
+        let since = Stopwatch::start();
+        // What is noted meanwhile is synced with it.
+        let silence = loop {
+            if let Err(silence) = receive_within(notes, within.saturating_sub(since.elapsed())) {
+                break silence;
+            }
+        };
+        if silence == Silence::Gone {
+            return;
+        }
+        if let Err(error) = fault::guarded(|| sync(shared)) {
+            shared.fail(&error);
+        }
+    }
+}
+
+/// Syncs the log. Writing to it goes on meanwhile.
+fn sync(shared: &Shared) -> Result<()> {
+    // Taken once closed, when the file has everything.
+    let Some((file, until)) = shared.log.lock().as_ref().map(|log| (log.file(), log.appended())) else {
+        return Ok(());
+    };
+    let synced = file.sync_data();
+    match shared.log.lock().as_mut() {
+        Some(log) => log.was_synced(until, synced),
+        None => Ok(()),
+    }
+}
