@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use crate::bell::Bell;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{OwnerId, Stamp, TurnId};
+use crate::live::Texts;
 use crate::record::{Message, Turn};
 use crate::store::{Behaviour, Runner, SessionRef, Store};
 use crate::sync::{Arc, AtomicU8, Mutex, Ordering};
@@ -39,6 +40,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) bell: Arc<Bell>,
     pub(crate) tails: Arc<Tails>,
+    pub(crate) texts: Texts,
     owner: OwnerId,
     phase: AtomicU8,
     verdicts: Mutex<HashMap<TurnId, Verdict>>,
@@ -48,8 +50,8 @@ impl Shared {
     pub(crate) fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
         let owner = OwnerId::from_uuid(Stamp::random(clock.now()).uuid(0));
         let phase = AtomicU8::new(Phase::Open as u8);
-        let (bell, tails, verdicts) = Default::default();
-        Shared { store, clock, bell, tails, owner, phase, verdicts }
+        let (bell, tails, texts, verdicts) = Default::default();
+        Shared { store, clock, bell, tails, texts, owner, phase, verdicts }
     }
 
     /// The store, while the engine takes work.

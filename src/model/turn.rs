@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use crate::bug::{Bug, is_planted};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{MessageId, OwnerId, Stamp, ThreadId, TurnId};
 use crate::limit::{REASON_BYTES, TURN_MESSAGES};
@@ -326,7 +327,7 @@ impl Session {
 
     /// The fence: only the claim that the turn runs under may write in its name.
     pub fn check_claim(&self, claim: &Claim) -> Result<()> {
-        if self.running().is_some_and(|run| run.claim == Some(*claim)) {
+        if self.running().is_some_and(|run| run.claim == Some(*claim)) || is_planted(Bug::FenceOpen) {
             return Ok(());
         }
         Err(Error::new(

@@ -10,6 +10,7 @@ use super::tables::{Table, claims, rows, sessions};
 use super::view::{self, Read};
 use super::write_set::WriteSet;
 use super::{message, place, queue};
+use crate::bug::{Bug, is_planted};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{SessionId, Stamp, TurnId};
 use crate::limit::TURN_MESSAGES;
@@ -199,6 +200,7 @@ pub(super) fn hold<'v>(view: &'v dyn Read, at: SessionRef, claim: Claim, stamp: 
     let (turn, owner) = (*claim.turn.as_uuid().as_bytes(), *claim.owner.as_uuid().as_bytes());
     match held {
         Some(held) if (held.turn, held.owner, held.epoch) == (turn, owner, claim.epoch) => Ok((draft, held.number)),
+        Some(held) if is_planted(Bug::FenceOpen) => Ok((draft, held.number)),
         _ => Err(Error::new(ErrorKind::Fenced, format!("turn {} no longer owns its session", claim.turn))),
     }
 }

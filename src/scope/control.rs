@@ -85,7 +85,7 @@ impl Session {
         let op = Interrupt { stamp: core.shared.stamp(), at, reason: Reason::Request, next };
         let Some(Finished { turn, next }) = store.interrupt(op)? else { return Ok(None) };
         // The agent is told to stop before anybody else learns of it.
-        admission.ended(at, turn.id, next, core.behaviour(&self.agent_name));
+        admission.ended(at, self.agent, turn.id, next, core.behaviour(&self.agent_name));
         core.shared.bell.ring(at, self.agent, Event::Ended);
         Ok(Some(turn))
     }
@@ -101,8 +101,9 @@ impl Session {
         let store = core.store()?;
         let admission = core.executor.admit_end(at)?;
         let stopped = store.stop(Stop { stamp: core.shared.stamp(), at, reason: Reason::Request })?;
+        stopped.cancelled.iter().for_each(|turn| admission.cancelled(at, self.agent, turn.id));
         if let Some(turn) = &stopped.turn {
-            admission.ended(at, turn.id, None, None);
+            admission.ended(at, self.agent, turn.id, None, None);
         }
         if stopped != Stopped::default() {
             core.shared.bell.ring(at, self.agent, Event::Ended);
@@ -117,8 +118,9 @@ impl Session {
     /// [`Conflict`](crate::ErrorKind::Conflict) when it is running or has ended, naming which;
     /// [`NotFound`](crate::ErrorKind::NotFound) when the session has no such turn.
     pub fn cancel(&self, turn: TurnId) -> Result<Turn> {
-        let (store, _admission) = self.core.writing()?;
+        let (store, admission) = self.core.writing()?;
         let cancelled = store.cancel(Cancel { stamp: self.core.shared.stamp(), at: self.at, turn })?;
+        admission.cancelled(self.at, self.agent, turn);
         self.core.shared.bell.ring(self.at, self.agent, Event::Ended);
         Ok(cancelled)
     }

@@ -6,14 +6,14 @@ use super::{Core, Listing, PageQuery};
 use crate::agent::{checked_batch, history};
 use crate::bell::Event;
 use crate::error::{Error, Result};
-use crate::follow::Follow;
+use crate::follow::{Follow, LiveFeed};
 use crate::id::{AgentId, MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
 use crate::limit;
 use crate::page::{Form, MessageQuery, Page};
 use crate::record::{Change, Message, NewMessage, NewTurn, SessionRecord, ThreadRecord, Turn};
 use crate::store::{Append, DeleteMessage, DeleteSession, Policy, SessionRef, Submit};
 use crate::sync::Arc;
-use crate::wait::TurnHandle;
+use crate::wait::{Idle, TurnHandle};
 
 /// A session: one conversation of one agent.
 ///
@@ -165,7 +165,7 @@ impl Session {
         let (core, at) = (&self.core, self.at);
         let store = core.store()?;
         new.check()?;
-        let admission = core.executor.admit(at)?;
+        let admission = core.executor.admit(at, new.size())?;
         let (stamp, runner, queue) = (core.shared.stamp(), core.runner(&self.agent_name), core.queue);
         let op = Submit { stamp, at, new, policy, runner, queue };
         let submitted = store.submit(op).map_err(|error| Core::explained(error, &self.agent_name))?;
@@ -284,6 +284,11 @@ impl Session {
         Ok(TurnHandle::new(Arc::clone(&self.core.shared), self.at, &turn))
     }
 
+    /// The session to wait for until it is idle: see [`Idle`].
+    pub fn idle(&self) -> Idle {
+        Idle::new(&self.core.shared, self.at)
+    }
+
     /// The turns of the session, newest first: see [`PageQuery`].
     ///
     /// # Errors
@@ -315,6 +320,11 @@ impl Session {
     /// come: see [`Follow`]. Nothing is read before it is asked for one.
     pub fn follow(&self, after: u64) -> Follow {
         Follow::new(&self.core.shared, self.at, after)
+    }
+
+    /// The same events, and between them what the agent is just saying: see [`LiveFeed`].
+    pub fn stream(&self, after: u64) -> LiveFeed {
+        LiveFeed::new(&self.core.shared, self.at, after)
     }
 }
 

@@ -208,6 +208,14 @@ pub struct Started {
     pub claim: Claim,
 }
 
+impl Started {
+    /// Bytes of the message and of what the sender handed to the agent.
+    pub fn size(&self) -> usize {
+        let json = [&self.turn.user_params, &self.turn.profile];
+        self.message.size() + json.into_iter().flatten().map(|json| json.as_str().len()).sum::<usize>()
+    }
+}
+
 /// Input of [`Store::emit`](super::Store::emit). Without a caller's, the `n`-th message's id is the stamp's id `n`.
 #[derive(Debug, Clone)]
 pub struct Emit {

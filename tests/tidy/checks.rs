@@ -6,7 +6,7 @@ const ALL_RUST: [&str; 6] = ["src", "tests", "examples", "fuzz", "benches", "cra
 const MOST_LINES: usize = 500;
 
 /// The rooms of the house, from the ground up. A room names only those that stand before it.
-const ROOMS: [&str; 24] = [
+const ROOMS: [&str; 27] = [
     "error",
     "limit",
     "time",
@@ -22,7 +22,10 @@ const ROOMS: [&str; 24] = [
     "model",
     "bell",
     "tail",
+    "live",
     "shared",
+    "trace",
+    "here",
     "wait",
     "follow",
     "watch",
@@ -34,8 +37,12 @@ const ROOMS: [&str; 24] = [
 ];
 
 /// Rooms that only some of those above them may name.
-const ONLY_FOR: [(&str, &[&str]); 4] =
-    [("bug", &["redb", "testkit"]), ("redb", &["engine", "testkit"]), ("model", &["testkit"]), ("wire", &[])];
+const ONLY_FOR: [(&str, &[&str]); 4] = [
+    ("bug", &["redb", "model", "executor", "testkit"]),
+    ("redb", &["engine", "testkit"]),
+    ("model", &["testkit"]),
+    ("wire", &[]),
+];
 
 fn breach(source: &Source, line: usize, what: impl std::fmt::Display) -> String {
     format!("{}:{line}: {what}", source.path)

@@ -1,25 +1,27 @@
-//! Open, recover, run, close: [`Builder`] and [`Engine`].
+//! How an engine is opened.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::Engine;
 use crate::agent::{Agent, AgentResult, Reply, TurnContext, agent_fn};
 use crate::error::{Error, ErrorKind, Result};
-use crate::executor::Executor;
+use crate::executor::{self, Executor, Hook, Load};
 use crate::limit;
-use crate::record::check_name;
-use crate::record::{Turn, WebhookRow};
-pub use crate::redb::Durability;
-use crate::redb::{LogLoss, Options, RedbStore, Trust};
-use crate::scope::{Core, Workspace};
-use crate::shared::{Phase, Shared};
-use crate::store::{EndOrphans, EnsureWorkspace, Promote, QueueBounds, Recovery, Runners, Started, Store};
+use crate::record::{Turn, check_name};
+use crate::redb::{Durability, LogLoss, Options, RedbStore, Trust};
+use crate::scope::Core;
+use crate::shared::Shared;
+use crate::store::{EndOrphans, Promote, QueueBounds, Recovery, Runners, Started, Store};
 use crate::sync::{Arc, Parker};
 use crate::time::{Clock, Duration, Stopwatch, SystemClock};
 
-/// How long [`Engine::close`] waits for agents that were told to stop, where nothing else is asked for.
+/// How long agents have that are told to stop, where nothing else is asked for.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// The shortest time limit of turns.
+const TIME_LIMIT_MIN: Duration = Duration::from_millis(1);
 
 /// How often [`Builder::wait_for_lock`] looks.
 const LOCK_LOOK: Duration = Duration::from_millis(5);
@@ -29,7 +31,7 @@ const ORPHANS_A_COMMIT: u32 = 100;
 
 /// Where an engine keeps what is written.
 #[derive(Debug)]
-enum Place {
+pub(super) enum Place {
     File(PathBuf),
     Memory,
 }
@@ -39,8 +41,8 @@ enum Place {
 pub struct Builder {
     place: Place,
     agents: Vec<(String, Arc<dyn Agent>)>,
-    workers: usize,
-    grace: Duration,
+    runtime: executor::Options,
+    hook: Option<Arc<dyn Hook>>,
     queue: QueueBounds,
     attempts: u32,
     file: Options,
@@ -49,12 +51,18 @@ pub struct Builder {
 }
 
 impl Builder {
-    fn at(place: Place) -> Self {
+    pub(super) fn at(place: Place) -> Self {
         Builder {
             place,
             agents: Vec::new(),
-            workers: limit::WORKERS_DEFAULT,
-            grace: GRACE,
+            runtime: executor::Options {
+                workers: limit::WORKERS_DEFAULT,
+                abandoned: limit::ABANDONED_DEFAULT,
+                queue: Load { turns: limit::QUEUE_TURNS_DEFAULT, bytes: limit::QUEUE_BYTES_DEFAULT },
+                grace: GRACE,
+                time_limit: None,
+            },
+            hook: None,
             queue: QueueBounds::default(),
             attempts: 1,
             file: Options::default(),
@@ -82,13 +90,42 @@ impl Builder {
     /// How many turns run at once: 1 to [`limit::WORKERS_MAX`] threads, by default
     /// [`limit::WORKERS_DEFAULT`]. They are started when they are needed.
     pub fn workers(mut self, workers: usize) -> Self {
-        self.workers = workers;
+        self.runtime.workers = workers;
         self
     }
 
-    /// How long [`Engine::close`] waits for agents that were told to stop; by default 5 seconds.
+    /// How long an agent has that is told to stop, because its turn was interrupted, has run for as long as it may,
+    /// or the engine closes; by default 5 seconds.
+    ///
+    /// The next agent of its session starts when it has returned. One that does not return in time is *left behind*:
+    /// the next one starts all the same, on another thread, and what the old one writes goes on being refused. A
+    /// thread cannot be killed, so its own goes on until it returns: see [`abandoned`](Self::abandoned). Other
+    /// sessions wait for none of this.
     pub fn grace(mut self, grace: Duration) -> Self {
-        self.grace = grace;
+        self.runtime.grace = grace;
+        self
+    }
+
+    /// How many agents may be [left behind](Self::grace) and not have returned: 1 to [`limit::ABANDONED_MAX`] threads
+    /// beside the [`workers`](Self::workers), by default [`limit::ABANDONED_DEFAULT`]. While there are so many, what
+    /// would start a turn is [`Overloaded`](crate::ErrorKind::Overloaded), and no other agent is left behind.
+    pub fn abandoned(mut self, threads: usize) -> Self {
+        self.runtime.abandoned = threads;
+        self
+    }
+
+    /// How many turns may wait for a worker, over all sessions: 1 to [`limit::QUEUE_TURNS_MAX`], by default
+    /// [`limit::QUEUE_TURNS_DEFAULT`]. What is over that is refused as [`Overloaded`](crate::ErrorKind::Overloaded),
+    /// and nothing is written.
+    pub fn queue_turns(mut self, turns: usize) -> Self {
+        self.runtime.queue.turns = turns;
+        self
+    }
+
+    /// How many bytes those turns may hold in memory: at least [`limit::QUEUE_BYTES_MIN`], by default
+    /// [`limit::QUEUE_BYTES_DEFAULT`].
+    pub fn queue_bytes(mut self, bytes: usize) -> Self {
+        self.runtime.queue.bytes = bytes;
         self
     }
 
@@ -104,6 +141,48 @@ impl Builder {
     /// registered. The agent sees the [attempt](Turn::attempt), and what the ones before have written.
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts;
+        self
+    }
+
+    /// How long a turn may run, from its agent's start; by default as long as it likes. At least a millisecond.
+    ///
+    /// A turn that is not over by then is ended as *failed*, with the reason
+    /// [`TimeLimit`](crate::Reason::TimeLimit), and its agent is told to stop, for which it has its [grace](Self::grace).
+    pub fn time_limit(mut self, longest: Duration) -> Self {
+        self.runtime.time_limit = Some(longest);
+        self
+    }
+
+    /// What is to be called in this process when a turn has ended, however it did: after its end was committed,
+    /// on a thread of its own, one end after the other. By default nothing.
+    ///
+    /// It may use any handle, and take its time: nobody waits for it but a close, up to its deadline. While
+    /// [`limit::HOOK_QUEUE`] ends wait for it, what would start a turn is
+    /// [`Overloaded`](crate::ErrorKind::Overloaded). An end is told at most once: not where the process died or the
+    /// engine was closed before, nor where its session was deleted since. Turns of a dead process are in
+    /// [`Engine::recovered`].
+    ///
+    /// ```
+    /// # fn main() -> parlor::Result<()> {
+    /// use std::sync::mpsc;
+    ///
+    /// use parlor::{Engine, TurnEnd, TurnState};
+    ///
+    /// let (tell, told) = mpsc::sync_channel(1);
+    /// let engine = Engine::in_memory()
+    ///     .agent_fn("echo", |turn| Ok(turn.input().text()))
+    ///     .on_end(move |end: &TurnEnd| drop(tell.send(end.turn.state)))
+    ///     .open()?;
+    /// let session = engine.workspace("acme")?.agent("echo")?.create_session(Default::default())?;
+    /// session.send("hello")?;
+    /// assert_eq!(told.recv(), Ok(TurnState::Completed));
+    /// # engine.close()
+    /// # }
+    /// ```
+    ///
+    /// From document C.
+    pub fn on_end(mut self, hook: impl Hook) -> Self {
+        self.hook = Some(Arc::new(hook));
         self
     }
 
@@ -200,20 +279,35 @@ impl Builder {
             // The first error is the one to tell; a store that cannot close is dropped.
             let _ = shared.store().close();
         })?;
-        let executor = Executor::new(Arc::clone(&shared), self.workers);
+        let executor = Executor::new(Arc::clone(&shared), self.runtime, self.hook);
         for started in started {
             if let Some(agent) = behaviours.get(&started.agent_name) {
                 executor.resume(started, agent);
             }
         }
         let core = Arc::new(Core { shared, executor, behaviours, queue: self.queue });
-        Ok(Engine { core, grace: self.grace, recovered, process: std::process::id() })
+        Ok(Engine { core, grace: self.runtime.grace, recovered, process: std::process::id() })
     }
 
     fn check(&self) -> Result<()> {
-        if !(1..=limit::WORKERS_MAX).contains(&self.workers) {
-            let text = format!("workers is {}; it must be 1 to {} (WORKERS_MAX)", self.workers, limit::WORKERS_MAX);
-            return Err(Error::invalid(text));
+        let numbers = [
+            ("workers", self.runtime.workers, limit::WORKERS_MAX, "WORKERS_MAX"),
+            ("abandoned", self.runtime.abandoned, limit::ABANDONED_MAX, "ABANDONED_MAX"),
+            ("queue_turns", self.runtime.queue.turns, limit::QUEUE_TURNS_MAX, "QUEUE_TURNS_MAX"),
+        ];
+        for (what, number, most, bound) in numbers {
+            if !(1..=most).contains(&number) {
+                return Err(Error::invalid(format!("{what} is {number}; it must be 1 to {most} ({bound})")));
+            }
+        }
+        let (bytes, least) = (self.runtime.queue.bytes, limit::QUEUE_BYTES_MIN);
+        if bytes < least {
+            return Err(Error::invalid(format!(
+                "queue_bytes is {bytes}; it must be at least {least} (QUEUE_BYTES_MIN)"
+            )));
+        }
+        if let Some(limit) = self.runtime.time_limit.filter(|limit| *limit < TIME_LIMIT_MIN) {
+            return Err(Error::invalid(format!("time_limit is {limit:?}; it must be at least {TIME_LIMIT_MIN:?}")));
         }
         if self.attempts == 0 {
             return Err(Error::invalid("attempts is 0; it must be 1 or more"));
@@ -261,183 +355,5 @@ fn recover(shared: &Shared, runners: Runners, attempts: u32) -> Result<(Vec<Turn
             return Ok((ended, started));
         }
         started.extend(promoted);
-    }
-}
-
-/// An open file and the threads that run its agents: the one owner of both.
-///
-/// Everything else is reached through it, first of all a [`Workspace`]. [`close`](Self::close) ends it in
-/// good order. Dropping it without waits for nothing: agents are told to stop, and what does not
-/// end by itself is ended at the next open. The file is free again once the last handle and the last
-/// agent are gone too.
-///
-/// ```
-/// # fn main() -> parlor::Result<()> {
-/// # let dir = tempfile::tempdir().unwrap();
-/// # let path = dir.path().join("support.parlor");
-/// use parlor::{Engine, NewSession};
-///
-/// let engine = Engine::builder(&path).agent_fn("greeter", |_| Ok("How can I help?")).open()?;
-/// let session = engine.workspace("acme")?.agent("greeter")?.create_session(NewSession::default())?;
-/// assert_eq!(session.send("hello")?.wait()?.text(), "How can I help?");
-/// engine.close()?;
-/// assert_eq!(session.send("hello").unwrap_err().kind(), parlor::ErrorKind::Closed);
-/// # Ok(())
-/// # }
-/// ```
-pub struct Engine {
-    core: Arc<Core>,
-    grace: Duration,
-    recovered: Vec<Turn>,
-    /// The process that opened it: a fork has none of its threads.
-    process: u32,
-}
-
-impl Engine {
-    /// How to open the file at this path.
-    pub fn builder(path: impl AsRef<Path>) -> Builder {
-        Builder::at(Place::File(path.as_ref().to_owned()))
-    }
-
-    /// How to open an engine that keeps everything in memory, and loses it when it is closed: for tests.
-    ///
-    /// ```
-    /// # fn main() -> parlor::Result<()> {
-    /// let engine = parlor::Engine::in_memory().agent_fn("greeter", |_| Ok("Hi!")).open()?;
-    /// let session = engine.workspace("acme")?.agent("greeter")?.create_session(Default::default())?;
-    /// assert_eq!(session.send("hello")?.wait()?.text(), "Hi!");
-    /// # engine.close()
-    /// # }
-    /// ```
-    pub fn in_memory() -> Builder {
-        Builder::at(Place::Memory)
-    }
-
-    /// The workspace of this name, 1 to 255 characters, made when it is missing.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a name out of bounds.
-    pub fn workspace(&self, name: &str) -> Result<Workspace> {
-        check_name("workspace name", name)?;
-        let op = EnsureWorkspace { stamp: self.core.shared.stamp(), name: name.to_owned() };
-        Ok(Workspace::new(Arc::clone(&self.core), self.core.store()?.ensure_workspace(op)?))
-    }
-
-    /// The workspace of this name, if there is one.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a name out of bounds.
-    pub fn find_workspace(&self, name: &str) -> Result<Option<Workspace>> {
-        check_name("workspace name", name)?;
-        let found = self.core.store()?.find_workspace(name)?;
-        Ok(found.map(|record| Workspace::new(Arc::clone(&self.core), record)))
-    }
-
-    /// The turns that a process that died left running, as this open ended them: *failed*, with
-    /// the reason `crash`.
-    pub fn recovered(&self) -> &[Turn] {
-        &self.recovered
-    }
-
-    /// The ends of turns that wait to be announced, oldest session first, at most `limit`: 1 to
-    /// [`limit::OUTBOX_LIMIT_MAX`].
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a limit out of bounds,
-    /// [`Corrupt`](crate::ErrorKind::Corrupt) or [`Storage`](crate::ErrorKind::Storage) when they cannot be read.
-    pub fn outbox(&self, limit: u32) -> Result<Vec<WebhookRow>> {
-        if !(1..=limit::OUTBOX_LIMIT_MAX).contains(&limit) {
-            return Err(Error::invalid(format!("limit is {limit}; it must be 1 to {}", limit::OUTBOX_LIMIT_MAX)));
-        }
-        self.core.store()?.outbox(limit)
-    }
-
-    /// Checks everything that must hold between the records of the file, and describes each
-    /// breach: empty when all is well.
-    ///
-    /// # Errors
-    ///
-    /// [`Storage`](crate::ErrorKind::Storage) when the file cannot be read.
-    pub fn verify(&self) -> Result<Vec<String>> {
-        self.core.store()?.verify()
-    }
-
-    /// Takes no more work, ends the running turns as *interrupted* (`closed`), waits for their
-    /// agents up to the [grace period](Builder::grace), and closes the file.
-    ///
-    /// An agent that does not return by then is left to itself: its thread goes on until it
-    /// returns, but can write nothing. Who waits for a turn learns how it ended, or that the
-    /// engine is closed; who follows or watches is told what was left, and then the end.
-    ///
-    /// # Errors
-    ///
-    /// The first error of an end that could not be written, or of the storage. The engine is
-    /// closed all the same. [`Closed`](crate::ErrorKind::Closed) in a fork of the process that opened it, where
-    /// nothing happens.
-    pub fn close(self) -> Result<()> {
-        if self.is_forked() {
-            return Err(Error::new(ErrorKind::Closed, format!("the engine was opened by process {}", self.process)));
-        }
-        self.core.shared.advance(Phase::Closing);
-        let ended = self.core.executor.close(self.grace);
-        self.core.shared.keep_tails();
-        let closed = self.core.shared.store().close();
-        ended.and(closed)
-    }
-
-    /// Whether this is a fork of the process that opened it. Its threads did not come along, and whatever
-    /// they held at that moment is locked for good: there is nothing to end and nobody to wait for.
-    fn is_forked(&self) -> bool {
-        std::process::id() != self.process
-    }
-}
-
-impl Drop for Engine {
-    /// Tells the agents to stop and waits for nothing; after [`Engine::close`] it has nothing to do.
-    fn drop(&mut self) {
-        if self.is_forked() {
-            return;
-        }
-        self.core.shared.advance(Phase::Closing);
-        self.core.executor.abandon();
-    }
-}
-
-impl fmt::Debug for Engine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine").field("recovered", &self.recovered).finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::record::{NewSession, TurnState};
-    use crate::sync::bounded;
-
-    #[test]
-    fn in_a_fork_a_close_ends_nothing() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let (here, arrived) = bounded(1);
-        let (let_go, gate) = bounded::<()>(1);
-        let engine = Engine::builder(dir.path().join("a.parlor")).grace(Duration::ZERO).agent_fn("worker", move |_| {
-            here.send(())?;
-            Ok(gate.recv()?)
-        });
-        let mut engine = engine.open().expect("an engine");
-        let agent = engine.workspace("acme").and_then(|acme| acme.agent("worker")).expect("an agent");
-        let session = agent.create_session(NewSession::default()).expect("a session");
-        let turn = session.send("hello").expect("a turn");
-        arrived.recv().expect("its agent has started");
-
-        // What a fork sees: another process of the same memory.
-        engine.process = engine.process.wrapping_add(1);
-        assert_eq!(engine.close().expect_err("it is another's").kind(), ErrorKind::Closed);
-        // The process that opened it goes on.
-        let_go.send(()).expect("its agent waits");
-        assert_eq!(turn.wait().expect("it ends").state(), TurnState::Completed);
     }
 }

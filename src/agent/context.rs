@@ -1,167 +1,19 @@
-//! What users implement: [`Agent`], and what one is given to run a turn with.
+//! A turn as its agent sees it.
 
 use std::fmt;
-use std::marker::PhantomData;
 
+use super::batch::{checked_batch, history};
+use super::cancel::{CancelToken, Token};
 use crate::bell::Event;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AgentId, SessionId};
-use crate::limit;
-use crate::page::Matching;
+use crate::live::Added;
 use crate::record::{Content, ContextMark, Json, Message, NewMessage, ToolCall, Turn, Usage};
 use crate::shared::Shared;
-use crate::store::{Claim, Emit, SessionRef, SetContextMark, Store};
-use crate::sync::{Arc, AtomicBool, OnceLock, Ordering};
+use crate::store::{Claim, Emit, SessionRef, SetContextMark};
+use crate::sync::Arc;
 use crate::time::Timestamp;
 use crate::transcript::{self, TranscriptMessage};
-
-/// What an agent returns: an answer, or any error, which ends the turn as *failed* with its text.
-pub type AgentResult<T = Reply> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
-
-/// The behaviour of an agent, registered under its name when the engine opens.
-///
-/// One value runs the turns of all sessions of that name, in all workspaces, several at once;
-/// within a session never two. A closure will often do: [`agent_fn`].
-///
-/// ```
-/// use parlor::{Agent, AgentResult, TurnContext};
-///
-/// struct Parrot {
-///     times: usize,
-/// }
-///
-/// impl Agent for Parrot {
-///     fn run(&self, turn: &TurnContext) -> AgentResult {
-///         for _ in 1..self.times {
-///             turn.message(turn.input().text())?;
-///         }
-///         Ok(turn.input().text().into())
-///     }
-/// }
-/// ```
-pub trait Agent: Send + Sync + 'static {
-    /// Runs one turn, on a worker thread of the engine's, and returns its final message, if any.
-    ///
-    /// It may take as long as it needs. When the turn was interrupted, its writes are refused and
-    /// what it returns is dropped; [`TurnContext::check`] tells it to leave early.
-    ///
-    /// # Errors
-    ///
-    /// Any error ends the turn as *failed* and its text is kept; so does a panic.
-    fn run(&self, turn: &TurnContext) -> AgentResult;
-}
-
-/// An agent made of a function.
-///
-/// ```
-/// let echo = parlor::agent_fn(|turn| Ok(turn.input().text()));
-/// # fn takes(_: impl parlor::Agent) {}
-/// # takes(echo);
-/// ```
-pub fn agent_fn<F, R>(f: F) -> impl Agent
-where
-    F: Fn(&TurnContext) -> AgentResult<R> + Send + Sync + 'static,
-    R: Into<Reply> + 'static,
-{
-    AgentFn { f, reply: PhantomData }
-}
-
-struct AgentFn<F, R> {
-    f: F,
-    reply: PhantomData<fn() -> R>,
-}
-
-impl<F, R> Agent for AgentFn<F, R>
-where
-    F: Fn(&TurnContext) -> AgentResult<R> + Send + Sync + 'static,
-    R: Into<Reply> + 'static,
-{
-    fn run(&self, turn: &TurnContext) -> AgentResult {
-        (self.f)(turn).map(Into::into)
-    }
-}
-
-/// What an agent answers: the turn's final message, or none.
-///
-/// Made from a message, a text, an `Option` of a message, or `()`.
-///
-/// ```
-/// use parlor::{NewMessage, Reply};
-///
-/// assert_eq!(Reply::from("done"), Reply::from(NewMessage::text("done")));
-/// assert_eq!(Reply::from(()), Reply::none());
-/// ```
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Reply(Option<Box<NewMessage>>);
-
-impl Reply {
-    /// The turn completes without a final message.
-    pub fn none() -> Self {
-        Reply(None)
-    }
-
-    pub(crate) fn into_message(self) -> Option<Box<NewMessage>> {
-        self.0
-    }
-}
-
-impl From<NewMessage> for Reply {
-    fn from(message: NewMessage) -> Self {
-        Reply(Some(Box::new(message)))
-    }
-}
-
-impl From<Option<NewMessage>> for Reply {
-    fn from(message: Option<NewMessage>) -> Self {
-        Reply(message.map(Box::new))
-    }
-}
-
-impl From<&str> for Reply {
-    fn from(text: &str) -> Self {
-        NewMessage::from(text).into()
-    }
-}
-
-impl From<String> for Reply {
-    fn from(text: String) -> Self {
-        NewMessage::from(text).into()
-    }
-}
-
-impl From<()> for Reply {
-    fn from((): ()) -> Self {
-        Reply::none()
-    }
-}
-
-/// What the executor and a running agent share: how the agent learns that it is to stop, and
-/// when it started.
-#[derive(Debug, Default)]
-pub(crate) struct Token {
-    tripped: AtomicBool,
-    started: OnceLock<Timestamp>,
-}
-
-impl Token {
-    /// Tells the agent to stop.
-    pub(crate) fn trip(&self) {
-        self.tripped.store(true, Ordering::SeqCst);
-    }
-
-    pub(crate) fn is_tripped(&self) -> bool {
-        self.tripped.load(Ordering::SeqCst)
-    }
-
-    /// Keeps the time the agent started, the first one given.
-    pub(crate) fn start(&self, now: Timestamp) -> Timestamp {
-        *self.started.get_or_init(|| now)
-    }
-
-    pub(crate) fn started_at(&self) -> Option<Timestamp> {
-        self.started.get().copied()
-    }
-}
 
 /// A turn as its agent sees it: what it is to answer, what was said before, and the right to
 /// write in the turn's name.
@@ -176,6 +28,7 @@ pub struct TurnContext {
     pub(crate) turn: Turn,
     pub(crate) input: Message,
     pub(crate) token: Arc<Token>,
+    pub(crate) chain: u32,
     pub(crate) started_at: Timestamp,
 }
 
@@ -193,6 +46,12 @@ impl TurnContext {
     /// The session the turn runs in.
     pub fn session_id(&self) -> SessionId {
         self.at.session
+    }
+
+    /// How many turns in a row agents of this session have started by sending to it, up to this one: 0 where somebody
+    /// else sent. At most [`CHAIN_TURNS`](crate::limit::CHAIN_TURNS).
+    pub fn chain(&self) -> u32 {
+        self.chain
     }
 
     /// What the sender handed to the agent for this turn.
@@ -226,8 +85,8 @@ impl TurnContext {
         written.into_iter().next().ok_or_else(|| Error::new(ErrorKind::Storage, "the store wrote no message"))
     }
 
-    /// Writes messages of the turn in one commit: 1 to [`limit::BATCH_MESSAGES`] at a time and
-    /// at most [`limit::TURN_MESSAGES`] in a turn.
+    /// Writes messages of the turn in one commit: 1 to [`BATCH_MESSAGES`](crate::limit::BATCH_MESSAGES) at a time and
+    /// at most [`TURN_MESSAGES`](crate::limit::TURN_MESSAGES) in a turn.
     ///
     /// # Errors
     ///
@@ -244,9 +103,49 @@ impl TurnContext {
         let (at, claim, started_at) = (self.at, self.claim, self.started_at);
         let (stamp, usage) = (self.shared.stamp(), Usage::ZERO);
         let op = Emit { stamp, at, claim, started_at, messages, usage };
-        let written = self.shared.store().emit(op)?;
-        self.shared.bell.ring(self.at, self.agent, Event::Written);
-        Ok(written)
+        let held = self.shared.texts.hold(at, &claim);
+        match self.shared.store().emit(op) {
+            Ok(written) => {
+                self.shared.texts.end(at, &claim);
+                self.shared.bell.ring(at, self.agent, Event::Written);
+                Ok(written)
+            }
+            Err(error) => {
+                if held {
+                    self.shared.texts.release(at, &claim);
+                    self.shared.bell.ring(at, self.agent, Event::Streamed);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Tells who follows the session [live](crate::LiveFeed) a piece of what the turn is about to write, at once. It is
+    /// never stored: what counts is the message that the agent writes or returns, which is to have the whole text.
+    ///
+    /// All pieces since the turn last wrote are one text; the next write takes its place. It costs no more however
+    /// many follow; of a text of more than [`DELTA_BYTES`](crate::limit::DELTA_BYTES) the beginning is kept no more.
+    ///
+    /// # Errors
+    ///
+    /// [`Fenced`](ErrorKind::Fenced) when the turn was interrupted, has run for as long as it may, or the engine
+    /// closes, so `?` leaves the agent as [`check`](Self::check) does; the error of the storage when the session
+    /// cannot be read.
+    pub fn delta(&self, piece: impl AsRef<str>) -> Result<()> {
+        self.check()?;
+        let (texts, piece) = (&self.shared.texts, piece.as_ref());
+        let mut added = texts.add(self.at, &self.claim, piece);
+        if let Added::First = added {
+            let after = self.shared.store().session(self.at)?.last_change;
+            added = texts.begin(self.at, self.claim, after, piece);
+        }
+        // Whoever ended the turn tells its agent first and then ends its text: one that came between is ended here.
+        if matches!(added, Added::Late) || self.is_cancelled() {
+            texts.end(self.at, &self.claim);
+            return Err(self.told_to_stop());
+        }
+        self.shared.bell.ring(self.at, self.agent, Event::Streamed);
+        Ok(())
     }
 
     /// Says something on the way: writes a message of the assistant's.
@@ -327,17 +226,26 @@ impl TurnContext {
     ///
     /// # Errors
     ///
-    /// [`Fenced`](ErrorKind::Fenced) when the turn was interrupted or the engine closes.
+    /// [`Fenced`](ErrorKind::Fenced) when the turn was interrupted, has run for as long as it may, or the engine closes.
     pub fn check(&self) -> Result<()> {
         if self.is_cancelled() {
-            return Err(Error::new(ErrorKind::Fenced, format!("turn {} was told to stop", self.turn.id)));
+            return Err(self.told_to_stop());
         }
         Ok(())
     }
 
-    /// Whether the turn was interrupted or the engine closes.
+    fn told_to_stop(&self) -> Error {
+        Error::new(ErrorKind::Fenced, format!("turn {} was told to stop", self.turn.id))
+    }
+
+    /// Whether the turn was interrupted, has run for as long as it may, or the engine closes.
     pub fn is_cancelled(&self) -> bool {
         self.token.is_tripped()
+    }
+
+    /// The same, to be waited for on a thread or awaited, for an agent that waits for something else meanwhile.
+    pub fn cancel_token(&self) -> CancelToken {
+        CancelToken::new(&self.shared, &self.token)
     }
 }
 
@@ -345,41 +253,4 @@ impl fmt::Debug for TurnContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TurnContext").field("turn", &self.turn).finish_non_exhaustive()
     }
-}
-
-/// The newest `limit` messages of a session, oldest first.
-pub(crate) fn history(store: &dyn Store, at: SessionRef, limit: u32) -> Result<Vec<Message>> {
-    let mut found = store.messages(at, Matching::history(limit)?)?;
-    if let Some(damaged) = found.damaged.pop() {
-        // A history with a hole would not tell of it.
-        return Err(Error::corrupt(damaged.error));
-    }
-    found.items.reverse();
-    Ok(found.items)
-}
-
-/// The messages of one commit, each within its bounds, and not too many of them.
-pub(crate) fn checked_batch<I>(messages: I) -> Result<Vec<NewMessage>>
-where
-    I: IntoIterator,
-    I::Item: Into<NewMessage>,
-{
-    // One more than there may be is enough to refuse a sequence without an end.
-    let messages: Vec<NewMessage> = messages.into_iter().take(limit::BATCH_MESSAGES + 1).map(Into::into).collect();
-    if messages.is_empty() {
-        return Err(Error::invalid("batch has 0 messages; it must have at least 1"));
-    }
-    if messages.len() > limit::BATCH_MESSAGES {
-        let most = limit::BATCH_MESSAGES;
-        let text = format!("batch has more than {most} messages; it may have at most {most} (BATCH_MESSAGES)");
-        return Err(Error::new(ErrorKind::TooLarge, text));
-    }
-    messages.iter().try_for_each(NewMessage::check)?;
-    let bytes: usize = messages.iter().map(NewMessage::size).sum();
-    if bytes > limit::BATCH_BYTES {
-        let most = limit::BATCH_BYTES;
-        let text = format!("batch has {bytes} bytes; it may have at most {most} (BATCH_BYTES)");
-        return Err(Error::new(ErrorKind::TooLarge, text));
-    }
-    Ok(messages)
 }
