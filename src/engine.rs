@@ -1,9 +1,12 @@
 //! Open, recover, run, close: [`Builder`] and [`Engine`].
 
+mod attached;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use self::attached::Polling;
 use crate::agent::{Agent, AgentResult, Reply, TurnContext, agent_fn};
 use crate::error::{Error, ErrorKind, Result};
 use crate::executor::Executor;
@@ -11,7 +14,7 @@ use crate::limit;
 use crate::record::check_name;
 use crate::record::{Turn, WebhookRow};
 pub use crate::redb::Durability;
-use crate::redb::{LogLoss, Options, RedbStore, Trust};
+use crate::redb::{LogLoss, Options, RedbStore, Sharing, Trust};
 use crate::scope::{Core, Workspace};
 use crate::shared::{Phase, Shared};
 use crate::store::{EndOrphans, EnsureWorkspace, Store};
@@ -43,6 +46,7 @@ pub struct Builder {
     grace: Duration,
     file: Options,
     wait_for_lock: Duration,
+    poll_every: Duration,
     clock: Arc<dyn Clock>,
 }
 
@@ -55,6 +59,7 @@ impl Builder {
             grace: GRACE,
             file: Options::default(),
             wait_for_lock: Duration::ZERO,
+            poll_every: Duration::from_millis(limit::POLL_MS_DEFAULT),
             clock: Arc::new(SystemClock::new()),
         }
     }
@@ -144,17 +149,17 @@ impl Builder {
     pub fn open(self) -> Result<Engine> {
         self.check()?;
         let store = match &self.place {
-            Place::File(path) => self.open_file(path)?,
+            Place::File(path) => self.wait(|| RedbStore::open(path, self.file))?,
             Place::Memory => RedbStore::in_memory(self.file)?,
         };
         self.open_store(Arc::new(store))
     }
 
     /// Opens the file once nobody else has it.
-    fn open_file(&self, path: &Path) -> Result<RedbStore> {
+    fn wait(&self, open: impl Fn() -> Result<RedbStore>) -> Result<RedbStore> {
         let began = Stopwatch::start();
         loop {
-            let opened = RedbStore::open(path, self.file);
+            let opened = open();
             let left = self.wait_for_lock.saturating_sub(began.elapsed());
             match opened {
                 // Nothing tells when a lock is given free.
@@ -174,15 +179,19 @@ impl Builder {
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for an option out of bounds or an agent registered twice.
     pub fn open_store(self, store: Arc<dyn Store>) -> Result<Engine> {
         self.check()?;
-        let shared = Arc::new(Shared::new(store, self.clock));
+        let shared = Arc::new(Shared::new(store, Arc::clone(&self.clock)));
         let recovered = end_orphans(&shared).inspect_err(|_| {
             // The first error is the one to tell; a store that cannot close is dropped.
             let _ = shared.store().close();
         })?;
+        Ok(self.over(shared, recovered, None))
+    }
+
+    fn over(self, shared: Arc<Shared>, recovered: Vec<Turn>, polling: Option<Polling>) -> Engine {
         let executor = Executor::new(Arc::clone(&shared), self.workers);
         let behaviours: HashMap<_, _> = self.agents.into_iter().collect();
         let core = Arc::new(Core { shared, executor, behaviours });
-        Ok(Engine { core, grace: self.grace, recovered, process: std::process::id() })
+        Engine { core, grace: self.grace, recovered, _polling: polling, process: std::process::id() }
     }
 
     fn check(&self) -> Result<()> {
@@ -191,6 +200,14 @@ impl Builder {
             return Err(Error::invalid(text));
         }
         self.file.durability.check()?;
+        if self.file.sharing == Sharing::Readers && self.file.durability != Durability::Sync {
+            return Err(Error::invalid("with shared_readers every write is durable when it returns: Durability::Sync"));
+        }
+        let (least, most) = (Duration::from_millis(limit::POLL_MS_MIN), Duration::from_millis(limit::POLL_MS_MAX));
+        if !(least..=most).contains(&self.poll_every) {
+            let text = format!("poll_every is {:?}; it must be {least:?} to {most:?}", self.poll_every);
+            return Err(Error::invalid(text));
+        }
         for (nth, (name, _)) in self.agents.iter().enumerate() {
             check_name("agent name", name)?;
             if self.agents.iter().take(nth).any(|(earlier, _)| earlier == name) {
@@ -246,6 +263,8 @@ pub struct Engine {
     core: Arc<Core>,
     grace: Duration,
     recovered: Vec<Turn>,
+    /// Where another process writes.
+    _polling: Option<Polling>,
     /// The process that opened it: a fork has none of its threads.
     process: u32,
 }

@@ -215,6 +215,7 @@ pub mod limit;
 #[cfg(feature = "testkit")]
 mod model;
 pub mod page;
+mod poll;
 pub mod record;
 mod redb;
 mod scope;

@@ -27,12 +27,15 @@ const ROW_BYTES: usize = 128;
 #[derive(Debug, Default)]
 pub(super) struct Recent(RwLock<Rows>);
 
+/// Removals of a session's rows, each with its group and the key up to which it went.
+type Removals = Vec<(u64, Vec<u8>)>;
+
 #[derive(Debug, Default)]
 struct Rows {
     tables: [BTreeMap<Key, Versions>; Table::ALL.len()],
     /// Up to which key, included, a session's rows in a table were removed, and by which group; both rise. Rows that
     /// were written since stand in the tables.
-    removed: BTreeMap<(Table, u32), Vec<(u64, Vec<u8>)>>,
+    removed: BTreeMap<(Table, u32), Removals>,
     /// About how much memory it takes.
     bytes: usize,
 }
