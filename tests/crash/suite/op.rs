@@ -1,7 +1,7 @@
 //! An operation that writes, and what it answers.
 
 use parlor::store::{
-    Append, CreateSession, Created, DeleteMessage, Emit, Finish, SessionRef, Store, Submit, Submitted,
+    Append, CreateSession, Created, DeleteMessage, DeleteSession, Emit, Finish, SessionRef, Store, Submit, Submitted,
 };
 use parlor::{Message, Result, Turn};
 
@@ -13,6 +13,7 @@ pub enum Op {
     Emit(Emit),
     Finish(Box<Finish>),
     Delete(DeleteMessage),
+    DeleteSession(DeleteSession),
 }
 
 #[derive(Debug, PartialEq)]
@@ -36,6 +37,10 @@ impl Op {
                 store.delete_message(op)?;
                 Answer::Deleted
             }
+            Op::DeleteSession(op) => {
+                store.delete_session(op)?;
+                Answer::Deleted
+            }
         })
     }
 
@@ -48,6 +53,7 @@ impl Op {
             Op::Emit(op) => Some(op.at),
             Op::Finish(op) => Some(op.at),
             Op::Delete(op) => Some(op.at),
+            Op::DeleteSession(op) => Some(op.at),
         }
     }
 }
