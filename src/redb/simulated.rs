@@ -151,6 +151,11 @@ impl SimulatedDisk {
     }
 
     fn open_as(&self, durability: Durability, log_loss: LogLoss) -> Result<Arc<dyn crate::store::Store>> {
+        Ok(Arc::new(self.store(durability, log_loss)?))
+    }
+
+    /// The store as it is.
+    pub(super) fn store(&self, durability: Durability, log_loss: LogLoss) -> Result<RedbStore> {
         durability.check()?;
         let options = Options {
             cache_bytes: 1 << 20,
@@ -160,7 +165,7 @@ impl SimulatedDisk {
             log_loss,
             ..Options::default()
         };
-        Ok(Arc::new(RedbStore::over(Path::new(FILE), self.opened(options)?, options)?))
+        RedbStore::over(Path::new(FILE), self.opened(options)?, options)
     }
 
     fn opened(&self, options: Options) -> Result<Opened> {
