@@ -9,16 +9,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use redb::backends::{FileBackend, InMemoryBackend};
-use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageBackend};
+use redb::{Builder, Database, ReadableDatabase, StorageBackend};
 use uuid::Uuid;
 
 use super::codec::{self, GroupRow};
 use super::log::{Disk, FileDisk};
-use super::overlay::Overlay;
 use super::recent::Recent;
 use super::tables::{FORMAT_VERSION, Table, meta, of_session};
 use super::writer::{Durability, Keeping};
-use super::{attached, fault, recovery};
+use super::{attached, fault, look, recovery};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limit::{CACHE_BYTES_DEFAULT, CHECKPOINT_GROUPS, LOG_SEGMENT_BYTES};
 use crate::sync::Arc;
@@ -165,7 +164,7 @@ pub(super) fn check_for_reading(path: &Path) -> Result<()> {
 fn open_existing(path: &Path, file: File, options: Options) -> Result<Opened> {
     check_magic(path, &file)?;
     let disk: Arc<dyn Disk> = Arc::new(FileDisk::beside(path).map_err(|error| fault::file(path.display(), error))?);
-    look_untouched(path, &disk, options)?;
+    look::untouched(path, &disk, options)?;
     open_over(path, || FileBackend::new(file).map_err(|error| fault::database(path, error)), disk, options)
 }
 
@@ -189,39 +188,6 @@ pub(super) fn open_over<B: StorageBackend>(
         };
         Ok(Opened { database, group, keeping })
     })
-}
-
-/// Reads what the file says of itself, and what its log has, through handles that cannot write, so that one that
-/// cannot be opened is refused untouched. A file that was not closed is recovered in memory for it; it
-/// will be again, on disk.
-fn look_untouched(path: &Path, disk: &Arc<dyn Disk>, options: Options) -> Result<()> {
-    let look = |transaction: &redb::ReadTransaction| look(path, disk, transaction, options);
-    fault::guarded_opening(path, || match builder_of(options).open_read_only(path) {
-        Ok(database) => look(&database.begin_read().map_err(fault::transaction)?),
-        Err(DatabaseError::RepairAborted) => {
-            let file = File::open(path).map_err(|error| fault::file(path.display(), error))?;
-            let overlay = Overlay::new(file).map_err(|error| fault::file(path.display(), error))?;
-            let opened = builder(options).create_with_backend(overlay);
-            let database = opened.map_err(|error| fault::database(path, error))?;
-            look(&database.begin_read().map_err(fault::transaction)?)
-        }
-        // Opening it for writing says what is wrong, and who has it.
-        Err(_) => Ok(()),
-    })
-}
-
-/// Whether the file is one that this version opens, and its log one that it can be recovered from.
-pub(super) fn look(
-    path: &Path,
-    disk: &Arc<dyn Disk>,
-    transaction: &redb::ReadTransaction,
-    options: Options,
-) -> Result<()> {
-    let said = Said::by(path, transaction)?;
-    match recovery::left_behind(path, disk, &said, options.log_loss)? {
-        Some(log) => log.last(said.group.number).map(drop),
-        None => Ok(()),
-    }
 }
 
 /// What a file says of itself.

@@ -18,6 +18,7 @@ mod file;
 mod keys;
 #[cfg_attr(not(test), expect(dead_code, reason = "the writer counts by itself"))]
 mod log;
+mod look;
 mod message;
 mod overlay;
 mod place;

@@ -8,7 +8,7 @@ use redb::{ReadableDatabase, StorageBackend};
 
 use super::file::{self, Opened};
 use super::log::{Disk, DiskFile, Fault, How, Memory, Survives};
-use super::{LogLoss, Options, RedbStore, fault};
+use super::{LogLoss, Options, RedbStore, fault, look};
 use crate::error::Result;
 use crate::redb::Durability;
 use crate::sync::Arc;
@@ -183,7 +183,7 @@ impl SimulatedDisk {
             copy.set_len(content.len() as u64).and_then(|()| copy.write(0, &content)).map_err(failed)?;
             let opened = file::builder(options).create_with_backend(copy);
             let database = opened.map_err(|error| fault::database(path, error))?;
-            file::look(path, &disk, &database.begin_read().map_err(fault::transaction)?, options)
+            look::at(path, &disk, &database.begin_read().map_err(fault::transaction)?, options)
         })?;
         file::open_over(path, || Ok(self.storage(found)), disk, options)
     }
