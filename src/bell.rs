@@ -61,6 +61,16 @@ struct Changed {
     waker: Option<Waker>,
 }
 
+impl Changed {
+    /// Takes in a session that rang; who is to be woken for it.
+    fn add(&mut self, session: SessionId) -> Option<Waker> {
+        if self.queued.insert(session) {
+            self.queue.push_back(session);
+        }
+        self.waker.take()
+    }
+}
+
 /// What a watch hears when it asks.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
@@ -105,15 +115,36 @@ impl Bell {
             for agent in [None, Some(agent)].into_iter().filter(|_| told) {
                 let watches = waiting.watches.get_mut(&Scope { workspace: at.workspace, agent });
                 for changed in watches.into_iter().flat_map(BTreeMap::values_mut) {
-                    if changed.queued.insert(at.session) {
-                        changed.queue.push_back(at.session);
-                    }
-                    woken.extend(changed.waker.take());
+                    woken.extend(changed.add(at.session));
                 }
             }
         }
         // A waker is code of an executor's: it may do anything, so it runs outside the lock.
         wake_all(woken);
+    }
+
+    /// Wakes all who wait for something of any session.
+    pub(crate) fn wake_waiting(&self) {
+        let sessions = std::mem::take(&mut self.waiting.lock().sessions);
+        wake_all(sessions.into_values().flat_map(BTreeMap::into_values).collect());
+    }
+
+    /// Keeps for the watches of this scope that a session of it rang, and wakes them.
+    pub(crate) fn tell(&self, scope: Scope, session: SessionId) {
+        let mut woken = Vec::new();
+        {
+            let waiting = &mut *self.waiting.lock();
+            let watches = waiting.watches.get_mut(&scope).filter(|_| !waiting.closed);
+            for changed in watches.into_iter().flat_map(BTreeMap::values_mut) {
+                woken.extend(changed.add(session));
+            }
+        }
+        wake_all(woken);
+    }
+
+    /// Whether anybody watches this scope.
+    pub(crate) fn is_watched(&self, scope: Scope) -> bool {
+        self.waiting.lock().watches.contains_key(&scope)
     }
 
     /// Wakes everybody: nothing more will happen.

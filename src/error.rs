@@ -63,6 +63,10 @@ pub enum ErrorKind {
     NoSpace,
     /// Another process (or this one) has the file open.
     AlreadyOpen,
+    /// The file was not closed and cannot be read before a process opens it for writing, which recovers it.
+    OpenForWritingOnce,
+    /// It may not be done through this handle: an attached engine only reads.
+    Forbidden,
     /// The engine was closed, or this process is a fork of the one that opened it.
     Closed,
     /// A record or the file is damaged, or no parlor file at all.
@@ -123,6 +127,7 @@ impl Error {
         Some(match self.kind() {
             ErrorKind::BadRequest => (400, "BAD_REQUEST"),
             ErrorKind::InvalidArgument | ErrorKind::InvalidCursor => (400, "VALIDATION"),
+            ErrorKind::Forbidden => (403, "FORBIDDEN"),
             ErrorKind::NotFound => (404, "NOT_FOUND"),
             ErrorKind::Conflict => (409, "CONFLICT"),
             ErrorKind::TooLarge => (413, "TOO_LARGE"),
@@ -131,6 +136,7 @@ impl Error {
             ErrorKind::OutcomeUnknown => (500, "OUTCOME_UNKNOWN"),
             ErrorKind::NoSpace => (507, "NO_SPACE"),
             ErrorKind::AlreadyOpen
+            | ErrorKind::OpenForWritingOnce
             | ErrorKind::Closed
             | ErrorKind::Corrupt
             | ErrorKind::Storage

@@ -218,6 +218,7 @@ mod live;
 #[cfg(feature = "testkit")]
 mod model;
 pub mod page;
+mod poll;
 pub mod record;
 mod redb;
 mod scope;

@@ -186,6 +186,14 @@ pub const LOG_SEGMENT_BYTES: u32 = 2 << 20;
 pub const DEFERRED_MS_MIN: u64 = 1;
 /// See [`DEFERRED_MS_MIN`].
 pub const DEFERRED_MS_MAX: u64 = 60_000;
+/// How often an attached engine looks for what another process wrote, in milliseconds: least, default and most.
+///
+/// A look where nothing was written takes some microseconds.
+pub const POLL_MS_MIN: u64 = 1;
+/// See [`POLL_MS_MIN`].
+pub const POLL_MS_DEFAULT: u64 = 100;
+/// See [`POLL_MS_MIN`].
+pub const POLL_MS_MAX: u64 = 60_000;
 /// Groups after which there is a checkpoint: what bounds the time to open after a crash.
 pub const CHECKPOINT_GROUPS: u32 = 8192;
 /// Bytes in memory, about, that the file lacks, after which there is a checkpoint. There may be twice as many while one

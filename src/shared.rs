@@ -3,10 +3,11 @@
 
 use std::collections::HashMap;
 
-use crate::bell::Bell;
+use crate::bell::{Bell, Scope, Watching};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{OwnerId, Stamp, TurnId};
 use crate::live::Texts;
+use crate::poll::Polls;
 use crate::record::{Message, Turn};
 use crate::store::{Behaviour, Runner, SessionRef, Store};
 use crate::sync::{Arc, AtomicU8, Mutex, Ordering};
@@ -41,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) bell: Arc<Bell>,
     pub(crate) tails: Arc<Tails>,
     pub(crate) texts: Texts,
+    /// Where another process writes.
+    polls: Option<Polls>,
     owner: OwnerId,
     phase: AtomicU8,
     verdicts: Mutex<HashMap<TurnId, Verdict>>,
@@ -50,8 +53,29 @@ impl Shared {
     pub(crate) fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
         let owner = OwnerId::from_uuid(Stamp::random(clock.now()).uuid(0));
         let phase = AtomicU8::new(Phase::Open as u8);
-        let (bell, tails, texts, verdicts) = Default::default();
-        Shared { store, clock, bell, tails, texts, owner, phase, verdicts }
+        let (bell, tails, texts, polls, verdicts) = Default::default();
+        Shared { store, clock, bell, tails, texts, polls, owner, phase, verdicts }
+    }
+
+    /// Of a store that another process writes.
+    pub(crate) fn polled(store: Arc<dyn Store>, clock: Arc<dyn Clock>, polls: Polls) -> Self {
+        Shared { polls: Some(polls), ..Self::new(store, clock) }
+    }
+
+    /// Looks for what another process has written.
+    pub(crate) fn poll(&self) {
+        if let Some(polls) = &self.polls {
+            polls.look(&self.bell);
+        }
+    }
+
+    /// Keeps from now on which sessions of these change.
+    pub(crate) fn watch(&self, scope: Scope) -> Watching {
+        let watching = self.bell.watch(scope);
+        if let Some(polls) = &self.polls {
+            polls.begin(scope);
+        }
+        watching
     }
 
     /// The store, while the engine takes work.

@@ -86,7 +86,7 @@ pub struct Watch {
 
 impl Watch {
     pub(crate) fn new(shared: &Arc<Shared>, workspace: WorkspaceId, agent: Option<AgentId>) -> Self {
-        Watch { shared: Arc::clone(shared), watching: shared.bell.watch(Scope { workspace, agent }) }
+        Watch { shared: Arc::clone(shared), watching: shared.watch(Scope { workspace, agent }) }
     }
 
     /// Whether it has ended: nothing more will come.

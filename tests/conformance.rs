@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use parlor::store::Store;
-use parlor::testkit::{ModelStore, Subject, claims, compare_with, conformance, redb_store_in_blocks};
+use parlor::testkit::{
+    ModelStore, Subject, claims, compare_with, conformance, redb_store_for_readers, redb_store_with_checkpoints,
+};
 
 /// Steps of one random run.
 const STEPS: u32 = 100;
@@ -43,6 +45,9 @@ stores! {
     the_default_store_holds_every_claim: Redb::new;
     the_default_store_in_blocks_of_one_holds_every_claim: || Redb::in_blocks_of(1);
     the_default_store_in_blocks_of_three_holds_every_claim: || Redb::in_blocks_of(3);
+    the_default_store_with_checkpoints_all_the_time_holds_every_claim: || Redb::with_checkpoints(1);
+    the_default_store_with_a_checkpoint_now_and_then_holds_every_claim: || Redb::with_checkpoints(7);
+    the_default_store_shared_with_readers_holds_every_claim: Redb::for_readers;
 }
 
 #[test]
@@ -74,8 +79,16 @@ fn every_store_agrees_with_the_model_on_random_runs() {
 struct Redb {
     store: Arc<dyn Store>,
     dir: tempfile::TempDir,
-    /// Entries in a block of positions: few, so that few messages fill many blocks.
-    block: u32,
+    kind: Kind,
+}
+
+/// How it is opened: with so many entries in a block of positions, few, so that few messages fill many blocks.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// With a checkpoint after so many groups: few, so that operations and readers meet many.
+    Alone { block: u32, groups: u32 },
+    /// For readers in other processes.
+    Shared { block: u32 },
 }
 
 impl Redb {
@@ -84,12 +97,29 @@ impl Redb {
     }
 
     fn in_blocks_of(block: u32) -> Self {
-        let dir = directory();
-        Redb { store: Redb::open(&dir, block), dir, block }
+        Redb::made(Kind::Alone { block, groups: u32::MAX })
     }
 
-    fn open(dir: &tempfile::TempDir, block: u32) -> Arc<dyn Store> {
-        redb_store_in_blocks(dir.path().join("a.parlor"), block).expect("the store opens")
+    fn with_checkpoints(groups: u32) -> Self {
+        Redb::made(Kind::Alone { block: 3, groups })
+    }
+
+    fn for_readers() -> Self {
+        Redb::made(Kind::Shared { block: 3 })
+    }
+
+    fn made(kind: Kind) -> Self {
+        let dir = directory();
+        Redb { store: Redb::open(&dir, kind), dir, kind }
+    }
+
+    fn open(dir: &tempfile::TempDir, kind: Kind) -> Arc<dyn Store> {
+        let path = dir.path().join("a.parlor");
+        let opened = match kind {
+            Kind::Alone { block, groups } => redb_store_with_checkpoints(path, block, groups),
+            Kind::Shared { block } => redb_store_for_readers(path, block),
+        };
+        opened.expect("the store opens")
     }
 }
 
@@ -100,7 +130,7 @@ impl Subject for Redb {
 
     fn reopen(&mut self) {
         self.store.close().expect("the store closes");
-        self.store = Redb::open(&self.dir, self.block);
+        self.store = Redb::open(&self.dir, self.kind);
     }
 }
 

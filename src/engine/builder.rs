@@ -2,15 +2,16 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::Engine;
+use super::attached::Polling;
 use crate::agent::{Agent, AgentResult, Reply, TurnContext, agent_fn};
 use crate::error::{Error, ErrorKind, Result};
 use crate::executor::{self, Executor, Hook, Load};
 use crate::limit;
 use crate::record::{Turn, check_name};
-use crate::redb::{Durability, LogLoss, Options, RedbStore, Trust};
+use crate::redb::{Durability, LogLoss, Options, RedbStore, Sharing, Trust};
 use crate::scope::Core;
 use crate::shared::Shared;
 use crate::store::{EndOrphans, Promote, QueueBounds, Recovery, Runners, Started, Store};
@@ -39,15 +40,16 @@ pub(super) enum Place {
 /// How to open an [`Engine`]. Made by [`Engine::builder`].
 #[must_use]
 pub struct Builder {
-    place: Place,
+    pub(super) place: Place,
     agents: Vec<(String, Arc<dyn Agent>)>,
     runtime: executor::Options,
     hook: Option<Arc<dyn Hook>>,
     queue: QueueBounds,
     attempts: u32,
-    file: Options,
+    pub(super) file: Options,
     wait_for_lock: Duration,
-    clock: Arc<dyn Clock>,
+    pub(super) poll_every: Duration,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 impl Builder {
@@ -67,6 +69,7 @@ impl Builder {
             attempts: 1,
             file: Options::default(),
             wait_for_lock: Duration::ZERO,
+            poll_every: Duration::from_millis(limit::POLL_MS_DEFAULT),
             clock: Arc::new(SystemClock::new()),
         }
     }
@@ -242,17 +245,17 @@ impl Builder {
     pub fn open(self) -> Result<Engine> {
         self.check()?;
         let store = match &self.place {
-            Place::File(path) => self.open_file(path)?,
+            Place::File(path) => self.wait(|| RedbStore::open(path, self.file))?,
             Place::Memory => RedbStore::in_memory(self.file)?,
         };
         self.open_store(Arc::new(store))
     }
 
     /// Opens the file once nobody else has it.
-    fn open_file(&self, path: &Path) -> Result<RedbStore> {
+    pub(super) fn wait(&self, open: impl Fn() -> Result<RedbStore>) -> Result<RedbStore> {
         let began = Stopwatch::start();
         loop {
-            let opened = RedbStore::open(path, self.file);
+            let opened = open();
             let left = self.wait_for_lock.saturating_sub(began.elapsed());
             match opened {
                 // Nothing tells when a lock is given free.
@@ -272,24 +275,32 @@ impl Builder {
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for an option out of bounds or an agent registered twice.
     pub fn open_store(self, store: Arc<dyn Store>) -> Result<Engine> {
         self.check()?;
-        let shared = Arc::new(Shared::new(store, self.clock));
-        let behaviours: HashMap<_, _> = self.agents.into_iter().collect();
-        let runners = Runners { owner: shared.owner(), lease: None, agents: behaviours.keys().cloned().collect() };
+        let shared = Arc::new(Shared::new(store, Arc::clone(&self.clock)));
+        let agents = self.agents.iter().map(|(name, _)| name.clone()).collect();
+        let runners = Runners { owner: shared.owner(), lease: None, agents };
         let (recovered, started) = recover(&shared, runners, self.attempts).inspect_err(|_| {
             // The first error is the one to tell; a store that cannot close is dropped.
             let _ = shared.store().close();
         })?;
-        let executor = Executor::new(Arc::clone(&shared), self.runtime, self.hook);
+        let engine = self.over(shared, recovered, None);
+        let Core { executor, behaviours, .. } = &*engine.core;
         for started in started {
             if let Some(agent) = behaviours.get(&started.agent_name) {
                 executor.resume(started, agent);
             }
         }
-        let core = Arc::new(Core { shared, executor, behaviours, queue: self.queue });
-        Ok(Engine { core, grace: self.runtime.grace, recovered, process: std::process::id() })
+        Ok(engine)
     }
 
-    fn check(&self) -> Result<()> {
+    /// An engine over what was opened.
+    pub(super) fn over(self, shared: Arc<Shared>, recovered: Vec<Turn>, polling: Option<Polling>) -> Engine {
+        let executor = Executor::new(Arc::clone(&shared), self.runtime, self.hook);
+        let behaviours: HashMap<_, _> = self.agents.into_iter().collect();
+        let core = Arc::new(Core { shared, executor, behaviours, queue: self.queue });
+        Engine { core, grace: self.runtime.grace, recovered, _polling: polling, process: std::process::id() }
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
         let numbers = [
             ("workers", self.runtime.workers, limit::WORKERS_MAX, "WORKERS_MAX"),
             ("abandoned", self.runtime.abandoned, limit::ABANDONED_MAX, "ABANDONED_MAX"),
@@ -314,6 +325,14 @@ impl Builder {
         }
         self.queue.check()?;
         self.file.durability.check()?;
+        if self.file.sharing == Sharing::Readers && self.file.durability != Durability::Sync {
+            return Err(Error::invalid("with shared_readers every write is durable when it returns: Durability::Sync"));
+        }
+        let (least, most) = (Duration::from_millis(limit::POLL_MS_MIN), Duration::from_millis(limit::POLL_MS_MAX));
+        if !(least..=most).contains(&self.poll_every) {
+            let text = format!("poll_every is {:?}; it must be {least:?} to {most:?}", self.poll_every);
+            return Err(Error::invalid(text));
+        }
         for (nth, (name, _)) in self.agents.iter().enumerate() {
             check_name("agent name", name)?;
             if self.agents.iter().take(nth).any(|(earlier, _)| earlier == name) {

@@ -1,5 +1,6 @@
 //! Open, recover, run, close: [`Builder`] and [`Engine`].
 
+mod attached;
 mod builder;
 
 pub use builder::Builder;
@@ -7,6 +8,7 @@ pub use builder::Builder;
 use std::fmt;
 use std::path::Path;
 
+use self::attached::Polling;
 use crate::error::{Error, ErrorKind, Result};
 use crate::executor::Report;
 pub use crate::executor::Stats;
@@ -46,6 +48,8 @@ pub struct Engine {
     core: Arc<Core>,
     grace: Duration,
     recovered: Vec<Turn>,
+    /// Where another process writes.
+    _polling: Option<Polling>,
     /// The process that opened it: a fork has none of its threads.
     process: u32,
 }

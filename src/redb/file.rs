@@ -9,17 +9,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use redb::backends::{FileBackend, InMemoryBackend};
-use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageBackend};
+use redb::{Builder, Database, ReadableDatabase, StorageBackend};
 use uuid::Uuid;
 
 use super::codec::{self, GroupRow};
 use super::log::{Disk, FileDisk};
-use super::overlay::Overlay;
 use super::tables::{FORMAT_VERSION, Table, meta};
 use super::writer::{Durability, Keeping};
-use super::{fault, recovery};
+use super::{attached, fault, look, recovery};
 use crate::error::{Error, ErrorKind, Result};
-use crate::limit::{CACHE_BYTES_DEFAULT, LOG_SEGMENT_BYTES};
+use crate::limit::{CACHE_BYTES_DEFAULT, CHECKPOINT_GROUPS, LOG_SEGMENT_BYTES};
 use crate::sync::Arc;
 
 /// How a file is opened.
@@ -35,8 +34,12 @@ pub(crate) struct Options {
     pub(crate) log_loss: LogLoss,
     /// Bytes of a segment of the log: [`LOG_SEGMENT_BYTES`], and less where a test wants many checkpoints.
     pub(crate) segment_bytes: u32,
+    /// Groups after which there is a checkpoint: [`CHECKPOINT_GROUPS`], and less where a test wants them all the time.
+    pub(crate) checkpoint_groups: u32,
     /// When a write is acknowledged.
     pub(crate) durability: Durability,
+    /// Who else may have the file open.
+    pub(crate) sharing: Sharing,
 }
 
 impl Default for Options {
@@ -47,9 +50,19 @@ impl Default for Options {
             block: super::BLOCK,
             log_loss: LogLoss::Refuse,
             segment_bytes: LOG_SEGMENT_BYTES,
+            checkpoint_groups: CHECKPOINT_GROUPS,
             durability: Durability::Sync,
+            sharing: Sharing::Nobody,
         }
     }
+}
+
+/// Who else may have a file open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sharing {
+    Nobody,
+    /// Other processes read it. They read the file alone, so it has no log, and every group is a durable commit.
+    Readers,
 }
 
 /// What becomes of a file that was not closed, and whose log is gone.
@@ -112,22 +125,45 @@ pub(super) fn builder(options: Options) -> Builder {
     builder
 }
 
+/// The same for a file that others may have open, as far as they may.
+fn builder_of(options: Options) -> Builder {
+    let mut builder = builder(options);
+    if options.sharing == Sharing::Readers {
+        attached::share(&mut builder);
+    }
+    builder
+}
+
 /// The beginning of every redb file.
 const MAGIC: [u8; 9] = [b'r', b'e', b'd', b'b', 0x1a, 0x0a, 0xa9, 0x0d, 0x0a];
 
-fn open_existing(path: &Path, mut file: File, options: Options) -> Result<Opened> {
+/// Refuses what redb would take for a file of its own to be made, or something else altogether.
+fn check_magic(path: &Path, mut file: &File) -> Result<()> {
     use std::io::Read as _;
 
     let not_ours = || Error::corrupt(format!("{} is no parlor file", path.display()));
     let mut magic = [0; MAGIC.len()];
     match file.read_exact(&mut magic) {
-        Ok(()) if magic == MAGIC => {}
-        Ok(()) => return Err(not_ours()),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(not_ours()),
-        Err(error) => return Err(fault::file(path.display(), error)),
+        Ok(()) if magic == MAGIC => Ok(()),
+        Ok(()) => Err(not_ours()),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(not_ours()),
+        Err(error) => Err(fault::file(path.display(), error)),
     }
+}
+
+/// Opens a file that others may be writing, for reading alone, and refuses what is no file of redb's.
+pub(super) fn check_for_reading(path: &Path) -> Result<()> {
+    let file = File::open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Error::not_found(path.display()),
+        _ => fault::file(path.display(), error),
+    })?;
+    check_magic(path, &file)
+}
+
+fn open_existing(path: &Path, file: File, options: Options) -> Result<Opened> {
+    check_magic(path, &file)?;
     let disk: Arc<dyn Disk> = Arc::new(FileDisk::beside(path).map_err(|error| fault::file(path.display(), error))?);
-    look_untouched(path, &disk, options)?;
+    look::untouched(path, &disk, options)?;
     open_over(path, || FileBackend::new(file).map_err(|error| fault::database(path, error)), disk, options)
 }
 
@@ -139,47 +175,18 @@ pub(super) fn open_over<B: StorageBackend>(
     options: Options,
 ) -> Result<Opened> {
     fault::guarded_opening(path, || {
-        let database =
-            builder(options).create_with_backend(storage()?).map_err(|error| fault::database(path, error))?;
+        let database = builder_of(options).create_with_backend(storage()?);
+        let database = database.map_err(|error| fault::database(path, error))?;
         let said = Said::by(path, &database.begin_read().map_err(fault::transaction)?)?;
         let left = recovery::left_behind(path, &disk, &said, options.log_loss)?;
         let group = recovery::recover(&database, &disk, &said, left)?;
-        let Options { segment_bytes, durability, .. } = options;
-        Ok(Opened { database, group, keeping: Keeping::Log { disk, file: said.id, segment_bytes, durability } })
+        let Options { segment_bytes, checkpoint_groups, durability, .. } = options;
+        let keeping = match options.sharing {
+            Sharing::Nobody => Keeping::Log { disk, file: said.id, segment_bytes, checkpoint_groups, durability },
+            Sharing::Readers => Keeping::File,
+        };
+        Ok(Opened { database, group, keeping })
     })
-}
-
-/// Reads what the file says of itself, and what its log has, through handles that cannot write, so that one that
-/// cannot be opened is refused untouched. A file that was not closed is recovered in memory for it; it
-/// will be again, on disk.
-fn look_untouched(path: &Path, disk: &Arc<dyn Disk>, options: Options) -> Result<()> {
-    let look = |transaction: &redb::ReadTransaction| look(path, disk, transaction, options);
-    fault::guarded_opening(path, || match builder(options).open_read_only(path) {
-        Ok(database) => look(&database.begin_read().map_err(fault::transaction)?),
-        Err(DatabaseError::RepairAborted) => {
-            let file = File::open(path).map_err(|error| fault::file(path.display(), error))?;
-            let overlay = Overlay::new(file).map_err(|error| fault::file(path.display(), error))?;
-            let opened = builder(options).create_with_backend(overlay);
-            let database = opened.map_err(|error| fault::database(path, error))?;
-            look(&database.begin_read().map_err(fault::transaction)?)
-        }
-        // Opening it for writing says what is wrong, and who has it.
-        Err(_) => Ok(()),
-    })
-}
-
-/// Whether the file is one that this version opens, and its log one that it can be recovered from.
-pub(super) fn look(
-    path: &Path,
-    disk: &Arc<dyn Disk>,
-    transaction: &redb::ReadTransaction,
-    options: Options,
-) -> Result<()> {
-    let said = Said::by(path, transaction)?;
-    match recovery::left_behind(path, disk, &said, options.log_loss)? {
-        Some(log) => log.last(said.group.number).map(drop),
-        None => Ok(()),
-    }
 }
 
 /// What a file says of itself.
@@ -191,7 +198,7 @@ pub(super) struct Said {
 }
 
 impl Said {
-    fn by(path: &Path, transaction: &redb::ReadTransaction) -> Result<Self> {
+    pub(super) fn by(path: &Path, transaction: &redb::ReadTransaction) -> Result<Self> {
         let not_ours = || Error::corrupt(format!("{} is a redb file, but no parlor file", path.display()));
         let table = transaction.open_table(Table::Meta.definition()).map_err(|error| not_ours().with_source(error))?;
         let row = table.get(meta::FORMAT).map_err(fault::storage)?.ok_or_else(not_ours)?;

@@ -4,6 +4,7 @@
 //! answers, and a writing one returns a write set. The writer applies it; readers read the
 //! published snapshot.
 
+mod attached;
 mod base;
 mod body;
 mod cleaning;
@@ -18,6 +19,7 @@ mod file;
 mod keys;
 #[cfg_attr(not(test), expect(dead_code, reason = "the writer counts by itself"))]
 mod log;
+mod look;
 mod mark;
 mod message;
 mod orphan;
@@ -46,7 +48,7 @@ mod writer;
 
 #[cfg(feature = "testkit")]
 pub(crate) use codec::check_rows;
-pub(crate) use file::{LogLoss, Options, Trust};
+pub(crate) use file::{LogLoss, Options, Sharing, Trust};
 #[cfg(feature = "testkit")]
 pub(crate) use keys::check_order;
 pub(crate) use positions::BLOCK;
@@ -56,12 +58,13 @@ pub use writer::Durability;
 
 use std::path::Path;
 
+use self::attached::Attached;
 use self::cleaning::{Cleaning, Left};
 use self::view::Read;
 use self::write_set::WriteSet;
 use self::writer::{Job, Keeping, Shared, Task, Writer};
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::{AgentId, MessageId, ThreadId, TurnId, WorkspaceId};
+use crate::id::{AgentId, MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
 use crate::limit::WRITER_QUEUE;
 use crate::page::{Matching, PageAt};
 use crate::record::{
@@ -80,19 +83,47 @@ const LOOKS: usize = 4;
 
 /// A store in one redb file.
 pub(crate) struct RedbStore {
+    file: Open,
+    /// The process that opened the file: what a forked one writes says Ok and vanishes.
+    process: u32,
+}
+
+/// How a file is open.
+enum Open {
+    ToWrite(Written),
+    /// Another process may be writing it.
+    ToRead(Attached),
+}
+
+/// A file that this process writes.
+struct Written {
     shared: Arc<Shared>,
     /// To the writer thread, which ends when this is gone; none once closed.
     tasks: Mutex<Option<Sender<Task>>>,
     /// Whether the writer thread has deleted sessions to clear away.
     left: Left,
-    /// The process that opened the file: what a forked one writes says Ok and vanishes.
-    process: u32,
 }
 
 impl RedbStore {
     /// Opens the file, and makes it when it is missing.
     pub(crate) fn open(path: &Path, options: Options) -> Result<Self> {
         Self::over(path, file::open(path, options)?, options)
+    }
+
+    /// Opens a file that another process may be writing, to read it: see [`attached`].
+    pub(crate) fn attach(path: &Path, options: Options) -> Result<Self> {
+        Ok(RedbStore { file: Open::ToRead(Attached::open(path, options)?), process: std::process::id() })
+    }
+
+    /// The number of the last group that is in the file.
+    pub(crate) fn group_in_file(&self) -> Result<u64> {
+        self.read(attached::group)
+    }
+
+    /// Every session of a workspace or an agent with the number of its latest event; of one that cannot be read, the
+    /// greatest number.
+    pub(crate) fn active(&self, workspace: WorkspaceId, agent: Option<AgentId>) -> Result<Vec<(SessionId, u64)>> {
+        self.read(|view| attached::active(view, workspace, agent))
     }
 
     /// A store over a file that is open.
@@ -118,7 +149,7 @@ impl RedbStore {
                 start("parlor-log", move || writer::run_syncs(&shared, within, &notes))?;
                 Some(unsynced)
             }
-            Keeping::Log { .. } | Keeping::Memory => None,
+            Keeping::Log { .. } | Keeping::File | Keeping::Memory => None,
         };
         let (looks, looked) = bounded(LOOKS);
         shared.connect(looks, unsynced);
@@ -127,7 +158,8 @@ impl RedbStore {
         let cleaning = Cleaning::of(&*shared.snapshot()?);
         let (writers, left) = (Arc::clone(&shared), cleaning.left());
         start("parlor-writer", move || writer::run(&writers, &queue, cleaning))?;
-        Ok(RedbStore { shared, tasks: Mutex::new(Some(tasks)), left, process: std::process::id() })
+        let file = Open::ToWrite(Written { shared, tasks: Mutex::new(Some(tasks)), left });
+        Ok(RedbStore { file, process: std::process::id() })
     }
 
     fn check_process(&self) -> Result<()> {
@@ -140,8 +172,22 @@ impl RedbStore {
     /// Runs a verb on the published snapshot.
     fn read<T>(&self, verb: impl FnOnce(&dyn Read) -> Result<T>) -> Result<T> {
         self.check_process()?;
-        let snapshot = self.shared.snapshot()?;
-        fault::guarded(|| verb(&*snapshot))
+        match &self.file {
+            Open::ToWrite(file) => {
+                let snapshot = file.shared.snapshot()?;
+                fault::guarded(|| verb(&*snapshot))
+            }
+            Open::ToRead(file) => fault::guarded(|| verb(&file.snapshot()?)),
+        }
+    }
+
+    /// The file, where it can be written.
+    fn written(&self) -> Result<&Written> {
+        self.check_process()?;
+        match &self.file {
+            Open::ToWrite(file) => Ok(file),
+            Open::ToRead(file) => Err(file.refusal()),
+        }
     }
 
     /// Runs a verb on the writer thread, and waits until what it wrote is durable.
@@ -150,10 +196,10 @@ impl RedbStore {
         bytes: usize,
         verb: impl FnOnce(&dyn Read) -> Result<(WriteSet, T)> + Send + 'static,
     ) -> Result<T> {
-        self.check_process()?;
-        let tasks = self.tasks.lock().clone().ok_or_else(Error::closed)?;
+        let file = self.written()?;
+        let tasks = file.tasks.lock().clone().ok_or_else(Error::closed)?;
         let (job, answer) = Job::new(bytes, verb);
-        if let Err(job) = Writer::alone(&self.shared, job, &tasks) {
+        if let Err(job) = Writer::alone(&file.shared, job, &tasks) {
             tasks.send(Task::Job(job)).map_err(|_| Error::closed())?;
         }
         answer.recv().unwrap_or_else(|_| Err(Error::closed()))
@@ -228,13 +274,14 @@ impl Store for RedbStore {
     }
 
     fn delete_session(&self, op: DeleteSession) -> Result<()> {
-        let left = self.left.clone();
+        let file = self.written()?;
+        let left = file.left.clone();
         self.write(1024, move |view| {
             let deleted = remnant::delete(view, &op)?;
             left.note();
             Ok(deleted)
         })?;
-        if let Some(tasks) = self.tasks.lock().clone() {
+        if let Some(tasks) = file.tasks.lock().clone() {
             // It may have been written on this thread. A full queue looks after the next group anyway.
             offer(&tasks, Task::Look);
         }
@@ -330,9 +377,14 @@ impl Store for RedbStore {
         // Closing writes to the file, and its locks may be held for good by threads that a fork does
         // not have. What a fork drops is leaked with the writer thread's share of it.
         self.check_process()?;
-        let tasks = self.tasks.lock().take().ok_or_else(Error::closed)?;
-        drop(tasks);
-        self.shared.close()
+        match &self.file {
+            Open::ToWrite(file) => {
+                let tasks = file.tasks.lock().take().ok_or_else(Error::closed)?;
+                drop(tasks);
+                file.shared.close()
+            }
+            Open::ToRead(file) => file.close(),
+        }
     }
 }
 
@@ -364,7 +416,8 @@ mod tests {
 
         // What a fork sees: another process of the same memory. It has no writer thread to drop this share.
         store.process = store.process.wrapping_add(1);
-        let writers = Arc::clone(&store.shared);
+        let Open::ToWrite(file) = &store.file else { unreachable!("it was opened to be written") };
+        let writers = Arc::clone(&file.shared);
         let refused = [
             store.find_workspace("acme").map(drop),
             store.ensure_workspace(EnsureWorkspace { name: "other".into(), ..op }).map(drop),

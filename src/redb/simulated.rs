@@ -8,7 +8,7 @@ use redb::{ReadableDatabase, StorageBackend};
 
 use super::file::{self, Opened};
 use super::log::{Disk, DiskFile, Fault, How, Memory, Survives};
-use super::{LogLoss, Options, RedbStore, fault};
+use super::{LogLoss, Options, RedbStore, fault, look};
 use crate::error::Result;
 use crate::redb::Durability;
 use crate::sync::Arc;
@@ -151,6 +151,11 @@ impl SimulatedDisk {
     }
 
     fn open_as(&self, durability: Durability, log_loss: LogLoss) -> Result<Arc<dyn crate::store::Store>> {
+        Ok(Arc::new(self.store(durability, log_loss)?))
+    }
+
+    /// The store as it is.
+    pub(super) fn store(&self, durability: Durability, log_loss: LogLoss) -> Result<RedbStore> {
         durability.check()?;
         let options = Options {
             cache_bytes: 1 << 20,
@@ -160,7 +165,7 @@ impl SimulatedDisk {
             log_loss,
             ..Options::default()
         };
-        Ok(Arc::new(RedbStore::over(Path::new(FILE), self.opened(options)?, options)?))
+        RedbStore::over(Path::new(FILE), self.opened(options)?, options)
     }
 
     fn opened(&self, options: Options) -> Result<Opened> {
@@ -178,7 +183,7 @@ impl SimulatedDisk {
             copy.set_len(content.len() as u64).and_then(|()| copy.write(0, &content)).map_err(failed)?;
             let opened = file::builder(options).create_with_backend(copy);
             let database = opened.map_err(|error| fault::database(path, error))?;
-            file::look(path, &disk, &database.begin_read().map_err(fault::transaction)?, options)
+            look::at(path, &disk, &database.begin_read().map_err(fault::transaction)?, options)
         })?;
         file::open_over(path, || Ok(self.storage(found)), disk, options)
     }

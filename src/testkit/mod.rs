@@ -30,7 +30,7 @@ pub use crate::redb::{Failure, Loss, SimulatedDisk, Touch, Watcher};
 use std::path::Path;
 
 use crate::error::Result;
-use crate::redb::{BLOCK, Options, RedbStore};
+use crate::redb::{BLOCK, Options, RedbStore, Sharing};
 use crate::store::Store;
 use crate::sync::Arc;
 
@@ -53,9 +53,32 @@ const SEGMENT_BYTES: u32 = 1 << 16;
 ///
 /// Those of [`Builder::open`](crate::Builder::open).
 pub fn redb_store_in_blocks(path: impl AsRef<Path>, block: u32) -> Result<Arc<dyn Store>> {
-    let block = block.clamp(1, BLOCK);
-    let options = Options { block, segment_bytes: SEGMENT_BYTES, ..Options::default() };
-    Ok(Arc::new(RedbStore::open(path.as_ref(), options)?))
+    open(path.as_ref(), Options { block, ..Options::default() })
+}
+
+/// The default store with a checkpoint after so many groups of writes, 1 or more: beside what is read and written
+/// meanwhile, on a thread of its own. Its blocks are those of [`redb_store_in_blocks`].
+///
+/// # Errors
+///
+/// Those of [`Builder::open`](crate::Builder::open).
+pub fn redb_store_with_checkpoints(path: impl AsRef<Path>, block: u32, groups: u32) -> Result<Arc<dyn Store>> {
+    open(path.as_ref(), Options { block, checkpoint_groups: groups.max(1), ..Options::default() })
+}
+
+/// The default store as [`Builder::shared_readers`](crate::Builder::shared_readers) opens it, with blocks as those of
+/// [`redb_store_in_blocks`].
+///
+/// # Errors
+///
+/// Those of [`Builder::open`](crate::Builder::open).
+pub fn redb_store_for_readers(path: impl AsRef<Path>, block: u32) -> Result<Arc<dyn Store>> {
+    open(path.as_ref(), Options { block, sharing: Sharing::Readers, ..Options::default() })
+}
+
+fn open(path: &Path, options: Options) -> Result<Arc<dyn Store>> {
+    let options = Options { block: options.block.clamp(1, BLOCK), segment_bytes: SEGMENT_BYTES, ..options };
+    Ok(Arc::new(RedbStore::open(path, options)?))
 }
 
 /// Draws two keys of the default store from bytes and holds them to each other: their bytes sort

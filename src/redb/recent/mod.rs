@@ -17,9 +17,6 @@ use super::write_set::{Write, WriteSet};
 use crate::page::Direction;
 use crate::sync::{Arc, RwLock};
 
-/// Up to which key rows were removed, after which group.
-type Removals = Vec<(u64, Vec<u8>)>;
-
 /// A key in memory.
 pub(super) type Key = Arc<[u8]>;
 
@@ -29,6 +26,9 @@ const ROW_BYTES: usize = 128;
 /// The writes of consecutive groups. See the [module](self).
 #[derive(Debug, Default)]
 pub(super) struct Recent(RwLock<Rows>);
+
+/// Removals of a session's rows, each with its group and the key up to which it went.
+type Removals = Vec<(u64, Vec<u8>)>;
 
 #[derive(Debug, Default)]
 struct Rows {

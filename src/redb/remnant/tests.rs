@@ -35,8 +35,12 @@ impl Scene {
         Scene { store: open(dir.path()), dir }
     }
 
+    fn written(&self) -> &crate::redb::Written {
+        self.store.written().expect("it was opened to be written")
+    }
+
     fn send(&self, job: Job) {
-        let tasks = self.store.tasks.lock().clone().expect("it is open");
+        let tasks = self.written().tasks.lock().clone().expect("it is open");
         tasks.send(Task::Job(job)).expect("the writer is there");
     }
 
@@ -55,7 +59,7 @@ impl Scene {
     /// A copy of everything, as a process leaves it that dies now.
     fn crash(&self) -> Self {
         let _held = self.hold();
-        let _file = self.store.shared.database.lock();
+        let _file = self.written().shared.database.lock();
         let dir = tempfile::tempdir().expect("a directory");
         for entry in fs::read_dir(self.dir.path()).expect("the directory") {
             let from = entry.expect("an entry").path();
@@ -99,7 +103,7 @@ impl Scene {
     }
 
     fn published(&self) -> Arc<Snapshot> {
-        self.store.shared.snapshot().expect("it is open")
+        self.written().shared.snapshot().expect("it is open")
     }
 
     /// Rows of a session of this number.

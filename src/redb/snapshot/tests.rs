@@ -218,7 +218,8 @@ impl World {
                         let (table, key) = key(session, kind, number);
                         self.written += 1;
                         // So long that few rows fill a pack, and now and then one alone more than fills it.
-                        let length = if self.written.is_multiple_of(17) { 5000 } else { 4 + self.written as usize * 97 % 900 };
+                        let length =
+                            if self.written.is_multiple_of(17) { 5000 } else { 4 + self.written as usize * 97 % 900 };
                         let mut value = self.written.to_be_bytes().to_vec();
                         value.resize(length, 7);
                         self.rows.insert((table, key.clone()), value.clone());

@@ -1,6 +1,7 @@
 //! How much the file lacks: what a checkpoint would write, and what opening would replay.
 
-use crate::limit::{CHECKPOINT_BYTES, CHECKPOINT_GROUPS};
+use super::Keeping;
+use crate::limit::CHECKPOINT_BYTES;
 
 /// See the [module](self).
 #[derive(Debug, Default)]
@@ -22,9 +23,10 @@ impl Amount {
         self.groups > 0
     }
 
-    /// Whether it is time for a checkpoint, where it takes so many bytes of memory and the segments of the log have
-    /// so many bytes.
-    pub(super) fn is_due(&self, memory: usize, segment: usize) -> bool {
-        self.groups >= CHECKPOINT_GROUPS || memory >= CHECKPOINT_BYTES || self.logged >= segment
+    /// Whether it is time for a checkpoint, where it takes so many bytes of memory.
+    pub(super) fn is_due(&self, memory: usize, keeping: &Keeping) -> bool {
+        self.groups >= keeping.checkpoint_groups()
+            || memory >= CHECKPOINT_BYTES
+            || self.logged >= keeping.segment_bytes()
     }
 }

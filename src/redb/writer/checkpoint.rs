@@ -116,7 +116,7 @@ impl Filed {
 impl super::Writer {
     /// Whether the file should be written, or the log has no room left.
     pub(super) fn is_due(&self, shared: &Shared) -> bool {
-        self.is_starved || self.amount.is_due(self.recent.bytes(), shared.keeping.segment_bytes())
+        self.is_starved || self.amount.is_due(self.recent.bytes(), &shared.keeping)
     }
 
     /// Takes what was written until now; the next groups go to memory of their own. None where there is nothing, or

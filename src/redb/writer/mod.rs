@@ -16,6 +16,8 @@ mod shown;
 mod syncing;
 #[cfg(test)]
 mod tests;
+#[cfg(all(test, feature = "testkit"))]
+mod waiting;
 
 pub(super) use checkpoint::{Look, run as run_checkpoints};
 pub use durability::Durability;
@@ -220,23 +222,24 @@ impl Writer {
         if is_planted(Bug::ReadUnsynced) {
             shared.shown.show(number);
         }
-        let kept = match (shared.is_logged(), self.named) {
+        let kept = match (&shared.keeping, self.named) {
             // As far as anything is kept.
-            (false, _) => {
+            (Keeping::Memory, _) => {
                 self.amount.add(0);
                 shared.shown.show(number);
                 Ok(())
             }
+            (Keeping::File, _) => self.commit(shared, number, None),
             // Only a durable commit can name the log in the file.
-            (true, None) => match shared.make_log(number) {
+            (Keeping::Log { .. }, None) => match shared.make_log(number) {
                 Ok(new_log) => self.commit(shared, number, new_log),
                 Err(error) => {
                     self.recent.undo(number, touched);
                     return Err(error);
                 }
             },
-            (true, Some(_)) if record.len() > most_logged(shared) => self.commit(shared, number, None),
-            (true, Some(_)) => self.log(shared, number, &record, &touched),
+            (Keeping::Log { .. }, Some(_)) if record.len() > most_logged(shared) => self.commit(shared, number, None),
+            (Keeping::Log { .. }, Some(_)) => self.log(shared, number, &record, &touched),
         };
         kept.map_err(|error| {
             shared.fail(&error);

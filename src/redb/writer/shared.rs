@@ -8,6 +8,7 @@ use super::durability::Durability;
 use super::shown::Shown;
 use super::syncing::Unsynced;
 use crate::error::{Error, Result};
+use crate::limit::CHECKPOINT_GROUPS;
 use crate::redb::base::Base;
 use crate::redb::codec::GroupRow;
 use crate::redb::fault;
@@ -25,7 +26,9 @@ const SEGMENTS: u32 = 3;
 #[derive(Debug)]
 pub(in crate::redb) enum Keeping {
     /// In a log, and now and then in the file.
-    Log { disk: Arc<dyn Disk>, file: Uuid, segment_bytes: u32, durability: Durability },
+    Log { disk: Arc<dyn Disk>, file: Uuid, segment_bytes: u32, checkpoint_groups: u32, durability: Durability },
+    /// In the file, each group by a commit of its own.
+    File,
     /// In memory alone.
     Memory,
 }
@@ -35,14 +38,22 @@ impl Keeping {
     pub(super) fn segment_bytes(&self) -> usize {
         match self {
             Keeping::Log { segment_bytes, .. } => *segment_bytes as usize,
-            Keeping::Memory => usize::MAX,
+            Keeping::File | Keeping::Memory => usize::MAX,
+        }
+    }
+
+    /// Groups after which there is a checkpoint.
+    pub(super) fn checkpoint_groups(&self) -> u32 {
+        match self {
+            Keeping::Log { checkpoint_groups, .. } => *checkpoint_groups,
+            Keeping::File | Keeping::Memory => CHECKPOINT_GROUPS,
         }
     }
 
     /// How a commit of the file is kept.
     pub(super) fn kept(&self) -> Kept {
         match self {
-            Keeping::Log { .. } => Kept::Durably,
+            Keeping::Log { .. } | Keeping::File => Kept::Durably,
             Keeping::Memory => Kept::InMemory,
         }
     }

@@ -70,7 +70,7 @@ fn database(storage: &Failing) -> Database {
 /// In a log on a disk that never fails. The first group names it in the file, by a durable commit.
 fn logged() -> Keeping {
     let disk = Memory::default().log("a.parlor-log");
-    Keeping::Log { disk, file: Uuid::nil(), segment_bytes: 1 << 16, durability: Durability::Sync }
+    Keeping::Log { disk, file: Uuid::nil(), segment_bytes: 1 << 16, checkpoint_groups: 8, durability: Durability::Sync }
 }
 
 /// A job that writes, and breaks the storage so many accesses after its verb has read what it needs.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use parlor::id::{AgentId, MessageId, OwnerId, SessionId, Stamp, WorkspaceId};
 use parlor::store::{
-    Append, Behaviour, Claim, CreateSession, DeleteMessage, Emit, EnsureAgent, EnsureWorkspace, Finish, Interrupt,
-    Outcome, Policy, QueueBounds, Runner, SessionRef, SetContextMark, Stop, Store, Submit,
+    Append, Behaviour, Claim, CreateSession, DeleteMessage, DeleteSession, Emit, EnsureAgent, EnsureWorkspace, Finish,
+    Interrupt, Outcome, Policy, QueueBounds, Runner, SessionRef, SetContextMark, Stop, Store, Submit,
 };
 use parlor::testkit::ModelStore;
 use parlor::{
@@ -53,6 +53,8 @@ pub struct Client {
     done: Vec<Op>,
     names: (WorkspaceId, AgentId),
     sessions: Vec<Mine>,
+    /// Those that were deleted, whose ids may be used again.
+    gone: Vec<(usize, SessionRef)>,
     clock: u64,
     /// What is neither known to be there nor not to be.
     pub unknown: Option<Unknown>,
@@ -93,6 +95,7 @@ impl Client {
             done: Vec::new(),
             names,
             sessions: Vec::new(),
+            gone: Vec::new(),
             clock: BEGIN_MICROS,
             unknown: None,
         }
@@ -118,9 +121,10 @@ impl Client {
             (_, Answer::Created(created)) => SessionRef { workspace: self.names.0, session: created.session.id },
             (op, _) => op.at().expect("it has a session"),
         };
-        let known = self.sessions.iter().position(|mine| mine.at == at);
-        let track = known.map_or_else(|| self.record.track(at), |known| self.sessions[known].track);
-        let state = State::of(&self.model, at).expect("the model can be read").expect("it is there");
+        let known = self.sessions.iter().map(|mine| (mine.track, mine.at)).chain(self.gone.iter().copied());
+        let known = known.filter(|known| known.1 == at).map(|(track, _)| track).next();
+        let track = known.unwrap_or_else(|| self.record.track(at));
+        let state = State::of(&self.model, at).expect("the model can be read");
         self.record.submit(track, state);
         match op.apply(store) {
             Ok(answer) => {
@@ -178,7 +182,14 @@ impl Client {
     }
 
     fn learn(&mut self, track: usize, at: SessionRef, op: Op, answer: &Answer) {
+        let deletes = matches!(op, Op::DeleteSession(_));
         self.done.push(op);
+        if deletes {
+            self.sessions.retain(|mine| mine.at != at);
+            self.gone.push((track, at));
+            return;
+        }
+        self.gone.retain(|gone| gone.1 != at);
         let known = self.sessions.iter().position(|mine| mine.at == at).unwrap_or_else(|| {
             self.sessions.push(Mine { track, at, claim: None, messages: Vec::new() });
             self.sessions.len() - 1
@@ -283,6 +294,10 @@ impl Client {
                 return Op::Delete(DeleteMessage { stamp: self.stamp(), at, message });
             }
         }
+        if self.random.one_in(12) {
+            // A busy one is refused.
+            return Op::DeleteSession(DeleteSession { stamp: self.stamp(), at });
+        }
         match (claim, self.random.below(8)) {
             (Some(claim), 0..=2) => self.emit(at, claim),
             (Some(claim), 3..=5) => self.finish(at, claim),
@@ -297,7 +312,10 @@ impl Client {
     fn creation(&mut self) -> Op {
         let (workspace, agent) = self.names;
         let first = self.random.one_in(2).then(|| (self.turn(), self.runner()));
-        let new = NewSession::default().id(SessionId::from_uuid(self.id()));
+        // Often the id of one that was deleted, and may not be cleared away yet.
+        let again = self.random.pick(&self.gone).filter(|_| !self.random.one_in(3));
+        let id = again.map_or_else(|| SessionId::from_uuid(self.id()), |(_, at)| at.session);
+        let new = NewSession::default().id(id);
         Op::Create(Box::new(CreateSession { stamp: self.stamp(), workspace, agent, new, first }))
     }
 

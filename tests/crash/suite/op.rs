@@ -1,8 +1,8 @@
 //! An operation that writes, and what it answers.
 
 use parlor::store::{
-    Append, CreateSession, Created, DeleteMessage, Emit, Finish, Finished, Interrupt, SessionRef, SetContextMark, Stop,
-    Stopped, Store, Submit, Submitted,
+    Append, CreateSession, Created, DeleteMessage, DeleteSession, Emit, Finish, Finished, Interrupt, SessionRef,
+    SetContextMark, Stop, Stopped, Store, Submit, Submitted,
 };
 use parlor::{Message, Result};
 
@@ -17,6 +17,7 @@ pub enum Op {
     Stop(Stop),
     Mark(SetContextMark),
     Delete(DeleteMessage),
+    DeleteSession(DeleteSession),
 }
 
 #[derive(Debug, PartialEq)]
@@ -48,6 +49,10 @@ impl Op {
                 store.delete_message(op)?;
                 Answer::Deleted
             }
+            Op::DeleteSession(op) => {
+                store.delete_session(op)?;
+                Answer::Deleted
+            }
         })
     }
 
@@ -63,6 +68,7 @@ impl Op {
             Op::Stop(op) => Some(op.at),
             Op::Mark(op) => Some(op.at),
             Op::Delete(op) => Some(op.at),
+            Op::DeleteSession(op) => Some(op.at),
         }
     }
 }

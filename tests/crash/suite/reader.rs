@@ -1,11 +1,10 @@
-//! Who reads beside the clients, and notes the last event that it saw of each track.
+//! Who reads beside the clients, and notes how many operations of each track it saw.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use parlor::store::Store;
 
 use super::record::Record;
-use super::state;
 
 /// See the [module](self). It reads when it is asked to.
 pub struct Reader {
@@ -19,7 +18,7 @@ struct Notes {
     store: Option<Arc<dyn Store>>,
     asked: u64,
     read: u64,
-    seen: Vec<u64>,
+    seen: Vec<usize>,
 }
 
 impl Reader {
@@ -59,14 +58,17 @@ impl Reader {
         }
     }
 
-    fn read(&self, store: &dyn Store, seen: &mut Vec<u64>) {
+    fn read(&self, store: &dyn Store, seen: &mut Vec<usize>) {
         for (track, at) in self.record.places().into_iter().enumerate() {
             seen.resize(seen.len().max(track + 1), 0);
-            // One that is not there yet, and a store that was closed, show nothing.
-            if let Some(last) = state::changes(store, at, seen[track]).ok().and_then(|changes| changes.last().copied())
-            {
-                seen[track] = last.number;
-            }
+            let read = match store.session(at) {
+                // It is not there yet, or not any more.
+                Err(error) if error.is_not_found() => Ok(None),
+                read => read.map(Some),
+            };
+            // A store that was closed shows nothing.
+            let count = read.ok().and_then(|read| self.record.seen(track, seen[track], read.as_ref()));
+            seen[track] = count.unwrap_or(seen[track]);
         }
     }
 
@@ -82,7 +84,7 @@ impl Reader {
     }
 
     /// What it has seen.
-    pub fn seen(&self) -> Vec<u64> {
+    pub fn seen(&self) -> Vec<usize> {
         self.lock().seen.clone()
     }
 }

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use parlor::Message;
 use parlor::id::{MessageId, SessionId};
 use parlor::store::{SessionRef, Store};
+use parlor::{Message, SessionRecord};
 
 use super::state::{self, State};
 
@@ -35,7 +35,8 @@ struct Track {
 }
 
 struct Step {
-    state: Arc<State>,
+    /// None where it was deleted.
+    state: Option<Arc<State>>,
     times: Times,
 }
 
@@ -60,8 +61,8 @@ pub struct Floor {
     /// So many steps of each track.
     pub steps: Vec<usize>,
     batches: Vec<usize>,
-    /// The last event of each track that a reader saw.
-    pub seen: Vec<u64>,
+    /// So many steps of each track a reader saw.
+    pub seen: Vec<usize>,
 }
 
 /// What was found after a crash.
@@ -101,10 +102,10 @@ impl Record {
         self.lock().tracks.iter().map(|track| track.at).collect()
     }
 
-    pub fn submit(&self, track: usize, state: State) {
+    pub fn submit(&self, track: usize, state: Option<State>) {
         let mut inner = self.lock();
         let times = inner.submission();
-        inner.tracks[track].steps.push(Step { state: Arc::new(state), times });
+        inner.tracks[track].steps.push(Step { state: state.map(Arc::new), times });
     }
 
     pub fn acknowledge(&self, track: usize) {
@@ -123,6 +124,14 @@ impl Record {
     /// How many operations of a track were submitted and not refused.
     pub fn submitted(&self, track: usize) -> usize {
         self.lock().tracks[track].steps.len()
+    }
+
+    /// How many operations of a track, `seen` at least, lead to what a reader reads now; none where no such number does.
+    pub fn seen(&self, track: usize, seen: usize, read: Option<&SessionRecord>) -> Option<usize> {
+        let inner = self.lock();
+        let track = &inner.tracks[track];
+        let is_it = |count: &usize| track.after(*count).map(|state| &state.record) == read;
+        (seen..=track.steps.len()).find(is_it)
     }
 
     pub fn share(&self, at: SessionRef) {
@@ -208,9 +217,9 @@ impl Record {
     pub fn check_published(&self, store: &dyn Store, floor: &Floor) -> Result<(), String> {
         for (number, at) in self.places().into_iter().enumerate() {
             let Ok(state) = State::of(store, at) else { continue };
-            let found = self.lock().tracks[number].found(state.as_ref())?;
-            if found != floor.steps[number] {
-                return Err(format!("track {number} shows {found} operations, and {} are due", floor.steps[number]));
+            let found = self.lock().tracks[number].found(state.as_ref(), floor.steps[number])?;
+            if found[0] != floor.steps[number] {
+                return Err(format!("track {number} shows {found:?} operations, and {} are due", floor.steps[number]));
             }
         }
         Ok(())
@@ -226,21 +235,11 @@ impl Inner {
     fn compare(&self, there: &HashMap<SessionId, State>, floor: &Floor) -> Result<Found, String> {
         let mut steps = Vec::new();
         for (number, track) in self.tracks.iter().enumerate() {
-            let found = track.found(there.get(&track.at.session))?;
             let due = floor.steps.get(number).copied().unwrap_or(0);
-            if found < due {
-                return Err(format!("of track {number} {due} operations must be there, and {found} are"));
-            }
             let seen = floor.seen.get(number).copied().unwrap_or(0);
-            let last = there.get(&track.at.session).map_or(0, |state| state.changes.len() as u64);
-            if last < seen {
-                return Err(format!("a reader saw event {seen} of track {number}, which has {last} now"));
-            }
-            steps.push(found);
+            let found = track.found(there.get(&track.at.session), due.max(seen));
+            steps.push(found.map_err(|failure| format!("track {number}, {due} due, {seen} seen: {failure}"))?);
         }
-        // Tracks that came later have nothing.
-        let tracks = steps.iter().rposition(|count| *count > 0).map_or(0, |last| last + 1);
-        steps.truncate(tracks);
         let batches = match self.shared.and_then(|at| there.get(&at.session)) {
             Some(state) => self.batches_in(&state.messages)?,
             None => Vec::new(),
@@ -248,9 +247,10 @@ impl Inner {
         if let Some(lost) = floor.batches.iter().find(|batch| !batches.contains(batch)) {
             return Err(format!("batch {lost} is lost; there are {batches:?}"));
         }
-        let found = Found { steps, batches };
-        self.check_order(&found)?;
-        Ok(found)
+        let mut steps = self.in_order(&steps, &batches)?;
+        // Tracks that came later have nothing.
+        steps.truncate(steps.iter().rposition(|count| *count > 0).map_or(0, |last| last + 1));
+        Ok(Found { steps, batches })
     }
 
     /// The batches that are there: each whole, and as it was acknowledged.
@@ -272,19 +272,33 @@ impl Inner {
         Ok(found)
     }
 
-    /// What was acknowledged before something was submitted stands before it.
-    fn check_order(&self, found: &Found) -> Result<(), String> {
-        let steps = self.tracks.iter().zip(found.steps.iter().copied().chain(std::iter::repeat(0)));
-        let steps =
-            steps.flat_map(|(track, count)| (0..).zip(&track.steps).map(move |(at, step)| (at < count, step.times)));
-        let batches = (0..).zip(&self.batches).map(|(number, batch)| (found.batches.contains(&number), batch.times));
-        let all: Vec<_> = steps.chain(batches).collect();
-        let latest = all.iter().filter(|(there, _)| *there).map(|(_, times)| times.submitted).max().unwrap_or(0);
-        let is_gap = |times: &Times| times.acked.is_some_and(|acked| acked < latest);
-        if all.iter().any(|(there, times)| !there && is_gap(times)) {
-            return Err(format!("something is lost that was acknowledged before something that is there: {found:?}"));
+    /// What was acknowledged before something was submitted stands before it. Each track has so many operations as one
+    /// of these numbers says, which rise; the least that this allows.
+    fn in_order(&self, possible: &[Vec<usize>], batches: &[usize]) -> Result<Vec<usize>, String> {
+        let mut at = vec![0; possible.len()];
+        loop {
+            let counts: Vec<usize> = at.iter().zip(possible).map(|(at, counts)| counts[*at]).collect();
+            let tracks = || self.tracks.iter().zip(&counts);
+            let there = tracks().flat_map(|(track, count)| track.steps.iter().take(*count).map(|step| step.times));
+            let there = there.chain(batches.iter().map(|batch| self.batches[*batch].times));
+            let latest = there.map(|times| times.submitted).max().unwrap_or(0);
+            let is_gap = |times: Times| times.acked.is_some_and(|acked| acked < latest);
+            let lacks =
+                |(track, count): (&Track, &usize)| track.steps.iter().skip(*count).any(|step| is_gap(step.times));
+            let lost =
+                self.batches.iter().enumerate().find(|(nth, batch)| is_gap(batch.times) && !batches.contains(nth));
+            let Some(track) = tracks().position(lacks) else {
+                return match lost {
+                    None => Ok(counts),
+                    Some((lost, _)) => Err(format!("batch {lost} is lost, and later ones are there: {batches:?}")),
+                };
+            };
+            at[track] += 1;
+            if at[track] == possible[track].len() {
+                let text = "is lost that was acknowledged before something that is there";
+                return Err(format!("something of track {track} {text}: {counts:?}, {batches:?}"));
+            }
         }
-        Ok(())
     }
 }
 
@@ -293,15 +307,27 @@ impl Track {
         self.steps.iter().take_while(|step| step.times.acked.is_some()).count()
     }
 
-    /// After how many operations it is as it was found.
-    fn found(&self, state: Option<&State>) -> Result<usize, String> {
-        let Some(state) = state else { return Ok(0) };
-        let is_it = |step: &&Step| step.state.changes.len() == state.changes.len();
-        let step = self.steps.iter().find(is_it);
-        if let Some(step) = step.filter(|step| *step.state == *state) {
-            return Ok(1 + self.steps.iter().position(|other| std::ptr::eq(other, step)).unwrap_or(0));
+    /// What it is after so many operations.
+    fn after(&self, count: usize) -> Option<&State> {
+        self.steps.get(count.checked_sub(1)?)?.state.as_deref()
+    }
+
+    /// After how many operations, so many at least, it is as it was found: one number or more. That there is no
+    /// session does not say which deletion was the last.
+    fn found(&self, state: Option<&State>, least: usize) -> Result<Vec<usize>, String> {
+        let counts = |from| (from..=self.steps.len()).filter(|count| self.after(*count) == state).collect::<Vec<_>>();
+        let found = counts(least);
+        if !found.is_empty() {
+            return Ok(found);
         }
-        let due = step.map(|step| format!("{:#?}", step.state)).unwrap_or_default();
-        Err(format!("{:?} is as it never was: {state:#?}\n--- must be\n{due}", self.at))
+        let earlier = counts(0);
+        if !earlier.is_empty() {
+            return Err(format!("{:?} is as it was after {earlier:?} operations", self.at));
+        }
+        let alike = |step: &&Step| {
+            step.state.as_ref().map(|state| state.changes.len()) == state.map(|state| state.changes.len())
+        };
+        let due: Vec<_> = self.steps.iter().filter(alike).map(|step| &step.state).collect();
+        Err(format!("{:?} is as it never was: {state:#?}\n--- like it are\n{due:#?}", self.at))
     }
 }
