@@ -9,6 +9,8 @@ use crate::sync::{Arc, HashMap, Mutex, Waker};
 /// What happened in a session, and what a waiter waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Event {
+    /// An agent has said something that is not written.
+    Streamed,
     /// Something was written.
     Written,
     /// A turn ended, which is written too.
@@ -35,7 +37,8 @@ pub(crate) struct Bell {
 #[derive(Default)]
 struct Waiting {
     next: u64,
-    sessions: HashMap<SessionRef, BTreeMap<u64, (Event, Waker)>>,
+    /// Those who want least first: whom an event wakes is at the front.
+    sessions: HashMap<SessionRef, BTreeMap<(Event, u64), Waker>>,
     watches: HashMap<Scope, BTreeMap<u64, Changed>>,
     /// Nothing more is told to watches.
     closed: bool,
@@ -84,8 +87,8 @@ impl Bell {
     pub(crate) fn register(self: &Arc<Self>, at: SessionRef, wanted: Event, waker: Waker) -> Registration {
         let mut waiting = self.waiting.lock();
         let number = waiting.number();
-        waiting.sessions.entry(at).or_default().insert(number, (wanted, waker));
-        Registration { bell: Arc::clone(self), at, number }
+        waiting.sessions.entry(at).or_default().insert((wanted, number), waker);
+        Registration { bell: Arc::clone(self), at, place: (wanted, number) }
     }
 
     /// Keeps from now on which sessions of these ring.
@@ -102,18 +105,14 @@ impl Bell {
         {
             let waiting = &mut *self.waiting.lock();
             if let Some(entries) = waiting.sessions.get_mut(&at) {
-                for (number, (wanted, waker)) in std::mem::take(entries) {
-                    if wanted <= event {
-                        woken.push(waker);
-                    } else {
-                        entries.insert(number, (wanted, waker));
-                    }
-                }
+                let rest = entries.split_off(&(event, u64::MAX));
+                woken.extend(std::mem::replace(entries, rest).into_values());
                 if entries.is_empty() {
                     waiting.sessions.remove(&at);
                 }
             }
-            for agent in [None, Some(agent)].into_iter().filter(|_| !waiting.closed) {
+            let told = !waiting.closed && event != Event::Streamed;
+            for agent in [None, Some(agent)].into_iter().filter(|_| told) {
                 let watches = waiting.watches.get_mut(&Scope { workspace: at.workspace, agent });
                 for changed in watches.into_iter().flat_map(BTreeMap::values_mut) {
                     woken.extend(changed.add(at.session));
@@ -127,7 +126,7 @@ impl Bell {
     /// Wakes all who wait for something of any session.
     pub(crate) fn wake_waiting(&self) {
         let sessions = std::mem::take(&mut self.waiting.lock().sessions);
-        wake_all(sessions.into_values().flatten().map(|(_, (_, waker))| waker).collect());
+        wake_all(sessions.into_values().flatten().map(|(_, waker)| waker).collect());
     }
 
     /// Keeps for the watches of this scope that a session of it rang, and wakes them.
@@ -155,11 +154,18 @@ impl Bell {
             let waiting = &mut *self.waiting.lock();
             waiting.closed = true;
             let sessions = std::mem::take(&mut waiting.sessions);
-            woken.extend(sessions.into_values().flatten().map(|(_, (_, waker))| waker));
+            woken.extend(sessions.into_values().flat_map(BTreeMap::into_values));
             let watches = waiting.watches.values_mut().flat_map(BTreeMap::values_mut);
             woken.extend(watches.filter_map(|changed| changed.waker.take()));
         }
         wake_all(woken);
+    }
+
+    /// How many wait for a session, and how many watches there are.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let waiting = self.waiting.lock();
+        let waiters = waiting.sessions.values().map(BTreeMap::len).sum();
+        (waiters, waiting.watches.values().map(BTreeMap::len).sum())
     }
 
     /// The sessions that watches have yet to tell, each once; among them those that they are just telling.
@@ -175,7 +181,7 @@ impl Bell {
 }
 
 /// Wakes all of them, also when one panics.
-fn wake_all(wakers: Vec<Waker>) {
+pub(crate) fn wake_all(wakers: Vec<Waker>) {
     struct Rest(std::vec::IntoIter<Waker>);
 
     impl Drop for Rest {
@@ -193,14 +199,14 @@ fn wake_all(wakers: Vec<Waker>) {
 pub(crate) struct Registration {
     bell: Arc<Bell>,
     at: SessionRef,
-    number: u64,
+    place: (Event, u64),
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
         let mut waiting = self.bell.waiting.lock();
         let Some(entries) = waiting.sessions.get_mut(&self.at) else { return };
-        let gone = entries.remove(&self.number);
+        let gone = entries.remove(&self.place);
         if entries.is_empty() {
             waiting.sessions.remove(&self.at);
         }

@@ -1,4 +1,4 @@
-//! Faults that a test plants in the default store, to see that the suite catches them. Without the
+//! Faults that a test plants in the stores and the executor, to see that the suite catches them. Without the
 //! feature `testkit` there are none, and asking for one costs nothing.
 
 #[cfg(feature = "testkit")]
@@ -17,12 +17,22 @@ pub enum Bug {
     LogUnsynced = 4,
     /// A group can be read before the log is synced.
     ReadUnsynced = 5,
+    /// A turn that no longer owns its session may write.
+    FenceOpen = 6,
+    /// Who waits for a turn is woken before its end is written, and not after.
+    WokenEarly = 7,
+    /// A turn that waits for an agent to return is forgotten.
+    PendingDropped = 8,
 }
 
 impl Bug {
     /// Those that an answer shows.
     #[cfg(feature = "testkit")]
     pub const IN_ANSWERS: [Bug; 3] = [Bug::CursorOffByOne, Bug::TotalOffByOne, Bug::DeletionForgotten];
+
+    /// Those that a schedule of threads shows.
+    #[cfg(feature = "testkit")]
+    pub const IN_SCHEDULES: [Bug; 3] = [Bug::FenceOpen, Bug::WokenEarly, Bug::PendingDropped];
 
     /// Those that a power loss shows.
     #[cfg(feature = "testkit")]
@@ -33,7 +43,7 @@ impl Bug {
 #[cfg(feature = "testkit")]
 static PLANTED: StaticAtomicU8 = StaticAtomicU8::new(0);
 
-/// Plants a fault in every store of the process, in place of the one before; or none.
+/// Plants a fault in every engine of the process, in place of the one before; or none.
 #[cfg(feature = "testkit")]
 pub fn plant(bug: Option<Bug>) {
     PLANTED.store(bug.map_or(0, |bug| bug as u8), Ordering::SeqCst);

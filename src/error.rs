@@ -55,6 +55,8 @@ pub enum ErrorKind {
     NoBehaviour,
     /// A turn that no longer owns its session tried to write.
     Fenced,
+    /// An agent waits, on its own thread, for its own session, which waits for the agent.
+    WouldDeadlock,
     /// The storage failed in a commit: it may be on disk or not. Open again to find out.
     OutcomeUnknown,
     /// The disk is full. Nothing was written.
@@ -140,7 +142,7 @@ impl Error {
             | ErrorKind::Storage
             | ErrorKind::NewerFormat
             | ErrorKind::LogMissing => (500, "INTERNAL"),
-            ErrorKind::Fenced => return None,
+            ErrorKind::Fenced | ErrorKind::WouldDeadlock => return None,
         })
     }
 

@@ -191,6 +191,7 @@
 //! Off by default are:
 //!
 //! * `stream`: [`Follow`] and [`Watch`] as `futures_core::Stream`.
+//! * `tracing`: a span for each turn, with the field names of OpenTelemetry's conventions for generative AI.
 //! * `testkit`: the reference store, the conformance suite for a
 //!   [`Store`](store::Store) of your own, and what tests of them need.
 #![forbid(unsafe_code)]
@@ -210,8 +211,10 @@ mod engine;
 pub mod error;
 mod executor;
 mod follow;
+mod here;
 pub mod id;
 pub mod limit;
+mod live;
 #[cfg(feature = "testkit")]
 mod model;
 pub mod page;
@@ -228,20 +231,25 @@ mod tail;
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 pub mod testkit;
 pub mod time;
+mod trace;
+pub mod transcript;
 mod wait;
 mod watch;
 pub mod wire;
 
-pub use agent::{Agent, AgentResult, Reply, TurnContext, agent_fn};
-pub use engine::{Builder, Durability, Engine};
+pub use agent::{Agent, AgentResult, CancelToken, Reply, TurnContext, agent_fn};
+pub use engine::{Builder, CloseReport, Durability, Engine, Stats};
 pub use error::{Error, ErrorKind, Result};
-pub use follow::Follow;
+pub use executor::{Hook, TurnEnd};
+pub use follow::{Delta, Follow, Live, LiveFeed};
 pub use record::{
-    AgentRecord, Change, ChangeKind, Content, Image, Json, Message, MessageType, NewMessage, NewSession, NewTurn,
-    Reason, Role, SessionRecord, SessionStatus, ThreadRecord, ToolCall, Ts, Turn, TurnState, Webhook, WebhookRow,
-    WorkspaceRecord,
+    AgentRecord, Change, ChangeKind, Content, ContextMark, Image, Json, Message, MessageType, NewMessage, NewSession,
+    NewTurn, Reason, Role, SessionRecord, SessionStatus, ThreadRecord, ToolCall, Ts, Turn, TurnState, Usage, Webhook,
+    WebhookRow, WorkspaceRecord,
 };
 pub use scope::{AgentHandle, Listing, MessageIter, PageQuery, Session, Thread, Workspace};
+pub use store::{Policy, QueueBounds, Stopped};
 pub use time::{Clock, SystemClock, Timestamp};
-pub use wait::{TurnHandle, TurnReport};
+pub use transcript::TranscriptMessage;
+pub use wait::{Idle, TurnHandle, TurnReport};
 pub use watch::{Watch, Watched};

@@ -65,6 +65,31 @@ pub const BATCH_BYTES: usize = 64 << 20;
 /// A loop without an exit is stopped here, long after any conversation that a model can follow.
 pub const TURN_MESSAGES: u32 = 10_000;
 
+/// Turns that may wait in one session where nothing else is asked for.
+///
+/// A person seldom sends more ahead of an answer; a program that does is told early.
+pub const SESSION_QUEUE_TURNS_DEFAULT: u32 = 100;
+/// Most turns that may wait in one session: ending all of them is one commit.
+pub const SESSION_QUEUE_TURNS_MAX: u32 = 1000;
+/// Bytes of input that may wait in one session where nothing else is asked for: four of the largest messages.
+pub const SESSION_QUEUE_BYTES_DEFAULT: u64 = 64 << 20;
+/// Turns that may wait in all sessions of a file where nothing else is asked for.
+///
+/// The first turn of each waiting session is read into memory when the file is opened.
+pub const FILE_QUEUE_TURNS_DEFAULT: u64 = 10_000;
+/// Bytes of input that may wait in all sessions of a file where nothing else is asked for.
+pub const FILE_QUEUE_BYTES_DEFAULT: u64 = 256 << 20;
+
+/// Longest summary of a context mark, in bytes.
+///
+/// It stands for what no longer fits a model's context, so it is far shorter than that.
+pub const SUMMARY_BYTES: usize = 1 << 20;
+
+/// Most messages of a transcript, which is in memory as a whole.
+pub const TRANSCRIPT_MESSAGES: usize = 20_000;
+/// Most bytes of a transcript's messages, the summary included: four of the largest messages.
+pub const TRANSCRIPT_BYTES: usize = 64 << 20;
+
 /// Page size of a listing: least, default and most.
 pub const PAGE_LIMIT_MIN: u32 = 1;
 /// The page size where none is given.
@@ -90,6 +115,12 @@ pub const CHANGES_LIMIT_MAX: u32 = 1000;
 /// thousands of followers who all lag hold little.
 pub const FOLLOW_BATCH: u32 = 256;
 
+/// Most bytes that are kept of the text that an agent streams and has not written yet.
+///
+/// Far more than a model says in one message. There is one such text for each turn that streams, whatever the number of
+/// its followers; of a longer one the beginning is kept no more.
+pub const DELTA_BYTES: usize = 1 << 20;
+
 /// A `ts` supplied by a caller is below this many microseconds (2^52 − 2^40).
 ///
 /// Up to 2^52 µs a double of seconds still tells neighbouring microseconds apart; the
@@ -102,10 +133,33 @@ pub const TS_MICROS_MAX: u64 = (1 << 52) - 1;
 /// Longest text of an error or a panic that is kept with a failed turn, in bytes.
 pub const REASON_BYTES: usize = 4096;
 
+/// Most turns in a row that the agents of a session start themselves, by sending to their own session.
+///
+/// An agent that feeds itself without an exit is stopped here; a turn that anybody else sends begins anew.
+pub const CHAIN_TURNS: u32 = 100;
+
 /// Worker threads of an engine where none are asked for; they start on demand.
 pub const WORKERS_DEFAULT: usize = 64;
 /// Most worker threads of an engine.
 pub const WORKERS_MAX: usize = 4096;
+
+/// Turns that may wait for a worker, over all sessions, where no other number is asked for.
+pub const QUEUE_TURNS_DEFAULT: usize = 1 << 16;
+/// Most turns that may wait for a worker.
+pub const QUEUE_TURNS_MAX: usize = 1 << 24;
+/// Bytes that the turns waiting for a worker may hold in memory, where no other number is asked for.
+pub const QUEUE_BYTES_DEFAULT: usize = 256 << 20;
+/// The least that can be asked for: with less, the largest turn could never start.
+pub const QUEUE_BYTES_MIN: usize = MESSAGE_BYTES + 2 * TURN_JSON_BYTES;
+
+/// Ends of turns that may wait for the hook before new turns are refused: a slow one falls behind by so many.
+pub const HOOK_QUEUE: usize = 1 << 16;
+
+/// Threads of agents that did not stop when they were told to and may be left behind, where no other number is asked
+/// for: as many as there are workers, so that each may be replaced once.
+pub const ABANDONED_DEFAULT: usize = 64;
+/// Most threads that may be left behind.
+pub const ABANDONED_MAX: usize = 4096;
 
 /// Bytes of redb's page cache where none are asked for: little, the system's cache does the rest.
 pub const CACHE_BYTES_DEFAULT: usize = 32 << 20;
@@ -174,4 +228,13 @@ const _: () = {
     assert!(MESSAGE_BYTES <= 2 * GROUP_BYTES);
     assert!(0 < REMNANT_ROWS && 0 < REMNANT_BYTES && REMNANT_WAIT_BYTES <= GROUP_BYTES);
     assert!(WORKERS_DEFAULT <= WORKERS_MAX);
+    assert!(ABANDONED_DEFAULT <= ABANDONED_MAX);
+    assert!(QUEUE_TURNS_DEFAULT <= QUEUE_TURNS_MAX && QUEUE_BYTES_MIN <= QUEUE_BYTES_DEFAULT);
+    assert!(0 < SESSION_QUEUE_TURNS_DEFAULT && SESSION_QUEUE_TURNS_DEFAULT <= SESSION_QUEUE_TURNS_MAX);
+    assert!(
+        SESSION_QUEUE_TURNS_DEFAULT as u64 <= FILE_QUEUE_TURNS_DEFAULT
+            && SESSION_QUEUE_BYTES_DEFAULT <= FILE_QUEUE_BYTES_DEFAULT
+    );
+    assert!(MESSAGE_BYTES as u64 <= SESSION_QUEUE_BYTES_DEFAULT && MESSAGE_BYTES <= TRANSCRIPT_BYTES);
+    assert!(TURN_MESSAGES as usize <= TRANSCRIPT_MESSAGES && SUMMARY_BYTES <= TRANSCRIPT_BYTES);
 };

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use crate::bell::{Bell, Scope, Watching};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{OwnerId, Stamp, TurnId};
+use crate::live::Texts;
 use crate::poll::Polls;
 use crate::record::{Message, Turn};
 use crate::store::{Behaviour, Runner, SessionRef, Store};
@@ -42,6 +43,7 @@ pub(crate) struct Shared {
     pub(crate) tails: Arc<Tails>,
     /// Where another process writes.
     polls: Option<Polls>,
+    pub(crate) texts: Texts,
     owner: OwnerId,
     phase: AtomicU8,
     verdicts: Mutex<HashMap<TurnId, Verdict>>,
@@ -51,8 +53,8 @@ impl Shared {
     pub(crate) fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
         let owner = OwnerId::from_uuid(Stamp::random(clock.now()).uuid(0));
         let phase = AtomicU8::new(Phase::Open as u8);
-        let (bell, tails, polls, verdicts) = Default::default();
-        Shared { store, clock, bell, tails, polls, owner, phase, verdicts }
+        let (bell, tails, polls, texts, verdicts) = Default::default();
+        Shared { store, clock, bell, tails, polls, texts, owner, phase, verdicts }
     }
 
     /// Of a store that another process writes.

@@ -34,22 +34,33 @@
 //! * Messages, turns, threads and events are numbered from 1 without gaps, each within its session.
 //! * Events are written in the order of what happens: a session's creation; then, message by
 //!   message, [`Message`](crate::record::ChangeKind::Message); then the turn's new state. An
-//!   interrupting submit ends the old turn first (its synthetic results, its state).
+//!   interrupting submit ends the old turn first (with a rollback its deletions; its synthetic results, its state). An end that promotes
+//!   tells of the end, then that the promoted turn is running; a stop of the running turn's end, then of each cancelled one's, in order.
+//! * A session's turns wait in the order in which they were accepted. It is *busy* while one is running or waits, and reads *running* then.
+//! * A turn that is promoted or run again gets the session's next epoch, and its state is told again. A turn's `usage` and the
+//!   session's are sums; one past 2^64 − 1 is *too large*.
 //! * A turn that ends as interrupted or failed answers its open tool calls in the same commit:
 //!   for each call in a not-deleted message of the turn (the one that started it included), in order, that no not-deleted message
 //!   of the turn answers (one `tool` message answers one call of its `tool_call_id`), a message
 //!   with role `tool`, type `tool_call`, the call's id and name, content
 //!   `interrupted: <reason>`, `synthetic`, in the turn's thread; ids are [`Stamp::uuid`] from 0 on, in a submit from 3 on.
 
+mod turns;
+
+pub(crate) use turns::Waiting;
+pub use turns::{
+    Behaviour, Cancel, Claim, Emit, EndOrphans, Finish, Finished, Interrupt, Outcome, Policy, Promote, QueueBounds,
+    Recovered, Recovery, Runner, Runners, Started, Stop, Stopped, Submit, Submitted,
+};
+
 use crate::error::Result;
-use crate::id::{AgentId, MessageId, OwnerId, SessionId, Stamp, ThreadId, TurnId, WorkspaceId};
+use crate::id::{AgentId, MessageId, SessionId, Stamp, ThreadId, TurnId, WorkspaceId};
 pub use crate::page::{Damaged, Matched};
 use crate::page::{Matching, PageAt};
 use crate::record::{
-    AgentRecord, Change, Message, NewMessage, NewSession, NewTurn, Reason, SessionRecord, ThreadRecord, Turn,
-    TurnState, WebhookRow, WorkspaceRecord,
+    AgentRecord, Change, ContextMark, Message, NewMessage, NewSession, NewTurn, SessionRecord, ThreadRecord, Turn,
+    WebhookRow, WorkspaceRecord,
 };
-use crate::time::{Duration, Timestamp};
 
 /// The storage of an engine. Every method is one atomic operation; see the [module](self).
 pub trait Store: Send + Sync + 'static {
@@ -82,7 +93,7 @@ pub trait Store: Send + Sync + 'static {
     /// newest id), with their exact total.
     fn sessions(&self, op: SessionsQuery) -> Result<Listed<SessionRecord>>;
 
-    /// Deletes a session and all that it holds, for good; *conflict* while a turn is running.
+    /// Deletes a session and all that it holds, for good; *conflict* while it is busy.
     ///
     /// From its commit on the session and everything below it are *not found*, by id and by key; listings and
     /// totals have it no more, and its ends leave the [outbox](Self::outbox). Its key and its id are free: whatever
@@ -94,7 +105,7 @@ pub trait Store: Send + Sync + 'static {
     /// A thread of a session.
     fn thread(&self, at: SessionRef, thread: ThreadId) -> Result<ThreadRecord>;
 
-    /// Writes messages without a turn, in one commit; *conflict* while a turn is running.
+    /// Writes messages without a turn, in one commit; *conflict* while the session is busy.
     ///
     /// The role is `user` and the type `message` where the input names none (see
     /// [`NewMessage::kind_or_default`]). With ids of the caller's that the session already has:
@@ -103,8 +114,8 @@ pub trait Store: Send + Sync + 'static {
     /// other inputs, *conflict*.
     fn append(&self, op: Append) -> Result<Vec<Message>>;
 
-    /// Writes a user's message and starts a turn that answers it, by the policy when one is
-    /// running: see [`Policy`]. A message id that the session already has, from a submit with
+    /// Writes a user's message and starts a turn that answers it, by the policy when the session is
+    /// busy: see [`Policy`]. A message id that the session already has, from a submit with
     /// the same inputs (all but the policy): the original, with nothing written or interrupted,
     /// before anything else is checked; else *conflict*. A named thread must be the session's.
     fn submit(&self, op: Submit) -> Result<Submitted>;
@@ -113,12 +124,31 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// The role is `assistant` where the input names none. A `final_message` is an *invalid
     /// argument*: that is the end's. More messages than [`limit::TURN_MESSAGES`](crate::limit::TURN_MESSAGES)
-    /// in the turn are *too large*; an id that the session already has is a *conflict*.
+    /// in the turn are *too large*; an id that the session already has is a *conflict*. Without messages it
+    /// adds up the usage alone, and tells no event.
     fn emit(&self, op: Emit) -> Result<Vec<Message>>;
 
     /// Ends a running turn: final message, terminal state, outbox row and session status in one
-    /// commit. *Fenced* when the claim does not hold.
-    fn finish(&self, op: Finish) -> Result<Turn>;
+    /// commit, and the promotion of the turn that waits next, where the operation says who runs it and its behaviour
+    /// is registered. *Fenced* when the claim does not hold.
+    ///
+    /// A waiting turn that cannot be read is passed over: what is damaged must keep no other turn from ending.
+    fn finish(&self, op: Finish) -> Result<Finished>;
+
+    /// Ends the running turn as *interrupted*, whoever runs it, and promotes the one that waits next, as
+    /// [`finish`](Self::finish) does. None where no turn is running; then nothing is written.
+    fn interrupt(&self, op: Interrupt) -> Result<Option<Finished>>;
+
+    /// Ends the running turn as *interrupted*, and all that wait as *interrupted* (`cancelled`), in one commit.
+    /// Nothing is written where there are none.
+    fn stop(&self, op: Stop) -> Result<Stopped>;
+
+    /// Ends a turn that waits as *interrupted* (`cancelled`). One in another state is a *conflict* that names it.
+    fn cancel(&self, op: Cancel) -> Result<Turn>;
+
+    /// Starts the first waiting turn of sessions in which none is running, the oldest session's first, at most `limit`
+    /// in one commit, as far as the behaviour of their agents is registered. None where there is nothing to start.
+    fn promote(&self, op: Promote) -> Result<Vec<Started>>;
 
     /// Soft-deletes a message: hidden everywhere, its number kept. Already deleted is *not found*.
     fn delete_message(&self, op: DeleteMessage) -> Result<()>;
@@ -138,11 +168,21 @@ pub trait Store: Send + Sync + 'static {
     /// The events of a session after this number, oldest first, at most `limit`.
     fn changes(&self, at: SessionRef, after: u64, limit: u32) -> Result<Vec<Change>>;
 
-    /// Ends turns that another owner left running, as *failed* with reason `crash` and no detail,
-    /// the oldest session's first, at most `limit` in one commit; answers with the ones it ended.
-    fn end_orphans(&self, op: EndOrphans) -> Result<Vec<Turn>>;
+    /// Ends turns that another owner left running, as *failed* with reason `crash` and no detail, or gives them to
+    /// the one who asks: see [`Recovery`]. The oldest session's first, at most `limit` in one commit; answers with those.
+    /// Nothing is promoted.
+    fn end_orphans(&self, op: EndOrphans) -> Result<Recovered>;
 
-    /// The ends that wait to be announced, oldest session first, at most `limit`.
+    /// Sets where the session's transcript begins, or that it begins with its first message.
+    ///
+    /// Under a claim, which may be *fenced*, or while the session is not busy, else *conflict*. A number past the one after the session's last
+    /// message is an *invalid argument*. What is set already is set again, and told again.
+    fn set_context_mark(&self, op: SetContextMark) -> Result<()>;
+
+    /// Where the session's transcript begins; none where it begins with its first message.
+    fn context_mark(&self, at: SessionRef) -> Result<Option<ContextMark>>;
+
+    /// The ends that wait to be announced, oldest session first, each session's in the order of its ends, at most `limit`.
     fn outbox(&self, limit: u32) -> Result<Vec<WebhookRow>>;
 
     /// Checks every invariant between the tables, and describes each breach.
@@ -195,38 +235,6 @@ pub struct CreateSession {
     pub new: NewSession,
     /// The first turn, and who runs it. It names no thread.
     pub first: Option<(NewTurn, Runner)>,
-}
-
-/// Who runs a turn: what becomes its claim.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Runner {
-    /// The owner's incarnation.
-    pub owner: OwnerId,
-    /// How long the claim holds without renewal; `None` where the store is exclusive to its owner.
-    pub lease: Option<Duration>,
-    /// Whether it can run the agent at all.
-    pub behaviour: Behaviour,
-}
-
-/// Whether the code of an agent is at hand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Behaviour {
-    /// It is registered.
-    Registered,
-    /// It is not: what would start a turn is *no behaviour*, a repeated operation answers all the same.
-    Missing,
-}
-
-/// The right to write in the name of a turn. Every write of a turn carries one, and the stored
-/// claim is compared with it inside the transaction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Claim {
-    /// The turn.
-    pub turn: TurnId,
-    /// Who runs it.
-    pub owner: OwnerId,
-    /// The session's claims are numbered: a later one fences off all before.
-    pub epoch: u64,
 }
 
 /// Answer of [`Store::create_session`].
@@ -284,100 +292,6 @@ pub struct Append {
     pub messages: Vec<NewMessage>,
 }
 
-/// What a submit does when a turn is running.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Policy {
-    /// *Conflict*; nothing is written. From document C.
-    Reject,
-    /// The running turn becomes *interrupted* (`follow_up`) in the same commit. A session that
-    /// never had a message is a *bad request*. From document A.
-    FollowUp,
-}
-
-/// Input of [`Store::submit`]. Without a caller's, the message's id is the stamp's id 0; a new
-/// thread's is 1 and the turn's 2 (the ones from 3 on are for synthetic results).
-#[derive(Debug, Clone)]
-pub struct Submit {
-    /// When.
-    pub stamp: Stamp,
-    /// The session.
-    pub at: SessionRef,
-    /// The turn.
-    pub new: NewTurn,
-    /// What to do when busy.
-    pub policy: Policy,
-    /// Who runs it.
-    pub runner: Runner,
-}
-
-/// Answer of [`Store::submit`].
-#[derive(Debug, Clone, PartialEq)]
-pub struct Submitted {
-    /// The message as it was written.
-    pub message: Message,
-    /// The turn.
-    pub turn: Turn,
-    /// The claim to run it with; none when it is the original of an earlier operation.
-    pub claim: Option<Claim>,
-    /// The turn that this one interrupted.
-    pub interrupted: Option<TurnId>,
-}
-
-/// Input of [`Store::emit`]. Without a caller's, the `n`-th message's id is the stamp's id `n`.
-#[derive(Debug, Clone)]
-pub struct Emit {
-    /// When.
-    pub stamp: Stamp,
-    /// The session.
-    pub at: SessionRef,
-    /// The right to do so.
-    pub claim: Claim,
-    /// When the agent started: kept by the first write of the turn.
-    pub started_at: Timestamp,
-    /// The messages: at least one.
-    pub messages: Vec<NewMessage>,
-}
-
-/// How a turn ends.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Outcome {
-    /// The agent returned, with an answer or without. The answer's role is `assistant` where it
-    /// names none, its type `final_message`; another role or type is an *invalid argument*, an
-    /// id that the session already has a *conflict*.
-    Completed(Option<Box<NewMessage>>),
-    /// Something ended it before its agent did.
-    Interrupted(Reason),
-    /// The agent failed: why, and the text of it.
-    Failed(Reason, Option<String>),
-}
-
-impl Outcome {
-    /// The state it leads to.
-    pub const fn state(&self) -> TurnState {
-        match self {
-            Outcome::Completed(_) => TurnState::Completed,
-            Outcome::Interrupted(_) => TurnState::Interrupted,
-            Outcome::Failed(..) => TurnState::Failed,
-        }
-    }
-}
-
-/// Input of [`Store::finish`]. Without a caller's, the answer's id is the stamp's id 0.
-#[derive(Debug, Clone)]
-pub struct Finish {
-    /// When.
-    pub stamp: Stamp,
-    /// The session.
-    pub at: SessionRef,
-    /// The right to do so.
-    pub claim: Claim,
-    /// When the agent started, if it did: kept when the turn's earlier writes did not keep one.
-    pub started_at: Option<Timestamp>,
-    /// How it ends.
-    pub outcome: Outcome,
-}
-
 /// Input of [`Store::delete_message`].
 #[derive(Debug, Clone, Copy)]
 pub struct DeleteMessage {
@@ -389,13 +303,15 @@ pub struct DeleteMessage {
     pub message: MessageId,
 }
 
-/// Input of [`Store::end_orphans`]. The ids of synthetic results run on from one turn to the next.
-#[derive(Debug, Clone, Copy)]
-pub struct EndOrphans {
+/// Input of [`Store::set_context_mark`].
+#[derive(Debug, Clone)]
+pub struct SetContextMark {
     /// When.
     pub stamp: Stamp,
-    /// Whose turns are no orphans: the one who asks.
-    pub owner: OwnerId,
-    /// How many at most.
-    pub limit: u32,
+    /// The session.
+    pub at: SessionRef,
+    /// The right to do so while a turn is running.
+    pub claim: Option<Claim>,
+    /// The mark, or none.
+    pub mark: Option<ContextMark>,
 }

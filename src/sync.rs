@@ -74,6 +74,7 @@ mod free {
     pub(crate) use std::collections::HashMap;
     pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
     pub(crate) use std::thread::{Builder as ThreadBuilder, JoinHandle};
+    pub(crate) use std::thread_local;
 
     pub(crate) use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
     pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
@@ -118,6 +119,7 @@ mod scheduled {
     pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
     pub(crate) use shuttle::sync::mpsc::{Receiver, SyncSender as Sender, TryRecvError, sync_channel as bounded};
     pub(crate) use shuttle::thread::{Builder as ThreadBuilder, JoinHandle};
+    pub(crate) use shuttle::thread_local;
 
     use shuttle::rand::RngCore;
 

@@ -55,6 +55,11 @@ impl Tails {
         Bookmark { tails: Arc::clone(self), number, mark }
     }
 
+    /// How many bookmarks there are.
+    pub(crate) fn count(&self) -> usize {
+        self.kept.lock().marks.len()
+    }
+
     /// Tells every bookmark of the session that it was deleted.
     pub(crate) fn forget(&self, at: SessionRef) {
         for mark in self.kept.lock().marks.values().filter(|mark| mark.at == at) {

@@ -3,6 +3,7 @@
 //! An engine takes its time from a [`Clock`], so a test can drive it.
 
 use std::fmt;
+use std::task::Waker;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 pub use std::time::Duration;
@@ -66,6 +67,12 @@ pub trait Clock: Send + Sync + 'static {
 
     /// Time since some fixed moment, which never goes back.
     fn monotonic(&self) -> Duration;
+
+    /// Has `waker` woken whenever the monotonic time goes on faster than time does, as on a clock that a test drives:
+    /// whoever sleeps until a deadline looks at the clock then. The waker is to be kept, and woken with no lock held.
+    ///
+    /// By default nothing, as for a clock of which a second takes a second.
+    fn on_jump(&self, _waker: Waker) {}
 }
 
 /// The clock of the operating system.

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use parlor::id::{MessageId, OwnerId, Stamp, ThreadId};
 use parlor::page::{Direction, Form, Matching, MessageQuery};
 use parlor::store::{
-    Append, Behaviour, CreateSession, Emit, EnsureAgent, EnsureWorkspace, Finish, Matched, Outcome, Policy, Runner,
-    SessionRef, Store, Submit,
+    Append, Behaviour, CreateSession, Emit, EnsureAgent, EnsureWorkspace, Finish, Matched, Outcome, Policy,
+    QueueBounds, Runner, SessionRef, Store, Submit,
 };
 use parlor::testkit::ModelStore;
-use parlor::{Message, NewMessage, NewSession, NewTurn, Timestamp, Ts, limit};
+use parlor::{Message, NewMessage, NewSession, NewTurn, Timestamp, Ts, Usage, limit};
 
 use crate::compare::Place;
 use crate::data::{Conversation, Exchange, Failure, Step};
@@ -164,7 +164,14 @@ impl<'a> Filling<'a> {
     fn turn(&mut self, exchange: &Exchange) -> Result<(), Failure> {
         let (at, runner) = (self.at, self.runner);
         let (stamp, new) = self.input(exchange.range.start);
-        let submit = Submit { stamp, at, new: NewTurn::from(new), policy: Policy::Reject, runner };
+        let submit = Submit {
+            stamp,
+            at,
+            new: NewTurn::from(new),
+            policy: Policy::Reject,
+            runner,
+            queue: QueueBounds::default(),
+        };
         let begun = self.store.submit(submit)?;
         let claim = begun.claim.ok_or("the reference store took a send for a retry")?;
         if let Some(thread) = self.stored[exchange.range.start].thread_id {
@@ -172,14 +179,29 @@ impl<'a> Filling<'a> {
         }
         for seq in exchange.written() {
             let (stamp, new) = self.input(seq);
-            self.store.emit(Emit { stamp, at, claim, started_at: stamp.at, messages: vec![new] })?;
+            self.store.emit(Emit {
+                stamp,
+                at,
+                claim,
+                started_at: stamp.at,
+                messages: vec![new],
+                usage: Usage::ZERO,
+            })?;
         }
         let (stamp, reply) = match exchange.reply.map(|seq| self.input(seq)) {
             Some((stamp, new)) => (stamp, Some(Box::new(new))),
             None => (stamp, None),
         };
         let outcome = Outcome::Completed(reply);
-        self.store.finish(Finish { stamp, at, claim, started_at: Some(stamp.at), outcome })?;
+        self.store.finish(Finish {
+            stamp,
+            at,
+            claim,
+            started_at: Some(stamp.at),
+            outcome,
+            usage: Usage::ZERO,
+            next: None,
+        })?;
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! Engines beside the one that writes: many processes read a file that one of them writes.
 
-use super::{Builder, Engine, Place};
+use super::builder::Place;
+use super::{Builder, Engine};
 use crate::bell::Scope;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::SessionId;
@@ -85,7 +86,7 @@ impl Builder {
         thread.map_err(|error| {
             Error::new(ErrorKind::Storage, "the thread parlor-poll cannot start").with_source(error)
         })?;
-        Ok(self.over(shared, Vec::new(), Some(Polling(polling))))
+        Ok(self.over(shared, Vec::new(), Vec::new(), Some(Polling(polling))))
     }
 }
 

@@ -6,19 +6,31 @@
 //!
 //! Every decision is made under one mutex; the condition variables only wake.
 
+mod admission;
+mod hook;
+mod load;
 mod run;
 mod schedule;
+mod stats;
+mod timer;
 mod worker;
 
-pub(crate) use schedule::Job;
+pub(crate) use admission::{Admission, Deletion};
+pub use hook::{Hook, TurnEnd};
+pub(crate) use load::Load;
+pub use stats::Stats;
+pub(crate) use worker::Options;
 
-use crate::agent::{Agent, Token};
+use crate::agent::{Agent, Cause};
 use crate::error::{Error, Result};
-use crate::id::AgentId;
+use crate::here;
 use crate::shared::{Phase, Shared};
-use crate::store::{SessionRef, Submitted};
+use crate::store::{SessionRef, Started};
 use crate::sync::Arc;
 use crate::time::Duration;
+use admission::Gate;
+use run::Closed;
+use schedule::{Job, Live};
 use worker::{Pool, State};
 
 #[cfg(panic = "abort")]
@@ -33,19 +45,35 @@ pub(crate) struct Executor {
 }
 
 impl Executor {
-    /// An executor of at most this many worker threads, none of which runs yet.
-    pub(crate) fn new(shared: Arc<Shared>, workers: usize) -> Self {
-        Executor { pool: Arc::new(Pool::new(shared, workers)) }
+    /// An executor of which no thread runs yet.
+    pub(crate) fn new(shared: Arc<Shared>, options: Options, hook: Option<Arc<dyn Hook>>) -> Self {
+        let pool = Arc::new(Pool::new(shared, options, hook));
+        pool.heed_clock();
+        Executor { pool }
     }
 
-    /// Asks for one turn of a session to be taken in, before the store is asked to accept it: a turn that was
+    /// Asks for one turn of a session, of so many bytes, to be taken in, before the store is asked to accept it: a turn that was
     /// accepted can then neither miss its thread nor slip through a close.
-    pub(crate) fn admit(&self, at: SessionRef) -> Result<Admission<'_>> {
-        self.enter(Some(at), |state| self.pool.ensure_one(state))
+    pub(crate) fn admit(&self, at: SessionRef, bytes: usize) -> Result<Admission<'_>> {
+        let (chain, load) = (here::next_in_chain(at)?, Load::of(bytes));
+        let admission = self.enter(Some(at), |state| {
+            self.pool.check_room(state)?;
+            self.pool.announcer.as_ref().map_or(Ok(()), |announcer| announcer.check_room())?;
+            state.schedule.waiting().and(state.reserved).check(load, self.pool.options.queue)?;
+            self.pool.ensure_one(state)?;
+            state.reserved.add(load);
+            Ok(())
+        })?;
+        Ok(admission.of_turn(chain, load))
     }
 
     /// Asks for a session to be made.
     pub(crate) fn admit_creation(&self, at: SessionRef) -> Result<Admission<'_>> {
+        self.enter(Some(at), |_| Ok(()))
+    }
+
+    /// Asks for turns of a session to be ended by a caller, and for what starts in their place to be taken in.
+    pub(crate) fn admit_end(&self, at: SessionRef) -> Result<Admission<'_>> {
         self.enter(Some(at), |_| Ok(()))
     }
 
@@ -62,14 +90,19 @@ impl Executor {
             state.deleting.insert(at);
             Ok(())
         })?;
-        let gate = Gate { pool: &self.pool, at };
+        let gate = Gate::new(&self.pool, at);
         let mut state = self.pool.state.lock();
         // Its own entry is one of them. None is added any more, and the store answers those that are there.
         while state.entering.get(&at).is_some_and(|entering| *entering > 1) {
             self.pool.answered.wait(&mut state);
         }
         drop(state);
-        Ok(Deletion { gate, admission })
+        Ok(Deletion::new(gate, admission))
+    }
+
+    /// Runs a turn that the store started while the engine was opened.
+    pub(crate) fn resume(&self, started: Started, agent: &Arc<dyn Agent>) {
+        self.pool.accept(Job::of(started, Arc::clone(agent)));
     }
 
     fn enter(&self, at: Option<SessionRef>, prepare: impl FnOnce(&mut State) -> Result<()>) -> Result<Admission<'_>> {
@@ -85,12 +118,20 @@ impl Executor {
         if let Some(at) = at {
             *state.entering.entry(at).or_default() += 1;
         }
-        Ok(Admission { pool: &self.pool, at })
+        Ok(Admission::new(&self.pool, at))
+    }
+
+    /// How it stands.
+    pub(crate) fn stats(&self) -> Stats {
+        let shared = &self.pool.shared;
+        let (waiters, watches) = shared.bell.counts();
+        let (followers, streaming) = (shared.tails.count(), shared.texts.count());
+        Stats { waiters, watches, followers, streaming, ..self.pool.state.lock().stats() }
     }
 
     /// Takes no more turns, tells all agents to stop, ends all turns, and waits for the agents up
     /// to `grace`. Those that do not return are left to themselves.
-    pub(crate) fn close(&self, grace: Duration) -> Result<()> {
+    pub(crate) fn close(&self, grace: Duration) -> Result<Report> {
         let pool = &self.pool;
         let deadline = pool.shared.clock.monotonic().saturating_add(grace);
         let live = {
@@ -100,17 +141,26 @@ impl Executor {
             while state.admitted > 0 {
                 pool.quiet.wait(&mut state);
             }
-            state.schedule.cancel()
+            state.cancel()
         };
-        pool.work.notify_all();
+        self.wake(&live);
+        let mut report = Report::default();
         let mut closed = Ok(());
         for turn in &live {
-            closed = closed.and(run::close(&pool.shared, turn));
+            match run::close(pool, turn) {
+                Ok(Closed::Here) => report.interrupted += 1,
+                // One that another turn interrupted had ended before, though its agent runs.
+                Ok(Closed::Elsewhere) => report.ended += usize::from(turn.token.cause() != Some(Cause::Over)),
+                Err(error) => closed = closed.and(Err(error)),
+            }
         }
         pool.shared.advance(Phase::Closed);
         pool.shared.bell.ring_all();
-        pool.join(deadline);
-        closed
+        report.abandoned = pool.join(deadline);
+        if let Some(announcer) = &pool.announcer {
+            announcer.close(&pool.shared, deadline);
+        }
+        closed.map(|()| report)
     }
 
     /// Takes no more turns and tells all agents to stop, without waiting for anything.
@@ -121,93 +171,32 @@ impl Executor {
         let given_up = {
             let mut state = self.pool.state.lock();
             state.closing = true;
-            state.schedule.cancel()
+            state.cancel()
         };
-        drop(given_up);
-        self.pool.work.notify_all();
+        self.wake(&given_up);
+        if let Some(announcer) = &self.pool.announcer {
+            announcer.leave();
+        }
         self.pool.answered.notify_all();
         self.pool.shared.advance(Phase::Closed);
         self.pool.shared.bell.ring_all();
     }
-}
 
-/// The place of a turn that the store is being asked to accept, or of a write without one.
-pub(crate) struct Admission<'a> {
-    pool: &'a Arc<Pool>,
-    /// The session, where its being deleted must wait for this.
-    at: Option<SessionRef>,
-}
-
-impl Admission<'_> {
-    /// Takes in what the store answered: starts the turn, unless it is the original of an earlier
-    /// operation.
-    pub(crate) fn start(self, at: SessionRef, agent_id: AgentId, submitted: Submitted, agent: Option<&Arc<dyn Agent>>) {
-        if let Some(turn) = submitted.interrupted {
-            self.pool.shared.acquit(turn);
-        }
-        // The store accepts a turn only where its agent's behaviour is registered.
-        let (Submitted { message, turn, claim: Some(claim), .. }, Some(agent)) = (submitted, agent) else { return };
-        let agent = Arc::clone(agent);
-        let token = Arc::<Token>::default();
-        self.pool.accept(Box::new(Job { at, agent_id, claim, turn, input: message, agent, token }));
+    /// Wakes the threads of a pool that closes, and who waits for these agents to be told.
+    fn wake(&self, told: &[Live]) {
+        self.pool.work.notify_all();
+        self.pool.due.notify_all();
+        told.iter().for_each(|live| live.token.wake());
     }
 }
 
-impl Drop for Admission<'_> {
-    fn drop(&mut self) {
-        let mut state = self.pool.state.lock();
-        self.answered(&mut state);
-        state.admitted -= 1;
-        if state.closing && state.admitted == 0 {
-            self.pool.quiet.notify_all();
-        }
-    }
-}
-
-impl Admission<'_> {
-    /// The session's being deleted need not wait for this any more.
-    fn answered(&mut self, state: &mut State) {
-        let Some(at) = self.at.take() else { return };
-        if let Some(entering) = state.entering.get_mut(&at) {
-            *entering -= 1;
-            if *entering == 0 {
-                state.entering.remove(&at);
-            }
-        }
-        if state.deleting.contains(&at) {
-            self.pool.answered.notify_all();
-        }
-    }
-}
-
-/// The place of a session's deletion that the store is being asked for.
-pub(crate) struct Deletion<'a> {
-    gate: Gate<'a>,
-    admission: Admission<'a>,
-}
-
-impl<'a> Deletion<'a> {
-    /// The session is no more: what is known of it is forgotten, and one may be made in its place. A close
-    /// still waits for what is returned.
-    pub(crate) fn done(self) -> Admission<'a> {
-        let Deletion { gate, mut admission } = self;
-        let mut state = gate.pool.state.lock();
-        state.schedule.forget(gate.at);
-        admission.answered(&mut state);
-        drop(state);
-        admission
-    }
-}
-
-/// Keeps turns of a session, and one made in its place, from being taken in until it is dropped.
-struct Gate<'a> {
-    pool: &'a Arc<Pool>,
-    at: SessionRef,
-}
-
-impl Drop for Gate<'_> {
-    fn drop(&mut self) {
-        self.pool.state.lock().deleting.remove(&self.at);
-        self.pool.answered.notify_all();
-    }
+/// What a close had to do, in numbers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Report {
+    /// Turns that ended by themselves meanwhile.
+    pub(crate) ended: usize,
+    /// Turns that it ended.
+    pub(crate) interrupted: usize,
+    /// Agents that have not returned.
+    pub(crate) abandoned: usize,
 }

@@ -21,11 +21,12 @@ use crate::error::{Error, Result};
 use crate::id::{AgentId, MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
 use crate::page::{Matching, PageAt};
 use crate::record::{
-    AgentRecord, Change, Message, Reason, SessionRecord, ThreadRecord, Turn, WebhookRow, WorkspaceRecord,
+    AgentRecord, Change, ContextMark, Message, Reason, SessionRecord, ThreadRecord, Turn, WebhookRow, WorkspaceRecord,
 };
 use crate::store::{
-    Append, CreateSession, Created, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace,
-    Finish, Listed, Matched, Outcome, SessionRef, SessionsQuery, Store, Submit, Submitted,
+    Append, Cancel, CreateSession, Created, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent,
+    EnsureWorkspace, Finish, Finished, Interrupt, Listed, Matched, Outcome, Promote, Recovered, Recovery, SessionRef,
+    SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, Submit, Submitted, Waiting,
 };
 use crate::sync::{Mutex, MutexGuard};
 
@@ -83,16 +84,19 @@ impl ModelStore {
 
     /// Changes a session, or leaves it as it was where the verb fails.
     fn change<T>(&self, at: SessionRef, verb: impl FnOnce(&mut Session) -> Result<T>) -> Result<T> {
-        let mut state = self.open()?;
-        let session = state.sessions.iter_mut().find(|session| session.is(at)).ok_or_else(|| no_session(at.session))?;
+        self.open()?.change(at, verb)
+    }
+}
+
+impl State {
+    fn change<T>(&mut self, at: SessionRef, verb: impl FnOnce(&mut Session) -> Result<T>) -> Result<T> {
+        let session = self.sessions.iter_mut().find(|session| session.is(at)).ok_or_else(|| no_session(at.session))?;
         let mut copy = session.clone();
         let answer = verb(&mut copy)?;
         *session = copy;
         Ok(answer)
     }
-}
 
-impl State {
     fn workspace(&self, id: WorkspaceId) -> Result<&WorkspaceRecord> {
         let found = self.workspaces.iter().find(|workspace| workspace.id == id);
         found.ok_or_else(|| Error::not_found(format_args!("workspace {id}")))
@@ -237,15 +241,50 @@ impl Store for ModelStore {
     }
 
     fn submit(&self, op: Submit) -> Result<Submitted> {
-        self.change(op.at, |session| session.submit(&op))
+        let mut state = self.open()?;
+        let others = state.sessions.iter().filter(|session| !session.is(op.at)).map(Session::waiting);
+        let others = others.fold(Waiting::default(), |sum, each| Waiting {
+            turns: sum.turns + each.turns,
+            bytes: sum.bytes + each.bytes,
+        });
+        state.change(op.at, |session| session.submit(&op, others))
     }
 
     fn emit(&self, op: Emit) -> Result<Vec<Message>> {
         self.change(op.at, |session| session.emit(&op))
     }
 
-    fn finish(&self, op: Finish) -> Result<Turn> {
+    fn finish(&self, op: Finish) -> Result<Finished> {
         self.change(op.at, |session| session.finish(&op))
+    }
+
+    fn interrupt(&self, op: Interrupt) -> Result<Option<Finished>> {
+        self.change(op.at, |session| session.interrupt(&op))
+    }
+
+    fn stop(&self, op: Stop) -> Result<Stopped> {
+        self.change(op.at, |session| session.stop(&op))
+    }
+
+    fn cancel(&self, op: Cancel) -> Result<Turn> {
+        self.change(op.at, |session| session.cancel(&op))
+    }
+
+    fn promote(&self, op: Promote) -> Result<Vec<Started>> {
+        let mut state = self.open()?;
+        let mut started = Vec::new();
+        let mut sessions = state.sessions.clone();
+        for session in &mut sessions {
+            if started.len() >= op.limit as usize {
+                break;
+            }
+            let runner = op.runners.of(&session.base.agent_name);
+            let Some(next) = session.promote(runner)? else { continue };
+            session.touch(op.stamp.at);
+            started.push(next);
+        }
+        state.sessions = sessions;
+        Ok(started)
     }
 
     fn delete_message(&self, op: DeleteMessage) -> Result<()> {
@@ -278,19 +317,40 @@ impl Store for ModelStore {
         })
     }
 
-    fn end_orphans(&self, op: EndOrphans) -> Result<Vec<Turn>> {
+    fn end_orphans(&self, op: EndOrphans) -> Result<Recovered> {
         let mut state = self.open()?;
         let mut ids = (0..).map(|n| op.stamp.uuid(n));
-        let mut ended = Vec::new();
+        let mut recovered = Recovered::default();
         let mut sessions = state.sessions.clone();
         for session in &mut sessions {
-            let orphan = session.running().filter(|run| run.claim.owner != op.owner).map(|run| run.turn.id);
-            let Some(turn) = orphan.filter(|_| ended.len() < op.limit as usize) else { continue };
-            session.touch(op.stamp.at);
-            ended.push(session.end(&op.stamp, &mut ids, turn, &Outcome::Failed(Reason::Crash, None))?);
+            let orphan = session.running().filter(|run| run.claim.is_none_or(|claim| claim.owner != op.owner));
+            let Some(turn) = orphan.map(|run| run.turn.clone()) else { continue };
+            if recovered.len() >= op.limit as usize {
+                break;
+            }
+            match &op.recovery {
+                Recovery::RunAgain { attempts, runners }
+                    if turn.attempt < *attempts && runners.agents.contains(&session.base.agent_name) =>
+                {
+                    recovered.again.push(session.run_again(op.stamp.at, turn.id, runners.owner)?);
+                }
+                _ => {
+                    session.touch(op.stamp.at);
+                    let outcome = Outcome::Failed(Reason::Crash, None);
+                    recovered.ended.push(session.end(&op.stamp, &mut ids, turn.id, &outcome)?);
+                }
+            }
         }
         state.sessions = sessions;
-        Ok(ended)
+        Ok(recovered)
+    }
+
+    fn set_context_mark(&self, op: SetContextMark) -> Result<()> {
+        self.change(op.at, |session| session.set_mark(&op))
+    }
+
+    fn context_mark(&self, at: SessionRef) -> Result<Option<ContextMark>> {
+        self.read(at, |session| Ok(session.mark.clone()))
     }
 
     fn outbox(&self, limit: u32) -> Result<Vec<WebhookRow>> {

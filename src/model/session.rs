@@ -7,10 +7,10 @@ use crate::id::{MessageId, SessionId, Stamp, ThreadId, TurnId};
 use crate::limit::SESSION_ROWS;
 use crate::page::{Direction, Matching};
 use crate::record::{
-    AgentRecord, Change, ChangeKind, Message, NewMessage, NewSession, NewTurn, Role, SessionRecord, SessionStatus,
-    ThreadRecord, Ts, TurnState, WebhookRow,
+    AgentRecord, Change, ChangeKind, ContextMark, Message, NewMessage, NewSession, NewTurn, Role, SessionRecord,
+    SessionStatus, ThreadRecord, Ts, TurnState, Usage, WebhookRow,
 };
-use crate::store::{Append, CreateSession, Created, DeleteMessage, Matched, SessionRef, Submitted};
+use crate::store::{Append, CreateSession, Created, DeleteMessage, Matched, SessionRef, SetContextMark, Submitted};
 use crate::sync::Arc;
 use crate::time::{Timestamp, ts_micros};
 
@@ -30,6 +30,9 @@ pub(super) struct Session {
     pub messages: Vec<Arc<Written>>,
     pub deleted: BTreeSet<MessageId>,
     pub runs: Vec<Arc<Run>>,
+    /// The last claim's.
+    pub epoch: u64,
+    pub mark: Option<ContextMark>,
     pub changes: Vec<Change>,
     pub outbox: Vec<WebhookRow>,
 }
@@ -88,6 +91,9 @@ impl Session {
             profile: new.profile.clone(),
             status: SessionStatus::Idle,
             running_turn: None,
+            queued_turns: 0,
+            usage: Usage::ZERO,
+            context_mark: None,
             last_message: 0,
             last_change: 0,
             created_at: op.stamp.at,
@@ -101,6 +107,8 @@ impl Session {
             messages: Vec::new(),
             deleted: BTreeSet::new(),
             runs: Vec::new(),
+            epoch: 0,
+            mark: None,
             changes: Vec::new(),
             outbox: Vec::new(),
         };
@@ -110,8 +118,9 @@ impl Session {
             session.thread(thread)?;
         }
         let ids = StartIds { message: 1, thread: 2, turn: 3 };
-        let first = session.start(&op.stamp, ids, turn, *runner)?;
-        Ok((session, Some(first)))
+        let first = session.accept(&op.stamp, ids, turn, TurnState::Running)?;
+        let claim = Some(session.give(first.turn.id, runner.owner)?);
+        Ok((session, Some(Submitted { claim, ..first })))
     }
 
     /// The answer to a create with this session's id: the original, where every input is the same.
@@ -136,15 +145,21 @@ impl Session {
     /// The record as it reads now.
     pub fn record(&self) -> SessionRecord {
         let running_turn = self.running().map(|run| run.turn.id);
-        let last_failed = self.runs.last().is_some_and(|run| run.turn.state == TurnState::Failed);
-        let status = match (running_turn, last_failed) {
-            (Some(_), _) => SessionStatus::Running,
-            (None, true) => SessionStatus::Error,
-            (None, false) => SessionStatus::Idle,
+        let queued_turns = u32::try_from(self.queued().count()).unwrap_or(u32::MAX);
+        let last_end = self.changes.iter().rev().find_map(|change| match change.kind {
+            ChangeKind::Turn(_, state) if state.is_terminal() => Some(state),
+            _ => None,
+        });
+        let status = match (self.is_busy(), last_end) {
+            (true, _) => SessionStatus::Running,
+            (false, Some(TurnState::Failed)) => SessionStatus::Error,
+            (false, _) => SessionStatus::Idle,
         };
         SessionRecord {
             status,
             running_turn,
+            queued_turns,
+            context_mark: self.mark.as_ref().map(|mark| mark.message),
             last_message: self.last_message().map_or(0, |message| message.number),
             last_change: self.changes.last().map_or(0, |change| change.number),
             ..self.base.clone()
@@ -246,18 +261,47 @@ impl Session {
     pub fn delete(&mut self, op: &DeleteMessage) -> Result<()> {
         let id = self.message(op.message)?.id;
         self.touch(op.stamp.at);
-        self.deleted.insert(id);
-        self.tell(ChangeKind::Deleted(id));
+        self.hide(id);
         Ok(())
     }
 
+    /// Soft-deletes a message.
+    pub fn hide(&mut self, id: MessageId) {
+        self.deleted.insert(id);
+        self.tell(ChangeKind::Deleted(id));
+    }
+
     pub fn check_idle(&self) -> Result<()> {
-        match self.running() {
+        match self.runs.iter().find(|run| !run.turn.state.is_terminal()) {
             None => Ok(()),
-            Some(run) => {
-                Err(Error::conflict(format!("session {} is busy: turn {} is running", self.base.id, run.turn.id)))
-            }
+            Some(run) => Err(Error::conflict(format!(
+                "session {} is busy: turn {} is {}",
+                self.base.id,
+                run.turn.id,
+                run.turn.state.as_str()
+            ))),
         }
+    }
+
+    /// Sets where the transcript begins.
+    pub fn set_mark(&mut self, op: &SetContextMark) -> Result<()> {
+        if let Some(claim) = &op.claim {
+            self.check_claim(claim)?;
+        }
+        let most = self.last_message().map_or(0, |last| last.number) + 1;
+        if let Some(mark) = &op.mark
+            && !(1..=most).contains(&mark.message)
+        {
+            let text = format!("message of the context mark is {}; it must be 1 to {most}", mark.message);
+            return Err(Error::invalid(text));
+        }
+        if op.claim.is_none() {
+            self.check_idle()?;
+        }
+        self.touch(op.stamp.at);
+        self.mark = op.mark.clone();
+        self.tell(ChangeKind::ContextMark(op.mark.as_ref().map(|mark| mark.message)));
+        Ok(())
     }
 
     /// The session changes now: the time that `updated_at` becomes.

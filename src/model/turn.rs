@@ -2,14 +2,18 @@
 
 use uuid::Uuid;
 
+use crate::bug::{Bug, is_planted};
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::{MessageId, Stamp, ThreadId, TurnId};
+use crate::id::{MessageId, OwnerId, Stamp, ThreadId, TurnId};
 use crate::limit::{REASON_BYTES, TURN_MESSAGES};
 use crate::record::{
     ChangeKind, Content, Message, MessageType, NewMessage, NewTurn, Reason, Role, ThreadRecord, ToolCall, Turn,
-    TurnState, Webhook, WebhookRow,
+    TurnState, Usage, Webhook, WebhookRow,
 };
-use crate::store::{Behaviour, Claim, Emit, Finish, Outcome, Policy, Runner, Submit, Submitted};
+use crate::store::{
+    Behaviour, Cancel, Claim, Emit, Finish, Finished, Interrupt, Outcome, Policy, Runner, SessionRef, Started, Stop,
+    Stopped, Submit, Submitted, Waiting,
+};
 use crate::sync::Arc;
 use crate::time::Timestamp;
 
@@ -19,8 +23,11 @@ use super::session::{Origin, Place, Session, check_distinct, next_number, used};
 #[derive(Debug, Clone)]
 pub(super) struct Run {
     pub turn: Turn,
-    pub claim: Claim,
+    /// None as long as it did not run.
+    pub claim: Option<Claim>,
     pub webhook: Option<Webhook>,
+    /// What it counts, or counted, in the queue.
+    pub size: u64,
 }
 
 /// Which ids of the stamp a starting turn takes.
@@ -55,7 +62,22 @@ impl Session {
         self.runs.iter().map(|run| &**run).rfind(|run| run.turn.state == TurnState::Running)
     }
 
-    pub fn submit(&mut self, op: &Submit) -> Result<Submitted> {
+    /// The turns that wait, in their order.
+    pub fn queued(&self) -> impl Iterator<Item = &Run> {
+        self.runs.iter().map(|run| &**run).filter(|run| run.turn.state == TurnState::Queued)
+    }
+
+    /// How much waits.
+    pub fn waiting(&self) -> Waiting {
+        self.queued().fold(Waiting::default(), |sum, run| Waiting { turns: sum.turns + 1, bytes: sum.bytes + run.size })
+    }
+
+    pub fn is_busy(&self) -> bool {
+        self.runs.iter().any(|run| !run.turn.state.is_terminal())
+    }
+
+    /// `others` is what waits in all other sessions.
+    pub fn submit(&mut self, op: &Submit, others: Waiting) -> Result<Submitted> {
         if let Some(original) = self.submitted_before(&op.new)? {
             return Ok(original);
         }
@@ -73,13 +95,37 @@ impl Session {
             self.check_idle()?;
         }
         self.touch(op.stamp.at);
+        let ids = StartIds { message: 0, thread: 1, turn: 2 };
+        if op.policy == Policy::Enqueue && self.is_busy() {
+            let promoted = self.promote(op.runner)?.map(Box::new);
+            let waiting = self.waiting();
+            let all = Waiting { turns: others.turns + waiting.turns, bytes: others.bytes + waiting.bytes };
+            op.queue.admit(op.new.size() as u64, waiting, all)?;
+            let accepted = self.accept(&op.stamp, ids, &op.new, TurnState::Queued)?;
+            return Ok(Submitted { promoted, ..accepted });
+        }
         let interrupted = self.running().map(|run| run.turn.id);
         if let Some(turn) = interrupted {
-            let mut ids = (3..).map(|n| op.stamp.uuid(n));
-            self.end(&op.stamp, &mut ids, turn, &Outcome::Interrupted(Reason::FollowUp))?;
+            self.make_way(op, turn)?;
         }
-        let started = self.start(&op.stamp, StartIds { message: 0, thread: 1, turn: 2 }, &op.new, op.runner)?;
-        Ok(Submitted { interrupted, ..started })
+        let accepted = self.accept(&op.stamp, ids, &op.new, TurnState::Running)?;
+        let claim = Some(self.give(accepted.turn.id, op.runner.owner)?);
+        Ok(Submitted { interrupted, claim, ..accepted })
+    }
+
+    /// Ends the running turn for the one that comes.
+    fn make_way(&mut self, op: &Submit, turn: TurnId) -> Result<()> {
+        let reason = match op.policy {
+            Policy::Rollback => Reason::Rollback,
+            _ => Reason::FollowUp,
+        };
+        if op.policy == Policy::Rollback {
+            let of_turn = self.visible().filter(|message| message.turn_id == Some(turn));
+            let hidden: Vec<MessageId> = of_turn.map(|message| message.id).collect();
+            hidden.into_iter().for_each(|message| self.hide(message));
+        }
+        let mut ids = (3..).map(|n| op.stamp.uuid(n));
+        self.end(&op.stamp, &mut ids, turn, &Outcome::Interrupted(reason)).map(drop)
     }
 
     /// The original of a submit whose message id the session already has.
@@ -95,12 +141,13 @@ impl Session {
     pub fn original_of(&self, run: &Run) -> Result<Submitted> {
         let id = run.turn.message_id;
         let written = self.written(id).ok_or_else(|| Error::corrupt(format!("message {id} of a turn is missing")))?;
-        Ok(Submitted { message: written.message.clone(), turn: run.turn.clone(), claim: None, interrupted: None })
+        let (message, turn) = (written.message.clone(), run.turn.clone());
+        Ok(Submitted { message, turn, claim: None, interrupted: None, promoted: None, replayed: true })
     }
 
-    /// Writes a message and starts the turn that answers it; nothing may be running. A thread
+    /// Writes a message and the turn that answers it, which is to be given a claim unless it waits. A thread
     /// that the input names was found to be the session's.
-    pub fn start(&mut self, stamp: &Stamp, ids: StartIds, new: &NewTurn, runner: Runner) -> Result<Submitted> {
+    pub fn accept(&mut self, stamp: &Stamp, ids: StartIds, new: &NewTurn, state: TurnState) -> Result<Submitted> {
         let now = self.touch(stamp.at);
         let thread_id = match new.thread {
             Some(thread) => thread,
@@ -120,22 +167,110 @@ impl Session {
             thread_id,
             message_id: message.id,
             number: next_number("turns", self.runs.last().map(|run| run.turn.number))?,
-            state: TurnState::Running,
+            state,
             reason: None,
             detail: None,
             final_message: None,
             messages: 0,
+            attempt: 1,
+            usage: Usage::ZERO,
             user_params: new.user_params.clone(),
             profile: new.profile.clone().or_else(|| self.base.profile.clone()),
             created_at: now,
             started_at: None,
             ended_at: None,
         };
-        let epoch = self.runs.last().map_or(0, |run| run.claim.epoch) + 1;
-        let claim = Claim { turn: turn_id, owner: runner.owner, epoch };
-        self.runs.push(Arc::new(Run { turn: turn.clone(), claim, webhook: new.webhook.clone() }));
-        self.tell(ChangeKind::Turn(turn_id, TurnState::Running));
-        Ok(Submitted { message, turn, claim: Some(claim), interrupted: None })
+        let (webhook, size) = (new.webhook.clone(), new.size() as u64);
+        self.runs.push(Arc::new(Run { turn: turn.clone(), claim: None, webhook, size }));
+        self.tell(ChangeKind::Turn(turn_id, state));
+        Ok(Submitted { message, turn, claim: None, interrupted: None, promoted: None, replayed: false })
+    }
+
+    /// Gives the session to a turn.
+    pub fn give(&mut self, turn: TurnId, owner: OwnerId) -> Result<Claim> {
+        self.epoch += 1;
+        let claim = Claim { turn, owner, epoch: self.epoch };
+        self.run_mut(turn)?.claim = Some(claim);
+        Ok(claim)
+    }
+
+    /// Starts the turn that waits next, unless one is running or nobody can run it.
+    pub fn promote(&mut self, runner: Runner) -> Result<Option<Started>> {
+        let next = self.queued().next().map(|run| run.turn.id);
+        let Some(turn) = next.filter(|_| self.running().is_none() && runner.behaviour == Behaviour::Registered) else {
+            return Ok(None);
+        };
+        self.run_mut(turn)?.turn.state = TurnState::Running;
+        self.started(turn, runner.owner).map(Some)
+    }
+
+    /// A turn is running from now on, under a new claim.
+    fn started(&mut self, turn: TurnId, owner: OwnerId) -> Result<Started> {
+        self.tell(ChangeKind::Turn(turn, TurnState::Running));
+        let claim = self.give(turn, owner)?;
+        let run = self.run(turn)?;
+        let id = run.turn.message_id;
+        let written = self.written(id).ok_or_else(|| Error::corrupt(format!("message {id} of a turn is missing")))?;
+        let base = &self.base;
+        Ok(Started {
+            at: SessionRef { workspace: base.workspace_id, session: base.id },
+            agent_id: base.agent_id,
+            agent_name: base.agent_name.clone(),
+            message: written.message.clone(),
+            turn: run.turn.clone(),
+            claim,
+        })
+    }
+
+    /// Runs a turn again, that another owner left running.
+    pub fn run_again(&mut self, at: Timestamp, turn: TurnId, owner: OwnerId) -> Result<Started> {
+        self.touch(at);
+        self.run_mut(turn)?.turn.attempt += 1;
+        self.started(turn, owner)
+    }
+
+    /// Ends the running turn, if there is one, and promotes the next.
+    pub fn interrupt(&mut self, op: &Interrupt) -> Result<Option<Finished>> {
+        let Some(turn) = self.running().map(|run| run.turn.id) else { return Ok(None) };
+        self.touch(op.stamp.at);
+        let mut ids = (0..).map(|n| op.stamp.uuid(n));
+        let turn = self.end(&op.stamp, &mut ids, turn, &Outcome::Interrupted(op.reason))?;
+        let next = op.next.map(|runner| self.promote(runner)).transpose()?.flatten().map(Box::new);
+        Ok(Some(Finished { turn, next }))
+    }
+
+    /// Ends the running turn and all that wait.
+    pub fn stop(&mut self, op: &Stop) -> Result<Stopped> {
+        let mut stopped = Stopped::default();
+        if !self.is_busy() {
+            return Ok(stopped);
+        }
+        self.touch(op.stamp.at);
+        let mut ids = (0..).map(|n| op.stamp.uuid(n));
+        if let Some(turn) = self.running().map(|run| run.turn.id) {
+            stopped.turn = Some(self.end(&op.stamp, &mut ids, turn, &Outcome::Interrupted(op.reason))?);
+        }
+        let waiting: Vec<TurnId> = self.queued().map(|run| run.turn.id).collect();
+        for turn in waiting {
+            let outcome = Outcome::Interrupted(Reason::Cancelled);
+            stopped.cancelled.push(self.end(&op.stamp, &mut ids, turn, &outcome)?);
+        }
+        Ok(stopped)
+    }
+
+    /// Ends a turn that waits.
+    pub fn cancel(&mut self, op: &Cancel) -> Result<Turn> {
+        let state = self.run(op.turn)?.turn.state;
+        if state != TurnState::Queued {
+            return Err(Error::conflict(format!(
+                "turn {} is {}; only a queued one is cancelled",
+                op.turn,
+                state.as_str()
+            )));
+        }
+        self.touch(op.stamp.at);
+        let mut ids = (0..).map(|n| op.stamp.uuid(n));
+        self.end(&op.stamp, &mut ids, op.turn, &Outcome::Interrupted(Reason::Cancelled))
     }
 
     fn open_thread(&mut self, id: ThreadId, created_at: Timestamp) -> Result<ThreadId> {
@@ -164,22 +299,35 @@ impl Session {
         }
         self.touch(op.stamp.at);
         self.keep_started(&op.stamp, op.claim.turn, op.started_at)?;
+        self.consume(op.claim.turn, op.usage)?;
         let messages = (0..).zip(&op.messages);
         messages.map(|(n, new)| self.say(&op.stamp, op.stamp.uuid(n), op.claim.turn, new, Origin::Turn)).collect()
     }
 
-    pub fn finish(&mut self, op: &Finish) -> Result<Turn> {
+    pub fn finish(&mut self, op: &Finish) -> Result<Finished> {
         self.check_claim(&op.claim)?;
         self.touch(op.stamp.at);
+        self.consume(op.claim.turn, op.usage)?;
         if let Some(at) = op.started_at {
             self.keep_started(&op.stamp, op.claim.turn, at)?;
         }
-        self.end(&op.stamp, &mut (0..).map(|n| op.stamp.uuid(n)), op.claim.turn, &op.outcome)
+        let turn = self.end(&op.stamp, &mut (0..).map(|n| op.stamp.uuid(n)), op.claim.turn, &op.outcome)?;
+        let next = op.next.map(|runner| self.promote(runner)).transpose()?.flatten().map(Box::new);
+        Ok(Finished { turn, next })
+    }
+
+    /// Adds up what was consumed.
+    fn consume(&mut self, turn: TurnId, usage: Usage) -> Result<()> {
+        let sum = |before: Usage| before.checked_add(usage).ok_or_else(|| too_much(turn));
+        self.base.usage = sum(self.base.usage)?;
+        let run = self.run_mut(turn)?;
+        run.turn.usage = sum(run.turn.usage)?;
+        Ok(())
     }
 
     /// The fence: only the claim that the turn runs under may write in its name.
-    fn check_claim(&self, claim: &Claim) -> Result<()> {
-        if self.running().is_some_and(|run| run.claim == *claim) {
+    pub fn check_claim(&self, claim: &Claim) -> Result<()> {
+        if self.running().is_some_and(|run| run.claim == Some(*claim)) || is_planted(Bug::FenceOpen) {
             return Ok(());
         }
         Err(Error::new(
@@ -290,6 +438,11 @@ impl Session {
         }
         open
     }
+}
+
+/// What usage past its bound is refused with.
+fn too_much(turn: TurnId) -> Error {
+    Error::new(ErrorKind::TooLarge, format!("the usage of turn {turn}, or of its session, would be over 2^64 - 1"))
 }
 
 /// As many characters of a text as [`REASON_BYTES`] hold.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use crate::id::{MessageId, TurnId};
-use crate::record::{ChangeKind, Message, MessageType, TurnState};
+use crate::record::{ChangeKind, Message, MessageType, TurnState, Usage};
 
 use super::State;
 use super::session::{Origin, Session};
@@ -78,7 +78,18 @@ impl Session {
         breaches.dense("a thread's number", self.threads.iter().map(|thread| thread.number.into()));
         breaches.dense("a message's number", messages().map(|message| message.number.into()));
         breaches.dense("a turn's number", self.runs.iter().map(|run| run.turn.number.into()));
-        breaches.dense("a claim's epoch", self.runs.iter().map(|run| run.claim.epoch));
+        let epochs = || self.runs.iter().filter_map(|run| Some(run.claim?.epoch));
+        breaches.distinct("a claim's epoch", epochs());
+        breaches.compare("last epoch", self.epoch, epochs().max().unwrap_or_default());
+        let latest = self.running().and_then(|run| run.claim).map(|claim| claim.epoch);
+        breaches.compare("epoch of the running turn", latest.unwrap_or(self.epoch), self.epoch);
+        let running = self.runs.iter().filter(|run| run.turn.state == TurnState::Running);
+        breaches.compare("more than one running turn", running.count() > 1, false);
+        let consumed = self.runs.iter().try_fold(Usage::ZERO, |sum, run| sum.checked_add(run.turn.usage));
+        breaches.compare("usage", Some(self.base.usage), consumed);
+        let last = self.messages.last().map_or(0, |last| last.message.number);
+        let marked = self.mark.as_ref().map_or(1, |mark| mark.message);
+        breaches.compare("number of the context mark", (1..=last + 1).contains(&marked), true);
         breaches.dense("an event's number", self.changes.iter().map(|change| change.number));
         self.time_breaches(breaches);
         self.feed_breaches(breaches);
@@ -110,6 +121,7 @@ impl Session {
     /// The feed tells of the creation, of every message, deletion and state of a turn, and of nothing else.
     fn feed_breaches(&self, breaches: &mut Breaches) {
         let (mut created, mut written, mut deleted, mut turned) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut marked = None;
         for change in &self.changes {
             match change.kind {
                 ChangeKind::Created => created.push(change.number),
@@ -119,6 +131,7 @@ impl Session {
                     deleted.push(id);
                 }
                 ChangeKind::Turn(id, state) => turned.push((id, state)),
+                ChangeKind::ContextMark(mark) => marked = mark,
             }
         }
         breaches.compare("event of the creation", created, vec![1]);
@@ -126,23 +139,54 @@ impl Session {
         breaches.compare("events of messages", written, messages);
         breaches.distinct("deletion", &deleted);
         breaches.compare("events of deletions", deleted.iter().copied().collect(), self.deleted.clone());
-        // One turn runs at a time, so that each ends before the next one starts.
-        let states: Vec<(TurnId, TurnState)> = self
-            .runs
-            .iter()
-            .flat_map(|run| {
-                let turn = &run.turn;
-                let ended = turn.state.is_terminal().then_some((turn.id, turn.state));
-                [Some((turn.id, TurnState::Running)), ended]
-            })
-            .flatten()
-            .collect();
-        breaches.compare("events of turns", turned, states);
+        breaches.compare("event of the context mark", marked, self.mark.as_ref().map(|mark| mark.message));
+        self.turn_events(&turned, breaches);
+    }
+
+    /// Each turn came from state to state as it may, and one runs at a time.
+    fn turn_events(&self, turned: &[(TurnId, TurnState)], breaches: &mut Breaches) {
+        let mut running = None;
+        for &(id, state) in turned {
+            breaches.compare(
+                "turn beside a running one",
+                running.is_none_or(|other| other == id) || state != TurnState::Running,
+                true,
+            );
+            match state {
+                TurnState::Running => running = Some(id),
+                _ if running == Some(id) => running = None,
+                _ => {}
+            }
+        }
+        for Run { turn, claim, .. } in self.runs.iter().map(|run| &**run) {
+            let states: Vec<TurnState> =
+                turned.iter().filter(|(id, _)| *id == turn.id).map(|(_, state)| *state).collect();
+            let queued = states.first() == Some(&TurnState::Queued);
+            let attempts = if claim.is_some() { turn.attempt as usize } else { 0 };
+            let mut due = vec![TurnState::Queued; usize::from(queued)];
+            due.extend(vec![TurnState::Running; attempts]);
+            due.extend(Some(turn.state).filter(|state| state.is_terminal()));
+            breaches.compare("events of a turn", (turn.id, states), (turn.id, due));
+        }
     }
 
     /// Every ended turn with a webhook waits to be announced.
     fn outbox_breaches(&self, breaches: &mut Breaches) {
-        let waiting: Vec<_> = self.outbox.iter().map(|row| (row.turn_id, row.status, row.webhook.clone())).collect();
+        let mut waiting: Vec<_> =
+            self.outbox.iter().map(|row| (row.turn_id, row.status, row.webhook.clone())).collect();
+        let ends = || {
+            self.changes.iter().filter_map(|change| match change.kind {
+                ChangeKind::Turn(id, state) if state.is_terminal() => Some(id),
+                _ => None,
+            })
+        };
+        let in_order = ends().filter(|id| waiting.iter().any(|(turn, ..)| turn == id));
+        breaches.compare(
+            "order of the outbox",
+            waiting.iter().map(|(id, ..)| *id).collect(),
+            in_order.collect::<Vec<_>>(),
+        );
+        waiting.sort_by_key(|(turn, ..)| self.runs.iter().position(|run| run.turn.id == *turn));
         let ended = self.runs.iter().filter(|run| run.turn.state.is_terminal());
         let announced = ended.filter_map(|run| Some((run.turn.id, run.turn.state, run.webhook.clone()?)));
         breaches.compare("outbox", waiting, announced.collect());
@@ -162,7 +206,10 @@ impl Session {
     fn run_breaches(&self, run: &Run, breaches: &mut Breaches) {
         let turn = &run.turn;
         breaches.compare("session", turn.session_id, self.base.id);
-        breaches.compare("turn of its claim", run.claim.turn, turn.id);
+        breaches.compare("turn of its claim", run.claim.map_or(turn.id, |claim| claim.turn), turn.id);
+        if turn.state == TurnState::Queued {
+            breaches.compare("trace of a waiting turn", (run.claim, turn.messages, turn.started_at), (None, 0, None));
+        }
         let of_turn = || self.messages.iter().filter(|written| written.message.turn_id == Some(turn.id));
         let (started, wrote): (Vec<_>, Vec<_>) =
             of_turn().partition(|written| matches!(written.origin, Origin::Submit(_)));
@@ -171,15 +218,13 @@ impl Session {
         breaches.compare("messages", u64::from(turn.messages), wrote.len() as u64);
         let answer = wrote.iter().find(|written| written.message.kind == MessageType::FinalMessage);
         breaches.compare("final message", turn.final_message, answer.map(|written| written.message.id));
-        let (running, completed) = (turn.state == TurnState::Running, turn.state == TurnState::Completed);
-        breaches.compare("end", turn.ended_at.is_some(), !running);
-        breaches.compare("reason", turn.reason.is_some(), !running && !completed);
+        let (ended, completed) = (turn.state.is_terminal(), turn.state == TurnState::Completed);
+        breaches.compare("end", turn.ended_at.is_some(), ended);
+        breaches.compare("reason", turn.reason.is_some(), ended && !completed);
         breaches.compare("answer", turn.final_message.is_none() || completed, true);
         let started_at = turn.started_at.unwrap_or(turn.created_at);
         breaches.compare("start", started_at.max(turn.created_at), started_at);
         let ended_at = turn.ended_at.unwrap_or(turn.created_at);
         breaches.compare("order of its times", ended_at.max(turn.created_at), ended_at);
-        let last = self.runs.last().map(|last| last.turn.id);
-        breaches.compare("running before another", running && last != Some(turn.id), false);
     }
 }

@@ -32,4 +32,6 @@ pub enum ChangeKind {
     Deleted(MessageId),
     /// A turn came into this state.
     Turn(TurnId, TurnState),
+    /// Its transcript begins with the message of this number from now on; with the first where there is none.
+    ContextMark(Option<u32>),
 }

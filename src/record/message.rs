@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::{Json, Ts};
 use crate::id::{MessageId, SessionId, ThreadId, TurnId};
+use crate::limit::MESSAGE_ITEM_BYTES;
 use crate::time::Timestamp;
 
 /// Who speaks.
@@ -116,7 +117,7 @@ impl Content {
         }
     }
 
-    pub(super) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         match self {
             Content::Text(text) => text.len(),
             Content::Blocks(json) => json.as_str().len(),
@@ -257,4 +258,31 @@ impl Message {
     pub fn text(&self) -> String {
         self.content.as_ref().map(Content::text).unwrap_or_default()
     }
+
+    /// Bytes of all it carries, as [`NewMessage::size`](super::NewMessage::size) counts them.
+    pub fn size(&self) -> usize {
+        let texts = [&self.tool_call_id, &self.name];
+        let ids = self.artifact_ids.len();
+        carried(self.content.as_ref(), &self.tool_calls, &self.images, ids, self.metadata.as_ref(), texts)
+    }
+}
+
+/// Bytes of all that a message carries.
+pub(super) fn carried(
+    content: Option<&Content>,
+    tool_calls: &[ToolCall],
+    images: &[Image],
+    artifact_ids: usize,
+    metadata: Option<&Json>,
+    texts: [&Option<String>; 2],
+) -> usize {
+    let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    let calls = tool_calls.iter().map(|c| c.id.len() + c.kind.len() + c.name.len() + c.arguments.len());
+    let images = images.iter().map(|i| i.data.len() + length(&i.media_type));
+    content.map_or(0, Content::len)
+        + calls.map(|bytes| bytes + MESSAGE_ITEM_BYTES).sum::<usize>()
+        + images.map(|bytes| bytes + MESSAGE_ITEM_BYTES).sum::<usize>()
+        + artifact_ids * size_of::<Uuid>()
+        + metadata.map_or(0, |json| json.as_str().len())
+        + texts.into_iter().map(length).sum::<usize>()
 }

@@ -2,17 +2,21 @@
 
 mod change;
 mod json;
+mod mark;
 mod message;
 mod new_message;
 mod session;
 mod ts;
 mod turn;
+mod usage;
 
 pub use change::{Change, ChangeKind};
 pub use json::Json;
+pub use mark::ContextMark;
 pub use message::{Content, Image, Message, MessageType, Role, ToolCall};
 pub use new_message::NewMessage;
 pub(crate) use session::check_name;
 pub use session::{AgentRecord, NewSession, SessionRecord, SessionStatus, ThreadRecord, WorkspaceRecord};
 pub use ts::Ts;
 pub use turn::{NewTurn, Reason, Turn, TurnState, Webhook, WebhookRow};
+pub use usage::Usage;

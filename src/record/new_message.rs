@@ -152,18 +152,16 @@ impl NewMessage {
     /// Bytes of all it carries; each tool call and each image counts [`limit::MESSAGE_ITEM_BYTES`]
     /// beside what is in it, so that a great many empty ones have a size too.
     pub fn size(&self) -> usize {
-        use limit::MESSAGE_ITEM_BYTES as ITEM_BYTES;
-
-        let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-        let calls = self.tool_calls.iter().map(|c| c.id.len() + c.kind.len() + c.name.len() + c.arguments.len());
-        let images = self.images.iter().map(|i| i.data.len() + length(&i.media_type));
-        self.content.as_ref().map_or(0, Content::len)
-            + calls.map(|bytes| bytes + ITEM_BYTES).sum::<usize>()
-            + images.map(|bytes| bytes + ITEM_BYTES).sum::<usize>()
-            + self.artifact_ids.len() * size_of::<Uuid>()
-            + self.metadata.as_ref().map_or(0, |json| json.as_str().len())
-            + length(&self.tool_call_id)
-            + length(&self.name)
+        let texts = [&self.tool_call_id, &self.name];
+        let ids = self.artifact_ids.len();
+        super::message::carried(
+            self.content.as_ref(),
+            &self.tool_calls,
+            &self.images,
+            ids,
+            self.metadata.as_ref(),
+            texts,
+        )
     }
 
     /// Checks every bound of a message.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Json;
+use super::{Json, Usage};
 use crate::error::{Error, Result};
 use crate::id::{AgentId, SessionId, ThreadId, TurnId, WorkspaceId};
 use crate::limit;
@@ -57,7 +57,7 @@ pub enum SessionStatus {
     Idle,
     /// A turn is running or waiting.
     Running,
-    /// Idle, and the last turn failed; it accepts sends all the same.
+    /// Idle, and the turn that ended last failed; it accepts sends all the same.
     Error,
 }
 
@@ -93,6 +93,12 @@ pub struct SessionRecord {
     pub status: SessionStatus,
     /// The running turn, if any.
     pub running_turn: Option<TurnId>,
+    /// How many turns wait for the ones before them.
+    pub queued_turns: u32,
+    /// What all its turns have consumed.
+    pub usage: Usage,
+    /// Where its transcript begins, if that was set: the number of its [`ContextMark`](super::ContextMark).
+    pub context_mark: Option<u32>,
     /// How many messages it ever had, the soft-deleted ones included: the number of its last message.
     pub last_message: u32,
     /// The number of its latest event in the change feed.
@@ -126,6 +132,9 @@ impl SessionRecord {
             profile: None,
             status: SessionStatus::Idle,
             running_turn: None,
+            queued_turns: 0,
+            usage: Usage::ZERO,
+            context_mark: None,
             last_message: 0,
             last_change: 0,
             created_at,

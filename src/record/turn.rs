@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::session::check_json;
-use super::{Content, Json, NewMessage};
+use super::{Content, Json, NewMessage, Usage};
 use crate::error::{Error, Result};
 use crate::id::{MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
 use crate::limit;
@@ -16,6 +16,8 @@ use crate::time::Timestamp;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum TurnState {
+    /// It waits for the turns before it.
+    Queued,
     /// Its session is its own, and its agent runs or is about to.
     Running,
     /// Its agent returned, with a final message or without.
@@ -29,12 +31,13 @@ pub enum TurnState {
 impl TurnState {
     /// Whether it can change no more.
     pub const fn is_terminal(self) -> bool {
-        !matches!(self, TurnState::Running)
+        !matches!(self, TurnState::Queued | TurnState::Running)
     }
 
     /// Its name, as queries and JSON write it.
     pub const fn as_str(self) -> &'static str {
         match self {
+            TurnState::Queued => "queued",
             TurnState::Running => "running",
             TurnState::Completed => "completed",
             TurnState::Interrupted => "interrupted",
@@ -58,9 +61,33 @@ pub enum Reason {
     Panic,
     /// The process that ran it died.
     Crash,
+    /// Its agent ran for longer than it may.
+    TimeLimit,
+    /// The worker that ran it was lost before it could write the end.
+    LostWorker,
+    /// Somebody asked for it.
+    Request,
+    /// It was cancelled before it ran.
+    Cancelled,
+    /// Another message took its place, and its own messages were deleted.
+    Rollback,
 }
 
 impl Reason {
+    /// All of them.
+    pub const ALL: [Reason; 10] = [
+        Reason::FollowUp,
+        Reason::Closed,
+        Reason::Error,
+        Reason::Panic,
+        Reason::Crash,
+        Reason::TimeLimit,
+        Reason::LostWorker,
+        Reason::Request,
+        Reason::Cancelled,
+        Reason::Rollback,
+    ];
+
     /// One word, as it stands in the result of an unanswered tool call.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -69,6 +96,11 @@ impl Reason {
             Reason::Error => "error",
             Reason::Panic => "panic",
             Reason::Crash => "crash",
+            Reason::TimeLimit => "time_limit",
+            Reason::LostWorker => "lost_worker",
+            Reason::Request => "request",
+            Reason::Cancelled => "cancelled",
+            Reason::Rollback => "rollback",
         }
     }
 }
@@ -103,6 +135,10 @@ pub struct Turn {
     pub final_message: Option<MessageId>,
     /// How many messages it has written, the ones of its end included, the one that started it not.
     pub messages: u32,
+    /// Which attempt at running it this is, from 1: greater where it was run again after its process died.
+    pub attempt: u32,
+    /// What it has consumed.
+    pub usage: Usage,
     /// What the caller handed to the agent for this turn.
     pub user_params: Option<Json>,
     /// The profile it runs with: the send's, else the session's.
@@ -136,6 +172,8 @@ impl Turn {
             detail: None,
             final_message: None,
             messages: 0,
+            attempt: 1,
+            usage: Usage::ZERO,
             user_params: None,
             profile: None,
             created_at,
@@ -253,6 +291,12 @@ impl NewTurn {
     pub fn webhook(mut self, webhook: Webhook) -> Self {
         self.webhook = Some(webhook);
         self
+    }
+
+    /// Bytes of all it carries.
+    pub fn size(&self) -> usize {
+        let json = [&self.user_params, &self.profile];
+        self.message.size() + json.into_iter().flatten().map(|json| json.as_str().len()).sum::<usize>()
     }
 
     /// Checks every bound.

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 
 use redb::{Builder, ConcurrencyMode, DatabaseError, ReadOnlyDatabase, ReadableDatabase};
 
+use super::base::Base;
 use super::codec::{self, GroupRow, ListedRow};
 use super::file::{self, Options, Said};
-use super::snapshot::{Base, Layers, Snapshot};
+use super::snapshot::{Layers, Snapshot};
 use super::tables::{Table, activity, meta};
 use super::view::{Around, Read, Stage};
 use super::{fault, place};

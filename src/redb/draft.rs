@@ -9,14 +9,16 @@ use super::codec::{
 };
 use super::place::{self, Place};
 use super::positions::{Class, Entry, PositionsDraft};
+use super::queue::{self, Change};
+use super::scope;
 use super::tables::{Table, activity, rows, sessions};
 use super::view::Read;
 use super::write_set::WriteSet;
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::Stamp;
+use crate::id::{Stamp, WorkspaceId};
 use crate::limit::SESSION_ROWS;
 use crate::record::{Message, MessageType, NewMessage, Role, Ts};
-use crate::store::SessionRef;
+use crate::store::{SessionRef, Waiting};
 use crate::time::{Timestamp, ts_micros};
 
 /// See the [module](self).
@@ -29,6 +31,8 @@ pub(super) struct Draft<'v> {
     pub(super) writes: WriteSet,
     /// Where the listings have it now; none for a new session.
     listed_at: Option<u64>,
+    /// What of its turns waited before; nothing in a new session.
+    pub(super) waited: Waiting,
 }
 
 /// A thread or a turn that a message stands in: its number and its id.
@@ -56,7 +60,8 @@ impl<'v> Draft<'v> {
     pub(super) fn open_place(view: &'v dyn Read, place: Place, stamp: Stamp) -> Result<Self> {
         let head: HeadRow = view.expected(Table::Sessions, &sessions::head(place.number))?;
         let positions = PositionsDraft::new(view, place.number, head.messages);
-        Ok(Draft { view, stamp, place, listed_at: Some(head.updated_at), head, positions, writes: WriteSet::default() })
+        let (listed_at, waited) = (Some(head.updated_at), queue::waiting(&head));
+        Ok(Draft { view, stamp, place, listed_at, waited, head, positions, writes: WriteSet::default() })
     }
 
     /// A session that is being made.
@@ -73,6 +78,10 @@ impl<'v> Draft<'v> {
             running: 0,
             running_id: None,
             failed: false,
+            queued: 0,
+            queued_bytes: 0,
+            usage: None,
+            mark: 0,
         };
         Draft {
             view,
@@ -82,6 +91,7 @@ impl<'v> Draft<'v> {
             positions: PositionsDraft::new(view, place.number, 0),
             writes,
             listed_at: None,
+            waited: Waiting::default(),
         }
     }
 
@@ -125,7 +135,7 @@ impl<'v> Draft<'v> {
             fingerprint: incoming.fingerprint,
             body: BodyRow::of(incoming.new),
         };
-        self.writes.put(Table::Rows, rows::numbered(session, rows::Kind::Message, number), &row)?;
+        self.writes.put_new(Table::Rows, rows::numbered(session, rows::Kind::Message, number), &row)?;
         let entry = Entry::new(row.ts, Class::of(incoming.role, incoming.kind));
         self.positions.push(number, entry, row.thread_number)?;
         self.index(rows::Kind::MessageId, &incoming.id, number)?;
@@ -152,8 +162,23 @@ impl<'v> Draft<'v> {
         Ok(place::number(self.view, self.place.number, rows::Kind::MessageId, id)?.is_some())
     }
 
-    /// Writes the head and moves the session in the listings.
-    pub(super) fn seal(mut self) -> Result<WriteSet> {
+    /// The session as an operation refers to it.
+    pub(super) fn at(&self) -> Result<SessionRef> {
+        let workspace = WorkspaceId::from_uuid(uuid::Uuid::from_bytes(scope::id(self.view, self.place.workspace)?));
+        Ok(SessionRef { workspace, session: self.place.session })
+    }
+
+    /// Writes the head, moves the session in the listings, and counts what waits in all sessions.
+    pub(super) fn seal(self) -> Result<WriteSet> {
+        let (view, mut change) = (self.view, Change::default());
+        let mut writes = self.seal_beside(&mut change)?;
+        change.write(view, &mut writes)?;
+        Ok(writes)
+    }
+
+    /// As [`seal`](Self::seal), for one of several sessions: what waits in all is counted by the caller, once.
+    pub(super) fn seal_beside(mut self, change: &mut Change) -> Result<WriteSet> {
+        change.add(self.waited, queue::waiting(&self.head));
         let Place { number, workspace, agent, session } = self.place;
         let id = session.as_uuid().as_bytes();
         self.head.updated_at = self.now();

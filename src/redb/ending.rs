@@ -1,89 +1,86 @@
 //! The end of a turn: its last messages, terminal state, outbox row and claim in one commit.
 
 use std::collections::BTreeMap;
-use std::ops::{Bound, ControlFlow};
 
-use super::codec::{self, ChangeRow, ClaimRow, HeadRow, Id, OutboxRow, TurnRow, reason_byte, role_byte, state_byte};
+use super::codec::{self, ChangeRow, HeadRow, HookRow, Id, OutboxRow, TurnRow, reason_byte, role_byte, state_byte};
 use super::draft::{Draft, Incoming};
-use super::place::Place;
 use super::positions::{Entry, Times};
-use super::tables::{Table, claims, outbox, sessions};
-use super::turn::{Stored, check_unused, hold, of_turn};
+use super::queue::{self, Queued};
+use super::tables::{Table, claims, outbox, rows};
+use super::turn::{Stored, check_unused, consume, hold, of_turn};
 use super::view::Read;
 use super::write_set::WriteSet;
-use super::{message, scope, view};
+use super::{message, place, scope};
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::{SessionId, TurnId};
+use crate::id::TurnId;
 use crate::limit::REASON_BYTES;
-use crate::page::Direction;
-use crate::record::{Content, MessageType, NewMessage, Reason, Role, ToolCall, Turn};
-use crate::store::{EndOrphans, Finish, Outcome};
+use crate::record::{Content, MessageType, NewMessage, Reason, Role, ToolCall, Turn, TurnState, Usage};
+use crate::store::{Cancel, Finish, Finished, Interrupt, Outcome, Stop, Stopped};
 use crate::time::Timestamp;
 
-/// Ends a running turn in the name of its claim.
-pub(super) fn finish(view: &dyn Read, op: &Finish) -> Result<(WriteSet, Turn)> {
+/// Ends a running turn in the name of its claim, and promotes the next.
+pub(super) fn finish(view: &dyn Read, op: &Finish) -> Result<(WriteSet, Finished)> {
     let (mut draft, number) = hold(view, op.at, op.claim, op.stamp)?;
     let mut end = End::open(&draft, number, 0)?;
+    end.usage = op.usage;
     let turn = end.outcome(&mut draft, &op.outcome, op.started_at)?;
-    Ok((draft.seal()?, turn))
+    let next = queue::promote(&mut draft, op.next, &mut end.next_id)?.map(Box::new);
+    Ok((draft.seal()?, Finished { turn, next }))
 }
 
-/// Ends turns that another owner left running.
-pub(super) fn orphans(view: &dyn Read, op: &EndOrphans) -> Result<(WriteSet, Vec<Turn>)> {
-    let mut writes = WriteSet::default();
-    let mut ended = Vec::new();
-    let mut next_id = 0;
-    for session in left_running(view, *op.owner.as_uuid().as_bytes())? {
-        if ended.len() >= op.limit as usize {
-            break;
-        }
-        match end_orphan(view, op, session, &mut next_id) {
-            Ok(Some((written, turn))) => {
-                writes.extend(written);
-                ended.push(turn);
-            }
-            // What is damaged stays as it is, `verify` names it; the others end all the same.
-            Ok(None) => {}
-            Err(error) if error.kind() == ErrorKind::Corrupt => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok((writes, ended))
-}
-
-/// The sessions with a claim of another owner, or with one that cannot be read.
-fn left_running(view: &dyn Read, owner: Id) -> Result<Vec<u32>> {
-    let mut left = Vec::new();
-    view.scan(Table::Claims, (Bound::Unbounded, Bound::Unbounded), Direction::Asc, &mut |key, value| {
-        let own = codec::decode::<ClaimRow>(Table::Claims, key, value).is_ok_and(|claim| claim.owner == owner);
-        if let (Ok(session), false) = (key.try_into(), own) {
-            left.push(u32::from_be_bytes(session));
-        }
-        Ok(ControlFlow::Continue(()))
-    })?;
-    Ok(left)
-}
-
-fn end_orphan(view: &dyn Read, op: &EndOrphans, session: u32, next_id: &mut u32) -> Result<Option<(WriteSet, Turn)>> {
-    let mut draft = Draft::open_place(view, place_of(view, session)?, op.stamp)?;
+/// Ends the running turn, if there is one, and promotes the next.
+pub(super) fn interrupt(view: &dyn Read, op: &Interrupt) -> Result<(WriteSet, Option<Finished>)> {
+    let mut draft = Draft::open(view, op.at, op.stamp)?;
     if draft.head.running == 0 {
-        return Ok(None);
+        return Ok((WriteSet::default(), None));
     }
-    let mut end = End::open(&draft, draft.head.running, *next_id)?;
-    let turn = end.outcome(&mut draft, &Outcome::Failed(Reason::Crash, None), None)?;
-    *next_id = end.next_id;
-    Ok(Some((draft.seal()?, turn)))
+    let mut end = End::open(&draft, draft.head.running, 0)?;
+    let turn = end.outcome(&mut draft, &Outcome::Interrupted(op.reason), None)?;
+    let next = queue::promote(&mut draft, op.next, &mut end.next_id)?.map(Box::new);
+    Ok((draft.seal()?, Some(Finished { turn, next })))
 }
 
-/// A session's place by its number alone: what a claim leads to.
-fn place_of(view: &dyn Read, number: u32) -> Result<Place> {
-    let key = sessions::body(number);
-    let place = view.row(Table::Sessions, &key, |value| {
-        let row: codec::SessionRow<'_> = codec::decode(Table::Sessions, &key, value)?;
-        let session = SessionId::from_uuid(uuid::Uuid::from_bytes(row.id));
-        Ok(Place { number, workspace: row.workspace, agent: row.agent, session })
-    })?;
-    place.ok_or_else(|| view::missing("session", &key))
+/// Ends the running turn and all that wait.
+pub(super) fn stop(view: &dyn Read, op: &Stop) -> Result<(WriteSet, Stopped)> {
+    let mut draft = Draft::open(view, op.at, op.stamp)?;
+    let (mut stopped, mut next_id) = (Stopped::default(), 0);
+    if (draft.head.running, draft.head.queued) == (0, 0) {
+        return Ok((WriteSet::default(), stopped));
+    }
+    if draft.head.running != 0 {
+        let mut end = End::open(&draft, draft.head.running, next_id)?;
+        stopped.turn = Some(end.outcome(&mut draft, &Outcome::Interrupted(op.reason), None)?);
+        next_id = end.next_id;
+    }
+    for queued in Queued::all(view, draft.place.number)? {
+        let mut end = match End::open(&draft, queued.number, next_id) {
+            Ok(end) if end.is_queued()? => end,
+            // What is damaged stays as it is, `verify` names it; nobody waits for it any longer.
+            Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
+            _ => {
+                queued.leave(&mut draft);
+                continue;
+            }
+        };
+        stopped.cancelled.push(end.outcome(&mut draft, &Outcome::Interrupted(Reason::Cancelled), None)?);
+        next_id = end.next_id;
+    }
+    Ok((draft.seal()?, stopped))
+}
+
+/// Ends a turn that waits.
+pub(super) fn cancel(view: &dyn Read, op: &Cancel) -> Result<(WriteSet, Turn)> {
+    let mut draft = Draft::open(view, op.at, op.stamp)?;
+    let id = op.turn.as_uuid().as_bytes();
+    let number = place::number(view, draft.place.number, rows::Kind::TurnId, id)?
+        .ok_or_else(|| Error::not_found(format_args!("turn {}", op.turn)))?;
+    let mut end = End::open(&draft, number, 0)?;
+    if !end.is_queued()? {
+        let state = codec::state_of(end.stored.row()?.state)?.as_str();
+        return Err(Error::conflict(format!("turn {} is {state}; only a queued one can be cancelled", op.turn)));
+    }
+    let turn = end.outcome(&mut draft, &Outcome::Interrupted(Reason::Cancelled), None)?;
+    Ok((draft.seal()?, turn))
 }
 
 /// A turn at its end.
@@ -92,19 +89,57 @@ pub(super) struct End {
     id: Id,
     number: u32,
     /// The stamp's next id for a message.
-    next_id: u32,
+    pub(super) next_id: u32,
+    /// What it consumed since its last write.
+    usage: Usage,
+    messages: Messages,
+}
+
+/// What became of a turn's messages.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Messages {
+    Kept,
+    /// All of them: no call of theirs is open.
+    Deleted,
 }
 
 impl End {
-    /// Reads the turn of this number, which is running.
+    /// Reads the turn of this number, which is running or waits.
     pub(super) fn open(draft: &Draft<'_>, number: u32, next_id: u32) -> Result<Self> {
         let stored = Stored::get(draft.view, draft.place.number, number)?;
         let id = stored.row()?.id;
-        Ok(End { stored, id, number, next_id })
+        Ok(End { stored, id, number, next_id, usage: Usage::ZERO, messages: Messages::Kept })
     }
 
     pub(super) fn turn_id(&self) -> TurnId {
         codec::turn_id(self.id)
+    }
+
+    /// Whether it waits.
+    pub(super) fn is_queued(&self) -> Result<bool> {
+        Ok(self.stored.row()?.state == state_byte(TurnState::Queued))
+    }
+
+    /// Soft-deletes all messages of the turn, the one that started it among them. One that cannot be read is not known
+    /// to be the turn's, and stays.
+    pub(super) fn roll_back(&mut self, draft: &mut Draft<'_>) -> Result<()> {
+        let (view, session) = (draft.view, draft.place.number);
+        let mut times = Times::new(view, session, draft.head.messages);
+        self.messages = Messages::Deleted;
+        for number in self.stored.row()?.message_number..=draft.head.messages {
+            if times.entry(number).is_ok_and(Entry::is_deleted) {
+                continue;
+            }
+            match message::row(view, session, number, |row| Ok((row.id, row.turn, row.thread_number))) {
+                Ok((id, turn, thread)) if turn == Some(self.id) => {
+                    draft.positions.delete(number, thread)?;
+                    draft.change(ChangeRow { kind: codec::CHANGE_DELETED, number, id: Some(id), state: 0 })?;
+                }
+                Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Writes how it ends.
@@ -116,6 +151,8 @@ impl End {
     ) -> Result<Turn> {
         let mut row = self.stored.row()?;
         let number = self.number;
+        let waited = row.state == state_byte(TurnState::Queued);
+        consume(&mut draft.head, &mut row, self.usage)?;
         let (reason, detail) = match outcome {
             Outcome::Completed(None) => (None, None),
             Outcome::Completed(Some(answer)) => {
@@ -127,8 +164,13 @@ impl End {
             Outcome::Failed(reason, detail) => (Some(*reason), detail.as_deref()),
         };
         if let Some(reason) = reason {
-            let last = draft.head.messages;
-            for call in open_calls(draft.view, draft.place.number, row.id, row.message_number, last)? {
+            // One that waited has written nothing.
+            let last = if waited { row.message_number } else { draft.head.messages };
+            let calls = match self.messages {
+                Messages::Deleted => Vec::new(),
+                Messages::Kept => open_calls(draft.view, draft.place.number, row.id, row.message_number, last)?,
+            };
+            for call in calls {
                 write_result(draft, &row, number, &call, reason, self.next_id)?;
                 self.next_id += 1;
                 row.messages += 1;
@@ -139,24 +181,29 @@ impl End {
         row.state = state_byte(outcome.state());
         row.started_at = row.started_at.or(started_at.map(|at| draft.started_at(at, row.created_at)));
         row.ended_at = Some(draft.now());
-        if let Some(hook) = row.webhook.take() {
-            let workspace = scope::id(draft.view, draft.place.workspace)?;
-            let announced = OutboxRow {
-                workspace,
-                session: *draft.place.session.as_uuid().as_bytes(),
-                turn: row.id,
-                state: row.state,
-                hook,
-            };
-            draft.writes.put(Table::Outbox, outbox::at(draft.place.number, number), &announced)?;
-        }
+        let hook = row.webhook.take();
         draft.writes.put(Table::Rows, self.stored.key.as_slice(), &row)?;
-        draft.writes.remove(Table::Claims, claims::of(draft.place.number));
-        let failed = matches!(outcome, Outcome::Failed(..));
-        draft.head = HeadRow { running: 0, running_id: None, failed, ..draft.head };
+        draft.head.failed = matches!(outcome, Outcome::Failed(..));
+        if waited {
+            Queued::of(draft.view, draft.place.number, number)?.leave(draft);
+        } else {
+            draft.writes.remove(Table::Claims, claims::of(draft.place.number));
+            draft.head = HeadRow { running: 0, running_id: None, ..draft.head };
+        }
         draft.change(ChangeRow { kind: codec::CHANGE_TURN, number, id: Some(row.id), state: row.state })?;
+        if let Some(hook) = hook {
+            announce(draft, &row, hook)?;
+        }
         row.record(draft.place.session, number)
     }
+}
+
+/// Puts the end of a turn into the outbox, under the number of the event that told of it.
+fn announce(draft: &mut Draft<'_>, row: &TurnRow<'_>, hook: HookRow<'_>) -> Result<()> {
+    let workspace = scope::id(draft.view, draft.place.workspace)?;
+    let session = *draft.place.session.as_uuid().as_bytes();
+    let announced = OutboxRow { workspace, session, turn: row.id, state: row.state, hook };
+    draft.writes.put(Table::Outbox, outbox::at(draft.place.number, draft.head.changes), &announced)
 }
 
 /// A message of an agent's, before its turn is known.

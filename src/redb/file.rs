@@ -14,8 +14,7 @@ use uuid::Uuid;
 
 use super::codec::{self, GroupRow};
 use super::log::{Disk, FileDisk};
-use super::recent::Recent;
-use super::tables::{FORMAT_VERSION, Table, meta, of_session};
+use super::tables::{FORMAT_VERSION, Table, meta};
 use super::writer::{Durability, Keeping};
 use super::{attached, fault, look, recovery};
 use crate::error::{Error, ErrorKind, Result};
@@ -298,74 +297,10 @@ pub(super) fn durable(transaction: &mut redb::WriteTransaction) -> Result<()> {
     Ok(())
 }
 
-fn set(transaction: &mut redb::WriteTransaction, durability: redb::Durability) -> Result<()> {
+pub(super) fn set(transaction: &mut redb::WriteTransaction, durability: redb::Durability) -> Result<()> {
     transaction
         .set_durability(durability)
         .map_err(|error| Error::new(ErrorKind::Storage, format!("storage: {error}")).with_source(error))
-}
-
-/// How a commit is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kept {
-    /// For good.
-    Durably,
-    /// As long as the process lives.
-    InMemory,
-}
-
-/// Puts into the file what was written since, the oldest first, and how far the file has come, in one commit.
-pub(super) fn put(database: &Database, recent: &[&Recent], row: GroupRow, kept: Kept) -> Result<()> {
-    let mut transaction = database.begin_write().map_err(fault::transaction)?;
-    let written = fault::guarded(|| {
-        match kept {
-            Kept::Durably => durable(&mut transaction)?,
-            Kept::InMemory => set(&mut transaction, redb::Durability::None)?,
-        }
-        let mut tables = Tables::open(&transaction)?;
-        recent.iter().try_for_each(|recent| {
-            let tables = std::cell::RefCell::new(&mut tables);
-            recent.each(
-                |table, session, to| tables.borrow_mut().remove_of_session(table, session, to),
-                |table, key, value| tables.borrow_mut().set(table, key, value),
-            )
-        })?;
-        let value = codec::encode(Table::Meta, meta::GROUP, &row)?;
-        tables.set(Table::Meta, meta::GROUP, Some(&value))
-    });
-    match written {
-        Ok(()) => fault::committing(|| transaction.commit().map_err(fault::commit)),
-        // Explicitly: a transaction dropped by an unwinding thread marks the file for repair.
-        Err(error) => transaction.abort().map_err(fault::storage).and(Err(error)),
-    }
-}
-
-/// The tables of an open write transaction.
-struct Tables<'t>([redb::Table<'t, &'static [u8], &'static [u8]>; Table::ALL.len()]);
-
-impl<'t> Tables<'t> {
-    fn open(transaction: &'t redb::WriteTransaction) -> Result<Self> {
-        let open = |table: Table| transaction.open_table(table.definition()).map_err(fault::table);
-        let [a, b, c, d, e, f, g] = Table::ALL;
-        Ok(Tables([open(a)?, open(b)?, open(c)?, open(d)?, open(e)?, open(f)?, open(g)?]))
-    }
-
-    #[expect(clippy::indexing_slicing, reason = "there are as many tables as `Table` has values")]
-    fn table(&mut self, table: Table) -> &mut redb::Table<'t, &'static [u8], &'static [u8]> {
-        &mut self.0[table.index()]
-    }
-
-    fn set(&mut self, table: Table, key: &[u8], value: Option<&[u8]>) -> Result<()> {
-        match value {
-            Some(value) => self.table(table).insert(key, value).map(drop),
-            None => self.table(table).remove(key).map(drop),
-        }
-        .map_err(fault::storage)
-    }
-
-    fn remove_of_session(&mut self, table: Table, session: u32, to: &[u8]) -> Result<()> {
-        let (from, _) = of_session(session);
-        self.table(table).retain_in(&from[..]..=to, |_, _| false).map_err(fault::storage)
-    }
 }
 
 #[cfg(unix)]

@@ -9,6 +9,7 @@ use super::tables::{Table, activity, claims, meta, names, outbox, rows, sessions
 #[allow(clippy::enum_variant_names, reason = "a session is found by its key")]
 enum Key {
     Remnant(u32),
+    Queued(u32, u32),
     WorkspaceName(String),
     WorkspaceId(Id),
     AgentName(u32, String),
@@ -19,10 +20,11 @@ enum Key {
     Count(u32),
     Body(u32),
     Head(u32),
+    Mark(u32),
     Row(u32, Row),
     Activity(u32, u64, Id),
     Claim(u32),
-    Outbox(u32, u32),
+    Outbox(u32, u64),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,8 +44,8 @@ enum Row {
 impl Key {
     fn table(&self) -> Table {
         match self {
-            Key::Remnant(_) => Table::Meta,
-            Key::Body(_) | Key::Head(_) => Table::Sessions,
+            Key::Remnant(_) | Key::Queued(..) => Table::Meta,
+            Key::Body(_) | Key::Head(_) | Key::Mark(_) => Table::Sessions,
             Key::Row(..) => Table::Rows,
             Key::Activity(..) => Table::Activity,
             Key::Claim(_) => Table::Claims,
@@ -55,6 +57,7 @@ impl Key {
     fn encode(&self) -> Vec<u8> {
         match self {
             Key::Remnant(session) => meta::remnant(*session).to_vec(),
+            Key::Queued(session, turn) => meta::queued(*session, *turn).to_vec(),
             Key::WorkspaceName(name) => names::workspace_name(name),
             Key::WorkspaceId(id) => names::workspace_id(id),
             Key::AgentName(workspace, name) => names::agent_name(*workspace, name),
@@ -65,6 +68,7 @@ impl Key {
             Key::Count(scope) => names::count(*scope),
             Key::Body(session) => sessions::body(*session).to_vec(),
             Key::Head(session) => sessions::head(*session).to_vec(),
+            Key::Mark(session) => sessions::mark(*session).to_vec(),
             Key::Row(session, row) => row.encode(*session),
             Key::Activity(scope, at, id) => activity::at(*scope, *at, id),
             Key::Claim(session) => claims::of(*session).to_vec(),
@@ -75,14 +79,14 @@ impl Key {
     /// Of the sessions' table the session comes before the part.
     fn order(&self) -> (u8, u32, &Self) {
         let within = match self {
-            Key::Body(session) | Key::Head(session) => *session,
+            Key::Body(session) | Key::Head(session) | Key::Mark(session) => *session,
             _ => 0,
         };
         (self.table().tag(), within, self)
     }
 
     fn draw(from: &mut Bytes<'_>) -> Self {
-        match from.byte() % 15 {
+        match from.byte() % 17 {
             0 => Key::WorkspaceName(from.text()),
             1 => Key::WorkspaceId(from.array()),
             2 => Key::AgentName(from.number(), from.text()),
@@ -97,7 +101,9 @@ impl Key {
             11 => Key::Activity(from.number(), u64::from_be_bytes(from.array()), from.array()),
             12 => Key::Claim(from.number()),
             13 => Key::Remnant(from.number()),
-            _ => Key::Outbox(from.number(), from.number()),
+            15 => Key::Queued(from.number(), from.number()),
+            16 => Key::Mark(from.number()),
+            _ => Key::Outbox(from.number(), u64::from_be_bytes(from.array())),
         }
     }
 }

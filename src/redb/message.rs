@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::codec::{self, ChangeRow, Id, MessageRow};
+use super::codec::{self, ChangeRow, HeadRow, Id, MessageRow};
 use super::draft::{Draft, Incoming, Within};
 use super::place;
 use super::tables::{Table, rows};
@@ -26,7 +26,7 @@ pub(super) fn each(
     numbers: &[u32],
     mut each: impl FnMut(u32, Result<Message>) -> Result<()>,
 ) -> Result<()> {
-    view.numbered(session, rows::Kind::Message, numbers, &mut |number, value| {
+    view.messages(session, numbers, &mut |number, value| {
         let key = rows::numbered(session, rows::Kind::Message, number);
         let row = value.and_then(|value| {
             codec::decode::<MessageRow<'_>>(Table::Rows, &key, value.ok_or_else(|| view::missing("message", &key))?)
@@ -73,9 +73,7 @@ pub(super) fn append(view: &dyn Read, op: &Append) -> Result<(WriteSet, Vec<Mess
         return Ok((WriteSet::default(), originals));
     }
     let thread = named_thread(&draft, op.thread)?;
-    if draft.head.running != 0 {
-        return Err(busy(op.at.session));
-    }
+    check_idle(&draft.head, op.at.session)?;
     let mut written = Vec::with_capacity(op.messages.len());
     for (new, id) in op.messages.iter().zip(ids(&op.messages, op.stamp)) {
         let role = new.role_or(Role::User);
@@ -108,9 +106,13 @@ pub(super) fn check_ids(messages: &[NewMessage]) -> Result<()> {
     }
 }
 
-/// What the session's busyness is refused with.
-pub(super) fn busy(session: SessionId) -> Error {
-    Error::conflict(format!("session {session} is busy: a turn is running"))
+/// Refuses a session in which a turn is running or waits.
+pub(super) fn check_idle(head: &HeadRow, session: SessionId) -> Result<()> {
+    match (head.running, head.queued) {
+        (0, 0) => Ok(()),
+        (0, _) => Err(Error::conflict(format!("session {session} is busy: a turn is queued"))),
+        _ => Err(Error::conflict(format!("session {session} is busy: a turn is running"))),
+    }
 }
 
 /// What the reuse of an id is refused with.

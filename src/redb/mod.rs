@@ -1,10 +1,11 @@
 //! The default store: one redb file. The only place that names redb.
 //!
-//! A verb (`session`, `message`, `timeline`, `turn`, `ending`, `remnant`, `feed`, `scope`) reads a view and
+//! A verb (`session`, `message`, `timeline`, `turn`, `queue`, `ending`, `orphan`, `mark`, `remnant`, `feed`, `scope`) reads a view and
 //! answers, and a writing one returns a write set. The writer applies it; readers read the
 //! published snapshot.
 
 mod attached;
+mod base;
 mod body;
 mod cleaning;
 mod codec;
@@ -18,10 +19,15 @@ mod file;
 mod keys;
 mod log;
 mod look;
+mod mark;
 mod message;
+mod orphan;
 mod overlay;
+mod pack;
 mod place;
 mod positions;
+mod put;
+mod queue;
 mod recent;
 mod recovery;
 mod remnant;
@@ -61,11 +67,13 @@ use crate::id::{AgentId, MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
 use crate::limit::WRITER_QUEUE;
 use crate::page::{Matching, PageAt};
 use crate::record::{
-    AgentRecord, Change, Message, NewMessage, SessionRecord, ThreadRecord, Turn, WebhookRow, WorkspaceRecord,
+    AgentRecord, Change, ContextMark, Message, NewMessage, SessionRecord, ThreadRecord, Turn, WebhookRow,
+    WorkspaceRecord,
 };
 use crate::store::{
-    Append, CreateSession, Created, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace,
-    Finish, Listed, Matched, Outcome, SessionRef, SessionsQuery, Store, Submit, Submitted,
+    Append, Cancel, CreateSession, Created, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent,
+    EnsureWorkspace, Finish, Finished, Interrupt, Listed, Matched, Outcome, Promote, Recovered, SessionRef,
+    SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, Submit, Submitted,
 };
 use crate::sync::{Arc, Mutex, Sender, ThreadBuilder, bounded, offer};
 
@@ -295,12 +303,28 @@ impl Store for RedbStore {
         self.write(size(&op.messages), move |view| turn::emit(view, &op))
     }
 
-    fn finish(&self, op: Finish) -> Result<Turn> {
+    fn finish(&self, op: Finish) -> Result<Finished> {
         let answer = match &op.outcome {
             Outcome::Completed(Some(answer)) => answer.size(),
             _ => 0,
         };
         self.write(2048 + answer, move |view| ending::finish(view, &op))
+    }
+
+    fn interrupt(&self, op: Interrupt) -> Result<Option<Finished>> {
+        self.write(2048, move |view| ending::interrupt(view, &op))
+    }
+
+    fn stop(&self, op: Stop) -> Result<Stopped> {
+        self.write(4096, move |view| ending::stop(view, &op))
+    }
+
+    fn cancel(&self, op: Cancel) -> Result<Turn> {
+        self.write(2048, move |view| ending::cancel(view, &op))
+    }
+
+    fn promote(&self, op: Promote) -> Result<Vec<Started>> {
+        self.write(1 << 16, move |view| queue::promote_all(view, &op))
     }
 
     fn delete_message(&self, op: DeleteMessage) -> Result<()> {
@@ -327,8 +351,17 @@ impl Store for RedbStore {
         self.read(|view| feed::changes(view, at, after, limit))
     }
 
-    fn end_orphans(&self, op: EndOrphans) -> Result<Vec<Turn>> {
-        self.write(1 << 16, move |view| ending::orphans(view, &op))
+    fn end_orphans(&self, op: EndOrphans) -> Result<Recovered> {
+        self.write(1 << 16, move |view| orphan::recover(view, &op))
+    }
+
+    fn set_context_mark(&self, op: SetContextMark) -> Result<()> {
+        let summary = op.mark.as_ref().map_or(0, |mark| mark.summary.len());
+        self.write(1024 + summary, move |view| mark::set(view, &op))
+    }
+
+    fn context_mark(&self, at: SessionRef) -> Result<Option<ContextMark>> {
+        self.read(|view| mark::get(view, at))
     }
 
     fn outbox(&self, limit: u32) -> Result<Vec<WebhookRow>> {

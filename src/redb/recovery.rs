@@ -4,10 +4,12 @@ use std::path::Path;
 
 use redb::Database;
 
+use super::base::Base;
 use super::codec::GroupRow;
-use super::file::{self, Kept, LogLoss, Said};
+use super::file::{LogLoss, Said};
 use super::log::{Disk, Opened};
-use super::snapshot::{Base, Layers};
+use super::put::{self, Kept};
+use super::snapshot::Layers;
 use super::view::Around;
 use super::{BLOCK, fault, replay};
 use crate::error::{Error, ErrorKind, Result};
@@ -49,13 +51,13 @@ pub(super) fn recover(database: &Database, disk: &Arc<dyn Disk>, said: &Said, lo
     }
     let row = |number| GroupRow { number, log: None };
     let Some(log) = log else {
-        file::put(database, &[], row(number), Kept::Durably)?;
+        put::put(database, &[], row(number), Kept::Durably)?;
         return Ok(number);
     };
     let (layers, recent) = replay::over(Layers::of(Base::last(database)?, Around::new(BLOCK)));
     number = log.records(number, |number, record| replay::record(&layers, number, record))?;
     drop(layers);
-    file::put(database, &[&recent], row(number), Kept::Durably)?;
+    put::put(database, &[&recent], row(number), Kept::Durably)?;
     // Not every system removes an open file.
     drop(log);
     disk.remove().and_then(|()| disk.sync_directory()).map_err(|error| fault::file(disk.path().display(), error))?;

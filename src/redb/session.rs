@@ -14,7 +14,7 @@ use super::{scope, turn, view};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AgentId, SessionId, WorkspaceId};
 use crate::page::Direction;
-use crate::record::{Json, SessionRecord, SessionStatus};
+use crate::record::{Json, SessionRecord, SessionStatus, Usage};
 use crate::store::{CreateSession, Created, Damaged, Listed, SessionRef, SessionsQuery};
 use crate::sync::Arc;
 use crate::time::Timestamp;
@@ -200,6 +200,9 @@ fn unused(workspace: WorkspaceId, session: SessionId, row: &SessionRow<'_>) -> S
         profile: json(row.profile),
         status: SessionStatus::Idle,
         running_turn: None,
+        queued_turns: 0,
+        usage: Usage::ZERO,
+        context_mark: None,
         last_message: 0,
         last_change: 0,
         created_at: Timestamp::from_micros(row.created_at),
@@ -210,12 +213,15 @@ fn unused(workspace: WorkspaceId, session: SessionId, row: &SessionRow<'_>) -> S
 /// A session where it stands now.
 fn standing(unused: SessionRecord, listed: &ListedRow, updated_at: u64) -> SessionRecord {
     SessionRecord {
-        status: match (listed.running_id, listed.failed) {
-            (None, false) => SessionStatus::Idle,
-            (None, true) => SessionStatus::Error,
-            _ => SessionStatus::Running,
+        status: match (listed.running_id.is_some() || listed.queued > 0, listed.failed) {
+            (true, _) => SessionStatus::Running,
+            (false, true) => SessionStatus::Error,
+            (false, false) => SessionStatus::Idle,
         },
         running_turn: listed.running_id.map(codec::turn_id),
+        queued_turns: listed.queued,
+        usage: codec::usage_of(listed.usage),
+        context_mark: (listed.mark != 0).then_some(listed.mark),
         last_message: listed.messages,
         last_change: listed.changes,
         updated_at: Timestamp::from_micros(updated_at),

@@ -1,13 +1,10 @@
 //! A state of the store: what the file has, and over it what is in memory alone.
 
-use std::cmp::Ordering;
 use std::collections::VecDeque;
-use std::ops::{Bound, ControlFlow, RangeBounds};
+use std::ops::{Bound, ControlFlow};
 
-use redb::{Cursor, Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, StorageError};
-
+use super::base::{Base, Pages, Walk};
 use super::body::Bodies;
-use super::fault;
 use super::place::{Age, Places};
 use super::recent::{Key, Recent, Value};
 use super::tables::{Table, rows};
@@ -16,37 +13,8 @@ use crate::error::Result;
 use crate::page::Direction;
 use crate::sync::{Arc, OnceLock};
 
-/// A row so few numbers away is stepped to, one further away is looked up: a step costs a fifth of a look-up.
-const NEAR: u32 = 5;
-
 /// Rows in memory are taken this many at a time.
 const AHEAD: usize = 32;
-
-type Bytes = &'static [u8];
-
-/// The tables of one commit of the file.
-pub(super) struct Base {
-    tables: [ReadOnlyTable<Bytes, Bytes>; Table::ALL.len()],
-}
-
-impl Base {
-    /// Opens the tables of a read transaction.
-    pub(super) fn of(transaction: &ReadTransaction) -> Result<Self> {
-        let open = |table: Table| transaction.open_table(table.definition()).map_err(fault::table);
-        let [a, b, c, d, e, f, g] = Table::ALL;
-        Ok(Base { tables: [open(a)?, open(b)?, open(c)?, open(d)?, open(e)?, open(f)?, open(g)?] })
-    }
-
-    /// The last commit of a database.
-    pub(super) fn last(database: &Database) -> Result<Self> {
-        Self::of(&database.begin_read().map_err(fault::transaction)?)
-    }
-
-    #[expect(clippy::indexing_slicing, reason = "there are as many tables as `Table` has values")]
-    fn table(&self, table: Table) -> &ReadOnlyTable<Bytes, Bytes> {
-        &self.tables[table.index()]
-    }
-}
 
 /// What a state is read from.
 #[derive(Clone)]
@@ -77,6 +45,17 @@ impl Snapshot {
     /// What the layers have up to a group.
     pub(super) fn new(layers: Layers, group: u64, stage: Stage) -> Self {
         Snapshot { layers, group, stage, age: OnceLock::new() }
+    }
+
+    /// Its age, where it was asked for.
+    pub(super) fn known_age(&self) -> Option<Age> {
+        self.age.get().copied().flatten()
+    }
+
+    /// Its age is known.
+    pub(super) fn has_age(&self, age: Age) {
+        // Whoever was faster found the same.
+        let _ = self.age.set(Some(age));
     }
 
     /// What a key holds by what is in memory; none where that does not say.
@@ -132,7 +111,7 @@ impl Read for Snapshot {
         if let Some(value) = self.in_memory(table, key) {
             return Ok(value.map(Guard::Memory));
         }
-        Ok(self.layers.base.table(table).get(key).map_err(fault::storage)?.map(Guard::Page))
+        self.layers.base.get(table, key)
     }
 
     fn scan(
@@ -144,7 +123,7 @@ impl Read for Snapshot {
     ) -> Result<()> {
         let ahead = |recent| Ahead::new(recent, table, between, direction, self.group);
         let mut recent: Vec<Ahead<'_>> = self.layers.recent.iter().map(|recent| ahead(recent)).collect();
-        let mut pages = Pages::new(self.layers.base.table(table), between, direction)?;
+        let mut pages = Pages::new(&self.layers.base, table, between, direction)?;
         loop {
             // The next key, from the newest that has it.
             let heads = recent.iter().enumerate().filter_map(|(nth, ahead)| Some((nth, ahead.head()?)));
@@ -162,8 +141,8 @@ impl Read for Snapshot {
                         pages.skip(&to)?;
                         continue;
                     }
-                    let Some((key, value)) = pages.take()? else { return Ok(()) };
-                    each(key.value(), value.value())?
+                    let Some(row) = pages.take()? else { return Ok(()) };
+                    each(row.key(), row.value())?
                 }
                 Some((nth, key)) => {
                     let key = Arc::clone(key);
@@ -187,11 +166,12 @@ impl Read for Snapshot {
         }
     }
 
-    fn numbered(&self, session: u32, kind: rows::Kind, numbers: &[u32], each: &mut EachNumbered<'_>) -> Result<()> {
+    fn messages(&self, session: u32, numbers: &[u32], each: &mut EachNumbered<'_>) -> Result<()> {
+        let kind = rows::Kind::Message;
         let (Some(first), Some(last)) = (numbers.first(), numbers.last()) else { return Ok(()) };
         let [first, last] = [first, last].map(|number| rows::numbered(session, kind, *number));
         let newer = self.first_in_memory(Table::Rows, session, &first, &last);
-        let mut walk = Walk { table: self.layers.base.table(Table::Rows), at: None };
+        let mut walk = Walk::of(self.layers.base.table(Table::Rows));
         for number in numbers {
             let key = rows::numbered(session, kind, *number);
             if newer.as_ref().is_some_and(|newer| key[..] >= newer[..])
@@ -200,9 +180,8 @@ impl Read for Snapshot {
                 each(*number, Ok(value.as_deref()))?;
                 continue;
             }
-            match walk.to(&key, *number).map_err(fault::storage) {
-                Ok(Some(guard)) => each(*number, Ok(Some(guard.value())))?,
-                Ok(None) => each(*number, Ok(None))?,
+            match walk.to(&key) {
+                Ok(value) => each(*number, Ok(value))?,
                 Err(error) => each(*number, Err(error))?,
             }
         }
@@ -258,89 +237,6 @@ impl<'s> Ahead<'s> {
             self.rows = rows.into();
         }
         Some(value)
-    }
-}
-
-type Row<'t> = (redb::AccessGuard<'t, Bytes>, redb::AccessGuard<'t, Bytes>);
-
-/// The rows of the file that come next.
-struct Pages<'t, 'b> {
-    table: &'t ReadOnlyTable<Bytes, Bytes>,
-    cursor: Cursor<'t, Bytes, Bytes>,
-    between: (Bound<&'b [u8]>, Bound<&'b [u8]>),
-    direction: Direction,
-    next: Option<Row<'t>>,
-}
-
-impl<'t, 'b> Pages<'t, 'b> {
-    fn new(
-        table: &'t ReadOnlyTable<Bytes, Bytes>,
-        between: (Bound<&'b [u8]>, Bound<&'b [u8]>),
-        direction: Direction,
-    ) -> Result<Self> {
-        let cursor = match direction {
-            Direction::Asc => table.lower_bound(between.0),
-            Direction::Desc => table.upper_bound(between.1),
-        };
-        let mut pages = Pages { table, cursor: cursor.map_err(fault::storage)?, between, direction, next: None };
-        pages.take()?;
-        Ok(pages)
-    }
-
-    fn head(&self) -> Option<&[u8]> {
-        self.next.as_ref().map(|(key, _)| key.value())
-    }
-
-    /// The next row.
-    fn take(&mut self) -> Result<Option<Row<'t>>> {
-        let next = match self.direction {
-            Direction::Asc => self.cursor.next(),
-            Direction::Desc => self.cursor.prev(),
-        };
-        let (from, to) = self.between;
-        let next = next.map_err(fault::storage)?.filter(|(key, _)| (from, to).contains(key.value()));
-        Ok(std::mem::replace(&mut self.next, next))
-    }
-
-    /// Goes past what a removal has that has the next row and ends here: a removal begins where its session does.
-    fn skip(&mut self, to: &[u8]) -> Result<()> {
-        let from = to.first_chunk::<4>().map_or(&[][..], |session| session.as_slice());
-        let cursor = match self.direction {
-            Direction::Asc => self.table.lower_bound(Bound::Excluded(to)),
-            Direction::Desc => self.table.upper_bound(Bound::Excluded(from)),
-        };
-        self.cursor = cursor.map_err(fault::storage)?;
-        self.take()?;
-        Ok(())
-    }
-}
-
-/// A way through a table from one numbered row to the next.
-struct Walk<'t> {
-    table: &'t ReadOnlyTable<Bytes, Bytes>,
-    /// Where it stands: past the row of this number.
-    at: Option<(Cursor<'t, Bytes, Bytes>, u32)>,
-}
-
-impl<'t> Walk<'t> {
-    /// The row under a key, which is that of a number.
-    fn to(&mut self, key: &[u8], number: u32) -> Result<Option<redb::AccessGuard<'t, Bytes>>, StorageError> {
-        // What fails or finds nothing leaves no place to go on from.
-        let mut cursor = match self.at.take() {
-            Some((cursor, at)) if at.abs_diff(number) <= NEAR => cursor,
-            _ => self.table.lower_bound(Bound::Included(key))?,
-        };
-        loop {
-            let Some((found, value)) = cursor.next()? else { return Ok(None) };
-            match found.value().cmp(key) {
-                Ordering::Equal => {
-                    self.at = Some((cursor, number));
-                    return Ok(Some(value));
-                }
-                Ordering::Greater => return Ok(None),
-                Ordering::Less => {}
-            }
-        }
     }
 }
 

@@ -90,7 +90,7 @@ pub(super) fn session_of(key: &[u8]) -> Option<u32> {
     key.first_chunk().map(|number| u32::from_be_bytes(*number))
 }
 
-/// Keys of [`Table::Meta`]: what it is (1 byte), and of a remnant the session's number.
+/// Keys of [`Table::Meta`]: what it is (1 byte), of a remnant the session's number, and of a waiting turn the session's and its own.
 pub(super) mod meta {
     /// The format: a fixed form of its own, see `file`.
     pub(in crate::redb) const FORMAT: &[u8] = &[0];
@@ -98,6 +98,10 @@ pub(super) mod meta {
     pub(in crate::redb) const COUNTERS: &[u8] = &[1];
     /// The number of the last group, and the log that has the ones after it.
     pub(in crate::redb) const GROUP: &[u8] = &[2];
+    /// How much waits in all sessions.
+    pub(in crate::redb) const WAITING: &[u8] = &[5];
+    /// What the keys of waiting turns begin with.
+    const QUEUED: u8 = 4;
     /// What the keys of remnants begin with.
     const REMNANT: u8 = 3;
 
@@ -105,6 +109,18 @@ pub(super) mod meta {
     pub(in crate::redb) fn remnant(session: u32) -> [u8; 5] {
         let [a, b, c, d] = session.to_be_bytes();
         [REMNANT, a, b, c, d]
+    }
+
+    /// That a turn of a session waits: side by side for all sessions, so that an opening process finds them.
+    pub(in crate::redb) fn queued(session: u32, turn: u32) -> [u8; 9] {
+        let ([a, b, c, d], [e, f, g, h]) = (session.to_be_bytes(), turn.to_be_bytes());
+        [QUEUED, a, b, c, d, e, f, g, h]
+    }
+
+    /// The session and the turn of a waiting turn's key; none when the key is no such key.
+    pub(in crate::redb) fn queued_of(key: &[u8]) -> Option<(u32, u32)> {
+        let (session, turn) = key.strip_prefix(&[QUEUED])?.split_first_chunk()?;
+        Some((u32::from_be_bytes(*session), u32::from_be_bytes(turn.try_into().ok()?)))
     }
 
     /// The session of a remnant's key; none when the key is no such key.
@@ -164,6 +180,11 @@ pub(super) mod sessions {
     /// What the session is.
     pub(in crate::redb) fn body(session: u32) -> [u8; 5] {
         part(session, 0)
+    }
+
+    /// Where its transcript begins.
+    pub(in crate::redb) fn mark(session: u32) -> [u8; 5] {
+        part(session, 2)
     }
 
     /// Where it stands.
@@ -273,11 +294,12 @@ pub(super) mod claims {
     }
 }
 
-/// Keys of [`Table::Outbox`]: the session's number, the turn's.
+/// Keys of [`Table::Outbox`]: the session's number, that of the event which tells of the end: turns do not end in the order
+/// of their numbers, and their ends are announced in theirs.
 pub(super) mod outbox {
     use super::key;
 
-    pub(in crate::redb) fn at(session: u32, turn: u32) -> Vec<u8> {
-        key(&[&session.to_be_bytes(), &turn.to_be_bytes()])
+    pub(in crate::redb) fn at(session: u32, change: u64) -> Vec<u8> {
+        key(&[&session.to_be_bytes(), &change.to_be_bytes()])
     }
 }

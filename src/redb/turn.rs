@@ -1,18 +1,21 @@
 //! Verbs that start turns, write in their name and read them. How they end: `ending`.
 
-use super::codec::{self, ChangeRow, ClaimRow, HookRow, Id, MessageRow, NumberRow, TurnRow, json_text, state_byte};
+use super::codec::{
+    self, ChangeRow, ClaimRow, HeadRow, HookRow, Id, MessageRow, NumberRow, TurnRow, json_text, state_byte,
+};
 use super::draft::{self, Draft, Incoming};
 use super::ending::{self, End};
-use super::message::{busy, check_ids, ids, named_thread, reused};
+use super::message::{check_idle, check_ids, ids, named_thread, reused};
 use super::tables::{Table, claims, rows, sessions};
 use super::view::{self, Read};
 use super::write_set::WriteSet;
-use super::{message, place};
+use super::{message, place, queue};
+use crate::bug::{Bug, is_planted};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{SessionId, Stamp, TurnId};
 use crate::limit::TURN_MESSAGES;
 use crate::page::PageAt;
-use crate::record::{Message, MessageType, NewMessage, NewTurn, Reason, Role, Turn, TurnState};
+use crate::record::{Message, MessageType, NewMessage, NewTurn, Reason, Role, Turn, TurnState, Usage};
 use crate::store::{Behaviour, Claim, Damaged, Emit, Listed, Outcome, Policy, Runner, SessionRef, Submit, Submitted};
 
 /// The ids of a turn that starts.
@@ -54,21 +57,40 @@ pub(super) fn submit(view: &dyn Read, op: &Submit) -> Result<(WriteSet, Submitte
             format!("session {} never had a message; a follow-up needs one to follow", op.at.session),
         ));
     }
-    if op.policy == Policy::Reject && draft.head.running != 0 {
-        return Err(busy(op.at.session));
+    if op.policy == Policy::Reject {
+        check_idle(&draft.head, op.at.session)?;
+    }
+    let (ids, profile) = (Ids::of(&op.new, op.stamp, 0), session_profile(&draft)?);
+    let mut promoted = None;
+    if op.policy == Policy::Enqueue && (draft.head.running, draft.head.queued) != (0, 0) {
+        if draft.head.running == 0 {
+            promoted = queue::promote(&mut draft, Some(op.runner), &mut 3)?.map(Box::new);
+        }
+        // Whatever waits may turn out to be damaged: then nothing is in the way.
+        if draft.head.running != 0 {
+            let queued = queue::enqueue(&mut draft, &op.new, &op.queue, ids, profile.as_deref())?;
+            return Ok((draft.seal()?, Submitted { promoted, ..queued }));
+        }
     }
     let interrupted = match draft.head.running {
         0 => None,
-        number => {
-            let mut end = End::open(&draft, number, 3)?;
-            end.outcome(&mut draft, &Outcome::Interrupted(Reason::FollowUp), None)?;
-            Some(end.turn_id())
-        }
+        number => Some(make_way(&mut draft, number, op.policy)?),
     };
-    let profile = session_profile(&draft)?;
-    let mut submitted = start(&mut draft, &op.new, op.runner, Ids::of(&op.new, op.stamp, 0), profile.as_deref())?;
-    submitted.interrupted = interrupted;
-    Ok((draft.seal()?, submitted))
+    let submitted = start(&mut draft, &op.new, op.runner, ids, profile.as_deref())?;
+    Ok((draft.seal()?, Submitted { interrupted, ..submitted }))
+}
+
+/// Ends the running turn for the one that comes.
+fn make_way(draft: &mut Draft<'_>, number: u32, policy: Policy) -> Result<TurnId> {
+    let mut end = End::open(draft, number, 3)?;
+    let reason = if policy == Policy::Rollback {
+        end.roll_back(draft)?;
+        Reason::Rollback
+    } else {
+        Reason::FollowUp
+    };
+    end.outcome(draft, &Outcome::Interrupted(reason), None)?;
+    Ok(end.turn_id())
 }
 
 /// Refuses a turn that nobody can run.
@@ -88,7 +110,7 @@ fn session_profile(draft: &Draft<'_>) -> Result<Option<String>> {
     profile.ok_or_else(|| view::missing("session", &key))
 }
 
-/// Starts a turn in an idle session: thread, message, turn, claim.
+/// Starts a turn in a session where none is running: thread, message, turn, claim.
 pub(super) fn start(
     draft: &mut Draft<'_>,
     new: &NewTurn,
@@ -96,6 +118,27 @@ pub(super) fn start(
     ids: Ids,
     session_profile: Option<&str>,
 ) -> Result<Submitted> {
+    let id = ids.turn;
+    let Accepted { message, turn, number } = accept(draft, new, ids, TurnState::Running, session_profile)?;
+    let claim = Some(queue::give(draft, number, id, runner)?);
+    Ok(Submitted { message, turn, claim, interrupted: None, promoted: None, replayed: false })
+}
+
+/// A turn that was written, and the message it is to answer.
+pub(super) struct Accepted {
+    pub(super) message: Message,
+    pub(super) turn: Turn,
+    pub(super) number: u32,
+}
+
+/// Writes a message and the turn that answers it, which is to be given a claim unless it waits.
+pub(super) fn accept(
+    draft: &mut Draft<'_>,
+    new: &NewTurn,
+    ids: Ids,
+    state: TurnState,
+    session_profile: Option<&str>,
+) -> Result<Accepted> {
     let thread = match named_thread(draft, new.thread)? {
         Some(thread) => thread,
         None => draft.thread(ids.thread)?,
@@ -118,11 +161,13 @@ pub(super) fn start(
         thread_number: thread.0,
         message: ids.message,
         message_number: message.number,
-        state: state_byte(TurnState::Running),
+        state: state_byte(state),
         reason: 0,
         detail: None,
         final_message: None,
         messages: 0,
+        attempt: 1,
+        usage: None,
         user_params: json_text(new.user_params.as_ref()),
         profile: json_text(new.profile.as_ref()).or(session_profile),
         webhook: new.webhook.as_ref().map(HookRow::of),
@@ -134,19 +179,8 @@ pub(super) fn start(
     draft.writes.put(Table::Rows, rows::numbered(session, rows::Kind::Turn, number), &row)?;
     draft.index(rows::Kind::TurnId, &ids.turn, number)?;
     draft.change(ChangeRow { kind: codec::CHANGE_TURN, number, id: Some(row.id), state: row.state })?;
-    draft.head.epoch += 1;
-    draft.head.running = number;
-    draft.head.running_id = Some(ids.turn);
-    let lease = runner.lease.map(|lease| {
-        let micros = u64::try_from(lease.as_micros()).unwrap_or(u64::MAX);
-        draft.stamp.at.as_micros().saturating_add(micros)
-    });
-    let claim = Claim { turn: codec::turn_id(ids.turn), owner: runner.owner, epoch: draft.head.epoch };
-    let owner = *runner.owner.as_uuid().as_bytes();
-    let held = ClaimRow { turn: ids.turn, number, owner, epoch: claim.epoch, lease };
-    draft.writes.put(Table::Claims, claims::of(session), &held)?;
     let turn = row.record(draft.place.session, number)?;
-    Ok(Submitted { message, turn, claim: Some(claim), interrupted: None })
+    Ok(Accepted { message, turn, number })
 }
 
 /// What an earlier submit wrote, by the number of its message.
@@ -156,7 +190,7 @@ pub(super) fn original(view: &dyn Read, session: u32, id: SessionId, number: u32
         Ok((row.record(id, number)?, turn))
     })?;
     let turn = by_id(view, session, id, codec::turn_id(turn))?;
-    Ok(Submitted { message, turn, claim: None, interrupted: None })
+    Ok(Submitted { message, turn, claim: None, interrupted: None, promoted: None, replayed: true })
 }
 
 /// Opens the session of a claim for change, where the claim still holds.
@@ -166,6 +200,7 @@ pub(super) fn hold<'v>(view: &'v dyn Read, at: SessionRef, claim: Claim, stamp: 
     let (turn, owner) = (*claim.turn.as_uuid().as_bytes(), *claim.owner.as_uuid().as_bytes());
     match held {
         Some(held) if (held.turn, held.owner, held.epoch) == (turn, owner, claim.epoch) => Ok((draft, held.number)),
+        Some(held) if is_planted(Bug::FenceOpen) => Ok((draft, held.number)),
         _ => Err(Error::new(ErrorKind::Fenced, format!("turn {} no longer owns its session", claim.turn))),
     }
 }
@@ -198,9 +233,21 @@ pub(super) fn emit(view: &dyn Read, op: &Emit) -> Result<(WriteSet, Vec<Message>
         written.push(draft.message(&incoming)?);
     }
     row.messages = most;
+    consume(&mut draft.head, &mut row, op.usage)?;
     row.started_at.get_or_insert(draft.started_at(op.started_at, row.created_at));
     draft.writes.put(Table::Rows, stored.key.as_slice(), &row)?;
     Ok((draft.seal()?, written))
+}
+
+/// Adds up what was consumed, in the turn and in its session.
+pub(super) fn consume(head: &mut HeadRow, row: &mut TurnRow<'_>, usage: Usage) -> Result<()> {
+    for sum in [&mut head.usage, &mut row.usage] {
+        let more = codec::usage_of(*sum).checked_add(usage).ok_or_else(|| {
+            Error::new(ErrorKind::TooLarge, "the usage of the turn, or of its session, would be over 2^64 - 1")
+        })?;
+        *sum = codec::usage_row(more);
+    }
+    Ok(())
 }
 
 /// Refuses ids of the caller's that the session already has.

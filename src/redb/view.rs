@@ -1,13 +1,13 @@
 //! What verbs read from: a state, that of a snapshot or the one that the next group is writing.
 
-use std::ops::{Bound, ControlFlow};
+use std::ops::{Bound, ControlFlow, Range};
 
 use redb::AccessGuard;
 
 use super::body::Bodies;
 use super::codec::{self, Row};
 use super::place::{Age, Places};
-use super::tables::{Table, rows};
+use super::tables::Table;
 use crate::error::{Error, ErrorKind, Result};
 use crate::page::{Damaged, Direction};
 use crate::sync::Arc;
@@ -16,6 +16,8 @@ use crate::sync::Arc;
 pub(super) enum Guard<'a> {
     /// In its page.
     Page(AccessGuard<'a, &'static [u8]>),
+    /// In a value of its page that it shares.
+    Part(AccessGuard<'a, &'static [u8]>, Range<usize>),
     /// In memory.
     Memory(Arc<[u8]>),
 }
@@ -24,6 +26,7 @@ impl Guard<'_> {
     pub(super) fn value(&self) -> &[u8] {
         match self {
             Guard::Page(page) => page.value(),
+            Guard::Part(page, part) => page.value().get(part.clone()).unwrap_or_default(),
             Guard::Memory(value) => value,
         }
     }
@@ -32,7 +35,7 @@ impl Guard<'_> {
 /// Called for each row of a scan with its key and its value, until it breaks.
 pub(super) type Each<'a> = dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>> + 'a;
 
-/// Called for each of some numbered rows with its number and its value, or nothing where there is no row.
+/// Called for each of some messages with its number and its value, or nothing where there is no row.
 pub(super) type EachNumbered<'a> = dyn FnMut(u32, Result<Option<&[u8]>>) -> Result<()> + 'a;
 
 /// What a verb may do: read.
@@ -64,8 +67,8 @@ pub(super) trait Read {
         each: &mut Each<'_>,
     ) -> Result<()>;
 
-    /// Calls `each` for the rows of a session that have these numbers, which rise.
-    fn numbered(&self, session: u32, kind: rows::Kind, numbers: &[u32], each: &mut EachNumbered<'_>) -> Result<()>;
+    /// Calls `each` for the messages of a session that have these numbers, which rise.
+    fn messages(&self, session: u32, numbers: &[u32], each: &mut EachNumbered<'_>) -> Result<()>;
 }
 
 /// What a view shows.

@@ -15,6 +15,7 @@ pub(super) enum Write {
         table: Table,
         key: Vec<u8>,
         value: Vec<u8>,
+        before: Before,
     },
     Remove {
         table: Table,
@@ -26,6 +27,15 @@ pub(super) enum Write {
         session: u32,
         to: Vec<u8>,
     },
+}
+
+/// What stood under a key until it is put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Before {
+    /// Nothing.
+    Nothing,
+    /// It is to be looked up.
+    Unknown,
 }
 
 /// Writes, in the order in which they are applied.
@@ -43,9 +53,17 @@ impl WriteSet {
         Ok(())
     }
 
+    /// Puts a row under a key under which nothing stands.
+    pub(super) fn put_new<'a, R: Row<'a>>(&mut self, table: Table, key: impl Into<Vec<u8>>, row: &R) -> Result<()> {
+        let key = key.into();
+        let value = codec::encode(table, &key, row)?;
+        self.writes.push(Write::Put { table, key, value, before: Before::Nothing });
+        Ok(())
+    }
+
     /// Puts a value under a key as it is.
     pub(super) fn put_value(&mut self, table: Table, key: Vec<u8>, value: Vec<u8>) {
-        self.writes.push(Write::Put { table, key, value });
+        self.writes.push(Write::Put { table, key, value, before: Before::Unknown });
     }
 
     /// Removes the row under a key.
@@ -79,9 +97,9 @@ impl WriteSet {
         let mut changed = BTreeSet::new();
         for write in &self.writes {
             match write {
-                Write::Put { table, key, value } => {
+                Write::Put { table, key, value, before } => {
                     let unchanged = changed.insert((table.tag(), key.as_slice())) && !self.removes_of_sessions();
-                    let patched = unchanged && value.len() >= Logged::WHOLE_BELOW;
+                    let patched = unchanged && *before == Before::Unknown && value.len() >= Logged::WHOLE_BELOW;
                     let old = if patched { view.get(*table, key)? } else { None };
                     let old = old.as_ref().map(|guard| guard.value());
                     Logged::put(table.tag(), key, old, value).write(record)?;

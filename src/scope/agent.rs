@@ -94,8 +94,9 @@ impl AgentHandle {
         if let Some(thread) = turn.thread {
             return Err(Error::invalid(format!("the first turn of a session names thread {thread}; it opens its own")));
         }
+        let bytes = turn.size();
         let op = self.operation(new, Some(turn));
-        let admission = core.executor.admit(place_of(&op))?;
+        let admission = core.executor.admit(place_of(&op), bytes)?;
         let mut created = store.create_session(op).map_err(|error| Core::explained(error, self.name()))?;
         let first: Submitted = created
             .first

@@ -6,14 +6,14 @@ use super::{Core, Listing, PageQuery};
 use crate::agent::{checked_batch, history};
 use crate::bell::Event;
 use crate::error::{Error, Result};
-use crate::follow::Follow;
+use crate::follow::{Follow, LiveFeed};
 use crate::id::{AgentId, MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
 use crate::limit;
 use crate::page::{Form, MessageQuery, Page};
 use crate::record::{Change, Message, NewMessage, NewTurn, SessionRecord, ThreadRecord, Turn};
 use crate::store::{Append, DeleteMessage, DeleteSession, Policy, SessionRef, Submit};
 use crate::sync::Arc;
-use crate::wait::TurnHandle;
+use crate::wait::{Idle, TurnHandle};
 
 /// A session: one conversation of one agent.
 ///
@@ -42,10 +42,10 @@ use crate::wait::TurnHandle;
 /// ```
 #[derive(Clone)]
 pub struct Session {
-    core: Arc<Core>,
-    at: SessionRef,
-    agent: AgentId,
-    agent_name: Arc<str>,
+    pub(super) core: Arc<Core>,
+    pub(super) at: SessionRef,
+    pub(super) agent: AgentId,
+    pub(super) agent_name: Arc<str>,
 }
 
 impl Session {
@@ -90,7 +90,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`Conflict`](crate::ErrorKind::Conflict) while a turn is running, or when an id was used before with other
+    /// [`Conflict`](crate::ErrorKind::Conflict) while a turn is running or waits, or when an id was used before with other
     /// content. [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a message out of bounds or none at all,
     /// [`TooLarge`](crate::ErrorKind::TooLarge) for one too large or too many.
     pub fn append<I>(&self, messages: I) -> Result<Vec<Message>>
@@ -137,7 +137,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`Conflict`](crate::ErrorKind::Conflict) while a turn is running, or when the id was used before with other
+    /// [`Conflict`](crate::ErrorKind::Conflict) while a turn is running or waits, or when the id was used before with other
     /// inputs. [`NoBehaviour`](crate::ErrorKind::NoBehaviour) when none is registered under the agent's name.
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) or [`TooLarge`](crate::ErrorKind::TooLarge) for a value
     /// out of bounds, [`NotFound`](crate::ErrorKind::NotFound) for a thread that is not the session's.
@@ -161,17 +161,18 @@ impl Session {
         self.submit(turn.into(), Policy::FollowUp)
     }
 
-    fn submit(&self, new: NewTurn, policy: Policy) -> Result<TurnHandle> {
+    pub(super) fn submit(&self, new: NewTurn, policy: Policy) -> Result<TurnHandle> {
         let (core, at) = (&self.core, self.at);
         let store = core.store()?;
         new.check()?;
-        let admission = core.executor.admit(at)?;
-        let op = Submit { stamp: core.shared.stamp(), at, new, policy, runner: core.runner(&self.agent_name) };
+        let admission = core.executor.admit(at, new.size())?;
+        let (stamp, runner, queue) = (core.shared.stamp(), core.runner(&self.agent_name), core.queue);
+        let op = Submit { stamp, at, new, policy, runner, queue };
         let submitted = store.submit(op).map_err(|error| Core::explained(error, &self.agent_name))?;
         let handle = TurnHandle::new(Arc::clone(&core.shared), at, &submitted.turn);
         // The original of an earlier call is no news.
-        let event =
-            submitted.claim.map(|_| if submitted.interrupted.is_some() { Event::Ended } else { Event::Written });
+        let event = if submitted.interrupted.is_some() { Event::Ended } else { Event::Written };
+        let event = (!submitted.replayed).then_some(event);
         // The old agent is told to stop before anybody else learns of it.
         admission.start(at, self.agent, submitted, core.behaviour(&self.agent_name));
         if let Some(event) = event {
@@ -189,7 +190,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`Conflict`](crate::ErrorKind::Conflict) while a turn is running, [`NotFound`](crate::ErrorKind::NotFound)
+    /// [`Conflict`](crate::ErrorKind::Conflict) while a turn is running or waits ([`stop`](Self::stop) it first), [`NotFound`](crate::ErrorKind::NotFound)
     /// when it was deleted before.
     ///
     /// ```
@@ -283,6 +284,11 @@ impl Session {
         Ok(TurnHandle::new(Arc::clone(&self.core.shared), self.at, &turn))
     }
 
+    /// The session to wait for until it is idle: see [`Idle`].
+    pub fn idle(&self) -> Idle {
+        Idle::new(&self.core.shared, self.at)
+    }
+
     /// The turns of the session, newest first: see [`PageQuery`].
     ///
     /// # Errors
@@ -314,6 +320,11 @@ impl Session {
     /// come: see [`Follow`]. Nothing is read before it is asked for one.
     pub fn follow(&self, after: u64) -> Follow {
         Follow::new(&self.core.shared, self.at, after)
+    }
+
+    /// The same events, and between them what the agent is just saying: see [`LiveFeed`].
+    pub fn stream(&self, after: u64) -> LiveFeed {
+        LiveFeed::new(&self.core.shared, self.at, after)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The clock that a test drives.
 
-use crate::sync::{Arc, AtomicU64, Ordering};
+use crate::sync::{Arc, AtomicU64, Mutex, Ordering, Waker};
 use crate::time::{Clock, Duration, Timestamp};
 
 /// A clock that stands until a test moves it. Clones share its hands.
@@ -31,6 +31,8 @@ pub struct ManualClock {
 struct Hands {
     wall: AtomicU64,
     monotonic: AtomicU64,
+    /// Who sleeps by this clock.
+    sleepers: Mutex<Vec<Waker>>,
 }
 
 impl ManualClock {
@@ -41,7 +43,8 @@ impl ManualClock {
 
     /// A clock that stands at this time.
     pub fn at(wall: Timestamp) -> Self {
-        let hands = Hands { wall: AtomicU64::new(wall.as_micros()), monotonic: AtomicU64::new(0) };
+        let (wall, monotonic) = (AtomicU64::new(wall.as_micros()), AtomicU64::new(0));
+        let hands = Hands { wall, monotonic, sleepers: Mutex::default() };
         ManualClock { hands: Arc::new(hands) }
     }
 
@@ -50,10 +53,12 @@ impl ManualClock {
         self.hands.wall.store(wall.as_micros(), Ordering::SeqCst);
     }
 
-    /// Lets time pass: both hands go on, the wall one at most to [`Timestamp::MAX`].
+    /// Lets time pass: both hands go on, the wall one at most to [`Timestamp::MAX`], and an engine does what is due.
     pub fn advance(&self, by: Duration) {
         turn(&self.hands.wall, |wall| wall.saturating_add(micros(by)).min(Timestamp::MAX.as_micros()));
         turn(&self.hands.monotonic, |passed| passed.saturating_add(micros(by)));
+        let sleepers = self.hands.sleepers.lock().clone();
+        sleepers.into_iter().for_each(Waker::wake);
     }
 
     /// Steps the wall time back, at most to the epoch. No time passes.
@@ -75,6 +80,10 @@ impl Clock for ManualClock {
 
     fn monotonic(&self) -> Duration {
         Duration::from_micros(self.hands.monotonic.load(Ordering::SeqCst))
+    }
+
+    fn on_jump(&self, waker: Waker) {
+        self.hands.sleepers.lock().push(waker);
     }
 }
 

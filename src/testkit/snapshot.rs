@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use crate::error::Result;
 use crate::id::WorkspaceId;
 use crate::page::{Direction, Matching, PageAt, Roles, Types};
-use crate::record::{Change, Message, SessionRecord, ThreadRecord, Ts, Turn, WebhookRow};
+use crate::record::{Change, ContextMark, Message, SessionRecord, ThreadRecord, Ts, Turn, WebhookRow};
 use crate::store::{Listed, SessionRef, SessionsQuery, Store};
 
 /// Everything below some workspaces, and the outbox.
@@ -24,6 +24,7 @@ pub(super) struct SessionSnapshot {
     pub(super) changes: Vec<Change>,
     pub(super) turns: Vec<Turn>,
     pub(super) threads: Vec<ThreadRecord>,
+    pub(super) mark: Option<ContextMark>,
 }
 
 impl Snapshot {
@@ -49,6 +50,7 @@ impl SessionSnapshot {
             changes: all_changes(store, at)?,
             turns,
             threads,
+            mark: store.context_mark(at)?,
         })
     }
 }

@@ -139,7 +139,7 @@ impl Call {
     }
 }
 
-/// The answer to a message that was accepted: its turn runs, or did until a moment ago.
+/// The answer to a message that was accepted: its turn runs or waits, or did until a moment ago.
 ///
 /// From document C.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

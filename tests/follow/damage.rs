@@ -33,6 +33,21 @@ const FLIPPED: Damage = |row| {
 };
 const LOST: Damage = |_| None;
 
+/// The rows that share a value: each behind its length, which is 0 where there is none.
+fn unpacked(mut pack: &[u8]) -> Vec<Vec<u8>> {
+    let mut rows = Vec::new();
+    while let Some((length, rest)) = pack.split_first_chunk() {
+        let (row, rest) = rest.split_at(u16::from_le_bytes(*length).into());
+        rows.push(row.to_vec());
+        pack = rest;
+    }
+    rows
+}
+
+fn packed(rows: &[Vec<u8>]) -> Vec<u8> {
+    rows.iter().flat_map(|row| [&(row.len() as u16).to_le_bytes()[..], row].concat()).collect()
+}
+
 /// Changes rows of the file.
 fn rows(path: &Path, change: impl FnOnce(&mut Table<'_, &'static [u8], &'static [u8]>)) {
     let database = Database::open(path).unwrap();
@@ -64,13 +79,13 @@ fn after(keys: &[u64], by: Damage, check: impl Fn(&Session)) {
     let path = dir.path().join("a.parlor");
     file(&path);
     rows(&path, |rows| {
-        for key in keys.iter().copied().map(event) {
-            let row = rows.get(&key[..]).unwrap().unwrap().value().to_vec();
-            match by(&row) {
-                Some(row) => drop(rows.insert(&key[..], &row[..]).unwrap()),
-                None => drop(rows.remove(&key[..]).unwrap()),
-            }
+        // They share a value, which stands under the first one's key.
+        let mut events = unpacked(rows.get(&event(1)[..]).unwrap().unwrap().value());
+        for key in keys {
+            let row = &mut events[*key as usize - 1];
+            *row = by(row).unwrap_or_default();
         }
+        rows.insert(&event(1)[..], &packed(&events)[..]).unwrap();
     });
     let engine = Engine::builder(&path).open().unwrap();
     check(&only_session(&engine));
@@ -126,7 +141,7 @@ fn what_stands_past_the_last_event_is_no_event_and_ends_the_follower() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.parlor");
     file(&path);
-    rows(&path, |rows| drop(rows.insert(&event(99)[..], &b"no row"[..]).unwrap()));
+    rows(&path, |rows| drop(rows.insert(&event(99)[..], &packed(&[b"no row".to_vec()])[..]).unwrap()));
     let engine = Engine::builder(&path).open().unwrap();
     let session = only_session(&engine);
     let mut follow = session.follow(0);

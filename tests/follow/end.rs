@@ -60,6 +60,8 @@ fn who_kept_up_is_told_how_the_running_turns_ended_however_late_it_asks() {
                 while !turn.is_cancelled() {
                     thread::yield_now();
                 }
+                // Else it could end the turn before the close does.
+                turn.check()?;
                 Ok(())
             })
         });

@@ -4,6 +4,7 @@ mod damage;
 mod end;
 mod feed;
 mod file;
+mod live;
 #[path = "../support/mod.rs"]
 mod support;
 mod waking;

@@ -24,15 +24,18 @@
 //!
 //! Who blocks whom where nobody can go on any more, `SHUTTLE_CAPTURE_BACKTRACE=1` shows.
 //!
+//! That the suite sees faults at all is the claim of `tests/shuttle_seeded`, which plants some.
+//!
 //! # What it does not see
 //!
-//! Time: a wait with a time-out never ends by it. Memory that is weaker than sequentially consistent: the runtime
+//! Time, but for a clock that a claim drives: a wait with a time-out never ends by it. Memory that is weaker than sequentially consistent: the runtime
 //! has no such access. redb: no schedule goes on inside it, and most claims run on the reference store.
 #![cfg(shuttle)]
 
 mod closing;
 mod deleting;
 mod following;
+mod replacing;
 mod scene;
 mod storage;
 mod turns;

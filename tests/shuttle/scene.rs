@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex as StdMutex, MutexGuard as StdMutexGuard, PoisonError
 
 use parlor::id::SessionId;
 use parlor::page::{Direction, MessageQuery};
-use parlor::testkit::ModelStore;
+use parlor::testkit::{ManualClock, ModelStore};
 use parlor::{
-    AgentHandle, AgentResult, ChangeKind, Clock, Engine, Message, MessageType, NewSession, Reason, Reply, Result,
-    Session, Timestamp, Turn, TurnContext, TurnHandle, TurnReport, TurnState,
+    AgentHandle, AgentResult, Builder, ChangeKind, Clock, Engine, Message, MessageType, NewSession, Reason, Reply,
+    Result, Session, Timestamp, Turn, TurnContext, TurnHandle, TurnReport, TurnState,
 };
 use shuttle::sync::{Condvar, Mutex};
 use shuttle::thread::{self, JoinHandle, ThreadId};
@@ -27,6 +27,9 @@ impl Clock for Still {
         Duration::ZERO
     }
 }
+
+/// How long agents have to stop, on a clock that the claim drives.
+pub const GRACE: Duration = Duration::from_secs(60);
 
 /// What the agents of a scene did. Its lock is no place for another thread to go on.
 #[derive(Default)]
@@ -78,6 +81,11 @@ impl Log {
         self.entries().inside.len()
     }
 
+    /// The agent of this turn hangs: another one of its session may begin once it was left behind.
+    pub fn hangs(&self, turn: &TurnContext) {
+        self.entries().inside.remove(&turn.session_id());
+    }
+
     fn enter(self: &Arc<Self>, turn: &TurnContext) -> Inside {
         let (session, text) = (turn.session_id(), turn.input().text());
         let mut entries = self.entries();
@@ -126,6 +134,26 @@ impl Scene {
         grace: Duration,
         agent: impl Fn(&TurnContext, &Log) -> AgentResult + Send + Sync + 'static,
     ) -> Self {
+        Self::build(agent, |builder| builder.workers(workers).grace(grace).clock(Still))
+    }
+
+    /// An engine on a clock that the claim drives, whose agents have a minute to stop.
+    pub fn on_clock(
+        workers: usize,
+        time_limit: Duration,
+        agent: impl Fn(&TurnContext, &Log) -> AgentResult + Send + Sync + 'static,
+    ) -> (Self, ManualClock) {
+        let clock = ManualClock::new();
+        let scene = Self::build(agent, |builder| {
+            builder.workers(workers).grace(GRACE).time_limit(time_limit).clock(clock.clone())
+        });
+        (scene, clock)
+    }
+
+    fn build(
+        agent: impl Fn(&TurnContext, &Log) -> AgentResult + Send + Sync + 'static,
+        build: impl FnOnce(Builder) -> Builder,
+    ) -> Self {
         let (store, log) = (Arc::new(ModelStore::new()), Arc::<Log>::default());
         let watched = {
             let log = Arc::clone(&log);
@@ -134,7 +162,7 @@ impl Scene {
                 agent(turn, &log)
             }
         };
-        let builder = Engine::builder("no file").workers(workers).grace(grace).clock(Still).agent_fn("agent", watched);
+        let builder = build(Engine::builder("no file")).agent_fn("agent", watched);
         let engine = builder.open_store(store.clone()).unwrap();
         Scene { engine, log, store, sessions: StdMutex::default() }
     }

@@ -6,11 +6,12 @@ use super::Gate;
 use parlor::id::{AgentId, MessageId, ThreadId, TurnId, WorkspaceId};
 use parlor::page::{Damaged, Matching, PageAt};
 use parlor::store::{
-    Append, CreateSession, Created, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace,
-    Finish, Listed, Matched, SessionRef, SessionsQuery, Store, Submit, Submitted,
+    Append, Cancel, CreateSession, Created, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent,
+    EnsureWorkspace, Finish, Finished, Interrupt, Listed, Matched, Promote, Recovered, SessionRef, SessionsQuery,
+    SetContextMark, Started, Stop, Stopped, Store, Submit, Submitted,
 };
 use parlor::{
-    AgentRecord, Change, Error, ErrorKind, Message, Result, SessionRecord, ThreadRecord, Turn, WebhookRow,
+    AgentRecord, Change, ContextMark, Error, ErrorKind, Message, Result, SessionRecord, ThreadRecord, Turn, WebhookRow,
     WorkspaceRecord,
 };
 
@@ -88,7 +89,7 @@ impl Faulty {
 }
 
 impl Store for Faulty {
-    fn finish(&self, op: Finish) -> Result<Turn> {
+    fn finish(&self, op: Finish) -> Result<Finished> {
         let (kind, panic) = {
             let mut spoiled = self.spoiled();
             (spoiled.finish, std::mem::take(&mut spoiled.panic))
@@ -200,8 +201,32 @@ impl Store for Faulty {
         read
     }
 
-    fn end_orphans(&self, op: EndOrphans) -> Result<Vec<Turn>> {
+    fn interrupt(&self, op: Interrupt) -> Result<Option<Finished>> {
+        self.inner.interrupt(op)
+    }
+
+    fn stop(&self, op: Stop) -> Result<Stopped> {
+        self.inner.stop(op)
+    }
+
+    fn cancel(&self, op: Cancel) -> Result<Turn> {
+        self.inner.cancel(op)
+    }
+
+    fn promote(&self, op: Promote) -> Result<Vec<Started>> {
+        self.inner.promote(op)
+    }
+
+    fn end_orphans(&self, op: EndOrphans) -> Result<Recovered> {
         self.inner.end_orphans(op)
+    }
+
+    fn set_context_mark(&self, op: SetContextMark) -> Result<()> {
+        self.inner.set_context_mark(op)
+    }
+
+    fn context_mark(&self, at: SessionRef) -> Result<Option<ContextMark>> {
+        self.inner.context_mark(at)
     }
 
     fn outbox(&self, limit: u32) -> Result<Vec<WebhookRow>> {

@@ -6,14 +6,44 @@ const ALL_RUST: [&str; 6] = ["src", "tests", "examples", "fuzz", "benches", "cra
 const MOST_LINES: usize = 500;
 
 /// The rooms of the house, from the ground up. A room names only those that stand before it.
-const ROOMS: [&str; 24] = [
-    "error", "limit", "time", "sync", "bug", "id", "record", "page", "wire", "store", "redb", "model", "bell", "poll",
-    "tail", "shared", "wait", "follow", "watch", "agent", "executor", "scope", "engine", "testkit",
+const ROOMS: [&str; 28] = [
+    "error",
+    "limit",
+    "time",
+    "sync",
+    "bug",
+    "id",
+    "record",
+    "page",
+    "wire",
+    "store",
+    "transcript",
+    "redb",
+    "model",
+    "bell",
+    "poll",
+    "tail",
+    "live",
+    "shared",
+    "trace",
+    "here",
+    "wait",
+    "follow",
+    "watch",
+    "agent",
+    "executor",
+    "scope",
+    "engine",
+    "testkit",
 ];
 
 /// Rooms that only some of those above them may name.
-const ONLY_FOR: [(&str, &[&str]); 4] =
-    [("bug", &["redb", "testkit"]), ("redb", &["engine", "testkit"]), ("model", &["testkit"]), ("wire", &[])];
+const ONLY_FOR: [(&str, &[&str]); 4] = [
+    ("bug", &["redb", "model", "executor", "testkit"]),
+    ("redb", &["engine", "testkit"]),
+    ("model", &["testkit"]),
+    ("wire", &[]),
+];
 
 fn breach(source: &Source, line: usize, what: impl std::fmt::Display) -> String {
     format!("{}:{line}: {what}", source.path)

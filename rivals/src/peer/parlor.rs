@@ -11,7 +11,9 @@ use parlor::{
     SessionRecord, SessionStatus, Ts, TurnContext,
 };
 
-use super::{Answer, Answered, Cache, Filter, Found, Listed, PAGE, Peer, Reader, Result, Row, Wanted, Way, Writer};
+use super::{
+    Answer, Answered, Cache, Deletion, Filter, Found, Listed, PAGE, Peer, Reader, Result, Row, Wanted, Way, Writer,
+};
 use crate::corpus::{Class, Corpus, Draft};
 use crate::plan::{self, Chunk, Plan, Standing};
 
@@ -200,6 +202,16 @@ impl Peer for Parlor {
             }
             Ok(())
         })
+    }
+
+    fn doomed(&self, messages: u32) -> Result<Option<Deletion<'_>>> {
+        const AT_ONCE: u32 = 1000;
+        let session = self.agent()?.create_session(NewSession::default().key("doomed"))?;
+        let text = "x".repeat(400);
+        for _ in 0..messages / AT_ONCE {
+            session.append((0..AT_ONCE).map(|_| NewMessage::text(text.as_str()).role(Role::Assistant)))?;
+        }
+        Ok(Some(Box::new(move || Ok(session.delete()?))))
     }
 
     fn reopen(&mut self, cache: Cache) -> Result {

@@ -1,11 +1,12 @@
 //! The longest waits of a writer.
 
+use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use super::append;
 use crate::line::{Better, Line};
 use crate::measure::{Appends, quantile};
-use crate::peer::{Result, Way};
+use crate::peer::{Result, Way, Writer};
 use crate::rng::Rng;
 use crate::run::{Member, Run, Set};
 
@@ -19,13 +20,7 @@ pub fn of_a_writer(run: &mut Run<'_>, set: &Set) -> Result {
         let (count, mut measured) = (run.size.samples(), Vec::new());
         let appends = Appends { sessions: append::SESSIONS, pool: &run.single };
         for Member { kind, peer, acknowledged } in &set.members {
-            let (mut writer, mut choice) = (peer.writer(Way::Connection)?, Rng::new(0));
-            let mut waits = Vec::with_capacity(count);
-            while waits.len() < count {
-                let began = Instant::now();
-                appends.one(&mut choice, &mut *writer, acknowledged)?;
-                waits.push(began.elapsed().as_secs_f64() * 1e3);
-            }
+            let mut waits = waits(&appends, &mut *peer.writer(Way::Connection)?, acknowledged, count)?;
             measured.push((kind.name().to_owned(), quantile(&mut waits, QUANTILE)));
         }
         let workload = format!("{count} appends by 1 thread, {}", append::over_sessions(set));
@@ -34,9 +29,34 @@ pub fn of_a_writer(run: &mut Run<'_>, set: &Set) -> Result {
     }
     let work = "p99.9 wait of a writer, million-row operation elsewhere";
     if run.wants(work) {
-        let line = Line::new(work, "ms", Better::Less);
-        let reason = "the deletion of a million messages is not measured yet";
-        run.push(line.skipped(reason).at_most(150.0, 50.0))?;
+        let (count, messages) = (run.size.samples(), run.size.messages());
+        let appends = Appends { sessions: append::SESSIONS, pool: &run.single };
+        let mut measured = Vec::new();
+        for Member { kind, peer, acknowledged } in &set.members {
+            let Some(delete) = peer.doomed(messages)? else { continue };
+            let mut writer = peer.writer(Way::Connection)?;
+            let mut waits = std::thread::scope(|scope| {
+                let deleting = scope.spawn(delete);
+                let waits = waits(&appends, &mut *writer, acknowledged, count);
+                deleting.join().map_err(|_| "the deletion panicked")??;
+                waits
+            })?;
+            measured.push((kind.name().to_owned(), quantile(&mut waits, QUANTILE)));
+        }
+        let workload = format!("a session of {messages} messages deleted; {count} appends by 1 thread meanwhile");
+        let line = Line::new(work, "ms", Better::Less).on(workload, set.cache.words()).measured(measured);
+        run.push(line.at_most(150.0, 50.0))?;
     }
     Ok(())
+}
+
+/// Milliseconds of so many appends, one after the other.
+fn waits(appends: &Appends<'_>, writer: &mut dyn Writer, acknowledged: &AtomicU64, count: usize) -> Result<Vec<f64>> {
+    let (mut choice, mut waits) = (Rng::new(0), Vec::with_capacity(count));
+    while waits.len() < count {
+        let began = Instant::now();
+        appends.one(&mut choice, writer, acknowledged)?;
+        waits.push(began.elapsed().as_secs_f64() * 1e3);
+    }
+    Ok(waits)
 }

@@ -18,6 +18,7 @@ fn a_follow_up_ends_the_running_turn_in_the_order_of_what_happens() {
         new: "no, this".into(),
         policy: Policy::FollowUp,
         runner: Runner { owner: OTHER, lease: None, behaviour: Behaviour::Registered },
+        queue: QueueBounds::default(),
     };
     let next = on.store.submit(op).unwrap();
     let synthetic = MessageId::from_uuid(stamp.uuid(3));
@@ -170,12 +171,15 @@ fn the_first_write_keeps_when_the_agent_started() {
     for (given, kept) in [(0, created), (9, created)] {
         let started_at = Timestamp::from_micros(START + given);
         let messages = vec!["x".into()];
-        on.store.emit(Emit { stamp: on.stamp(), at: on.at, claim, started_at, messages }).unwrap();
+        on.store.emit(Emit { stamp: on.stamp(), at: on.at, claim, started_at, messages, usage: Usage::ZERO }).unwrap();
         assert_eq!(on.store.turn(on.at, claim.turn).unwrap().started_at, Some(kept));
     }
     let end = |claim, started_at| {
         let outcome = Outcome::Completed(None);
-        on.store.finish(Finish { stamp: on.stamp(), at: on.at, claim, started_at, outcome }).unwrap()
+        on.store
+            .finish(Finish { stamp: on.stamp(), at: on.at, claim, started_at, outcome, usage: Usage::ZERO, next: None })
+            .unwrap()
+            .turn
     };
     assert_eq!(end(claim, Some(later(5))).started_at, Some(created));
     assert_eq!(end(on.start(), None).started_at, None);
@@ -196,7 +200,8 @@ fn orphans_end_in_the_order_of_their_sessions_and_nobody_elses_turn_does() {
         claims.push(claim);
     }
     let stamp = on.stamp();
-    let ended = on.store.end_orphans(EndOrphans { stamp, owner: OWNER, limit: 2 }).unwrap();
+    let ended =
+        on.store.end_orphans(EndOrphans { stamp, owner: OWNER, limit: 2, recovery: Recovery::End }).unwrap().ended;
     assert!(ended.iter().map(|turn| turn.id).eq([claims[0].turn, claims[2].turn]));
     for turn in &ended {
         assert_eq!((turn.state, turn.reason, turn.messages), (TurnState::Failed, Some(Reason::Crash), 3));
@@ -208,10 +213,14 @@ fn orphans_end_in_the_order_of_their_sessions_and_nobody_elses_turn_does() {
         synthetic.extend(messages.iter().rev().map(|message| *message.id.as_uuid()));
     }
     assert!(synthetic.into_iter().eq((0..4).map(|n| stamp.uuid(n))));
-    let rest = on.store.end_orphans(EndOrphans { stamp: on.stamp(), owner: OWNER, limit: 2 }).unwrap();
+    let rest = on
+        .store
+        .end_orphans(EndOrphans { stamp: on.stamp(), owner: OWNER, limit: 2, recovery: Recovery::End })
+        .unwrap()
+        .ended;
     assert!(rest.iter().map(|turn| turn.id).eq([claims[3].turn]));
-    let none = EndOrphans { stamp: on.stamp(), owner: OWNER, limit: 2 };
-    assert_eq!(on.untouched(|| on.store.end_orphans(none)), []);
+    let none = EndOrphans { stamp: on.stamp(), owner: OWNER, limit: 2, recovery: Recovery::End };
+    assert!(on.untouched(|| on.store.end_orphans(none)).is_empty());
 }
 
 #[test]
@@ -227,7 +236,7 @@ fn every_end_of_a_turn_with_a_webhook_is_announced_oldest_session_first() {
     on.at = older;
     on.submit(Policy::Reject, hooked(2)).unwrap();
     assert_eq!(on.store.outbox(9).unwrap(), []);
-    on.store.end_orphans(EndOrphans { stamp: on.stamp(), owner: OWNER, limit: 9 }).unwrap();
+    on.store.end_orphans(EndOrphans { stamp: on.stamp(), owner: OWNER, limit: 9, recovery: Recovery::End }).unwrap();
     let claim = on.submit(Policy::FollowUp, hooked(3)).unwrap().claim.unwrap();
     on.finish(claim, Outcome::Completed(None)).unwrap();
     on.finish(on.start(), Outcome::Completed(None)).unwrap();

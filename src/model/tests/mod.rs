@@ -12,10 +12,10 @@ use uuid::Uuid;
 use super::ModelStore;
 use crate::id::{AgentId, MessageId, OwnerId, Stamp, ThreadId, WorkspaceId};
 use crate::page::{Matching, MessageQuery, PageAt};
-use crate::record::{Change, ChangeKind, Message, NewMessage, NewSession, NewTurn, SessionRecord};
+use crate::record::{Change, ChangeKind, Message, NewMessage, NewSession, NewTurn, SessionRecord, Usage};
 use crate::store::{
     Append, Behaviour, Claim, CreateSession, Created, DeleteMessage, Emit, EnsureAgent, EnsureWorkspace, Finish,
-    Listed, Outcome, Policy, Runner, SessionRef, SessionsQuery, Store, Submit, Submitted,
+    Listed, Outcome, Policy, QueueBounds, Recovery, Runner, SessionRef, SessionsQuery, Store, Submit, Submitted,
 };
 use crate::time::Timestamp;
 use crate::{ErrorKind, Result, Turn};
@@ -94,7 +94,14 @@ impl Fixture {
 
     fn submit_as(&self, owner: OwnerId, policy: Policy, new: impl Into<NewTurn>) -> Result<Submitted> {
         let runner = Runner { owner, lease: None, behaviour: Behaviour::Registered };
-        self.store.submit(Submit { stamp: self.stamp(), at: self.at, new: new.into(), policy, runner })
+        self.store.submit(Submit {
+            stamp: self.stamp(),
+            at: self.at,
+            new: new.into(),
+            policy,
+            runner,
+            queue: QueueBounds::default(),
+        })
     }
 
     /// Starts a turn and answers with its claim.
@@ -104,11 +111,20 @@ impl Fixture {
 
     fn emit(&self, claim: Claim, messages: impl Into<Vec<NewMessage>>) -> Result<Vec<Message>> {
         let started_at = Timestamp::from_micros(self.now.get());
-        self.store.emit(Emit { stamp: self.stamp(), at: self.at, claim, started_at, messages: messages.into() })
+        self.store.emit(Emit {
+            stamp: self.stamp(),
+            at: self.at,
+            claim,
+            started_at,
+            messages: messages.into(),
+            usage: Usage::ZERO,
+        })
     }
 
     fn finish(&self, claim: Claim, outcome: Outcome) -> Result<Turn> {
-        self.store.finish(Finish { stamp: self.stamp(), at: self.at, claim, started_at: None, outcome })
+        let (usage, next) = (Usage::ZERO, None);
+        let op = Finish { stamp: self.stamp(), at: self.at, claim, started_at: None, outcome, usage, next };
+        self.store.finish(op).map(|finished| finished.turn)
     }
 
     fn delete(&self, message: MessageId) -> Result<()> {

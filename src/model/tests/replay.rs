@@ -46,7 +46,7 @@ fn a_repeated_submit_neither_interrupts_nor_minds_its_policy() {
     let first = on.submit(Policy::Reject, named(1, "a")).unwrap();
     for policy in [Policy::Reject, Policy::FollowUp] {
         let again = on.untouched(|| on.submit_as(OTHER, policy, named(1, "a")));
-        assert_eq!(again, Submitted { claim: None, ..first.clone() });
+        assert_eq!(again, Submitted { claim: None, replayed: true, ..first.clone() });
     }
     let second = on.submit(Policy::FollowUp, named(2, "b")).unwrap();
     assert_eq!(second.interrupted, Some(first.turn.id));
@@ -95,12 +95,14 @@ fn a_repeated_create_returns_the_original_as_it_is_now() {
     let at = SessionRef { session, ..on.at };
     let end = Outcome::Completed(None);
     let claim = started.claim.unwrap();
-    on.store.finish(Finish { stamp: on.stamp(), at, claim, started_at: None, outcome: end }).unwrap();
+    on.store
+        .finish(Finish { stamp: on.stamp(), at, claim, started_at: None, outcome: end, usage: Usage::ZERO, next: None })
+        .unwrap();
     let again = on.untouched(|| on.create(new(), first()));
     assert!(again.replayed && !created.replayed);
     assert_eq!(again.session, on.store.session(at).unwrap());
     let turn = on.store.turn(at, started.turn.id).unwrap();
-    assert_eq!(again.first, Some(Submitted { turn, claim: None, ..started }));
+    assert_eq!(again.first, Some(Submitted { turn, claim: None, replayed: true, ..started }));
     for (new, first) in [
         (new(), None),
         (new(), Some(NewTurn::from(named(1, "b")))),

@@ -21,7 +21,7 @@ fn a_clock_that_steps_back_takes_no_time_back() {
     assert_eq!(on.record().updated_at, updated);
     let turn = on.submit(Policy::Reject, "c").unwrap().turn;
     assert_eq!(turn.created_at, updated);
-    let claim = on.store.0.lock().sessions[0].runs[0].claim;
+    let claim = on.store.0.lock().sessions[0].runs[0].claim.unwrap();
     on.emit(claim, [NewMessage::text("d")]).unwrap();
     assert_eq!(on.store.turn(on.at, turn.id).unwrap().started_at, Some(updated));
     assert_eq!(on.finish(claim, Outcome::Completed(None)).unwrap().ended_at, Some(updated));
@@ -139,10 +139,10 @@ fn what_follows_from_other_rows_is_verified() {
         ("order of ts", |session| session.messages.swap(0, 1)),
         ("message id", |session| session.messages.push(Arc::clone(&session.messages[0]))),
         ("events of deletions", |session| session.deleted.clear()),
-        ("events of turns", |session| session.changes.truncate(2)),
+        ("events of a turn", |session| session.changes.truncate(2)),
         ("messages", |session| Arc::make_mut(&mut session.runs[0]).turn.messages = 9),
         ("turn of its claim", |session| {
-            Arc::make_mut(&mut session.runs[0]).claim.turn = TurnId::from_uuid(Uuid::nil());
+            Arc::make_mut(&mut session.runs[0]).claim.as_mut().unwrap().turn = TurnId::from_uuid(Uuid::nil());
         }),
         ("outbox", |session| session.outbox.clear()),
     ];

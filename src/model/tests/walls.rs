@@ -96,7 +96,7 @@ fn a_turn_runs_with_its_own_profile_or_the_sessions() {
     let at = SessionRef { session: started.turn.session_id, ..on.at };
     let new = NewTurn::from("b").profile(json("2"));
     let runner = Runner { owner: OWNER, lease: None, behaviour: Behaviour::Registered };
-    let op = Submit { stamp: on.stamp(), at, new, policy: Policy::FollowUp, runner };
+    let op = Submit { stamp: on.stamp(), at, new, policy: Policy::FollowUp, runner, queue: QueueBounds::default() };
     assert_eq!(on.store.submit(op).unwrap().turn.profile, Some(json("2")));
 }
 
@@ -146,7 +146,9 @@ fn after_close_every_operation_is_closed() {
         on.store.turn(on.at, claim.turn).map(drop),
         on.store.turns(on.at, PageAt::default()).map(drop),
         on.store.changes(on.at, 0, 1).map(drop),
-        on.store.end_orphans(EndOrphans { stamp: on.stamp(), owner: OTHER, limit: 1 }).map(drop),
+        on.store
+            .end_orphans(EndOrphans { stamp: on.stamp(), owner: OTHER, limit: 1, recovery: Recovery::End })
+            .map(drop),
         on.store.outbox(1).map(drop),
         on.store.verify().map(drop),
         on.store.close(),

@@ -2,12 +2,12 @@
 
 use uuid::Uuid;
 
-use super::{BodyRow, CallRow, HookRow, Id, ImageRow, MessageRow, OutboxRow, ThreadRow, TurnRow};
+use super::{BodyRow, CallRow, HookRow, Id, ImageRow, MessageRow, OutboxRow, ThreadRow, TurnRow, UsageRow};
 use crate::error::{Error, Result};
 use crate::id::{MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
 use crate::record::{
     Content, Image, Json, Message, MessageType, NewMessage, Reason, Role, ThreadRecord, ToolCall, Ts, Turn, TurnState,
-    Webhook, WebhookRow,
+    Usage, Webhook, WebhookRow,
 };
 use crate::time::Timestamp;
 
@@ -32,10 +32,11 @@ macro_rules! bytes {
 bytes!(role_byte, role_of, Role, "role", { User = 1, Assistant = 2, System = 3, Tool = 4 });
 bytes!(kind_byte, kind_of, MessageType, "message type", { Message = 1, FinalMessage = 2, ToolCall = 3 });
 bytes!(state_byte, state_of, TurnState, "turn state", {
-    Running = 1, Completed = 2, Interrupted = 3, Failed = 4,
+    Running = 1, Completed = 2, Interrupted = 3, Failed = 4, Queued = 5,
 });
 bytes!(reason_byte, reason_of, Reason, "reason", {
-    FollowUp = 1, Closed = 2, Error = 3, Panic = 4, Crash = 5,
+    FollowUp = 1, Closed = 2, Error = 3, Panic = 4, Crash = 5, TimeLimit = 6, LostWorker = 7,
+    Request = 8, Cancelled = 9, Rollback = 10,
 });
 
 fn text(text: Option<&str>) -> Option<String> {
@@ -151,6 +152,8 @@ impl TurnRow<'_> {
             detail: text(self.detail),
             final_message: self.final_message.map(message_id),
             messages: self.messages,
+            attempt: self.attempt,
+            usage: usage_of(self.usage),
             user_params: json(self.user_params),
             profile: json(self.profile),
             created_at: Timestamp::from_micros(self.created_at),
@@ -158,6 +161,23 @@ impl TurnRow<'_> {
             ended_at: self.ended_at.map(Timestamp::from_micros),
         })
     }
+}
+
+/// What was consumed, as a row; none where that is nothing.
+pub(in crate::redb) fn usage_row(usage: Usage) -> Option<UsageRow> {
+    let Usage { input, output, cached, reasoning, cost_micros } = usage;
+    (!usage.is_zero()).then_some(UsageRow { input, output, cached, reasoning, cost_micros })
+}
+
+/// What was consumed.
+pub(in crate::redb) fn usage_of(row: Option<UsageRow>) -> Usage {
+    row.map_or(Usage::ZERO, |UsageRow { input, output, cached, reasoning, cost_micros }| Usage {
+        input,
+        output,
+        cached,
+        reasoning,
+        cost_micros,
+    })
 }
 
 impl<'a> HookRow<'a> {

@@ -59,6 +59,21 @@ pub(in crate::redb) struct GroupRow {
 }
 row!(GroupRow, 1, "group number");
 
+/// What a waiting turn counts in the queue.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, BorrowDecode)]
+pub(in crate::redb) struct QueuedRow {
+    pub bytes: u64,
+}
+row!(QueuedRow, 1, "queued turn");
+
+/// How much waits in all sessions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, BorrowDecode)]
+pub(in crate::redb) struct WaitingRow {
+    pub turns: u64,
+    pub bytes: u64,
+}
+row!(WaitingRow, 1, "count of what waits");
+
 /// A dense number that a name or an id stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, BorrowDecode)]
 pub(in crate::redb) struct NumberRow {
@@ -103,6 +118,24 @@ pub(in crate::redb) struct SessionRow<'a> {
 }
 row!(SessionRow<'a>, 1, "session");
 
+/// What was consumed; none of it where there is no such row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, BorrowDecode)]
+pub(in crate::redb) struct UsageRow {
+    pub input: u64,
+    pub output: u64,
+    pub cached: u64,
+    pub reasoning: u64,
+    pub cost_micros: u64,
+}
+
+/// Where a session's transcript begins, and what stands for all before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, BorrowDecode)]
+pub(in crate::redb) struct MarkRow<'a> {
+    pub message: u32,
+    pub summary: &'a str,
+}
+row!(MarkRow<'a>, 1, "context mark");
+
 /// Where a session stands: rewritten by every operation on it, so small.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, BorrowDecode)]
 pub(in crate::redb) struct HeadRow {
@@ -122,6 +155,12 @@ pub(in crate::redb) struct HeadRow {
     pub running_id: Option<Id>,
     /// Whether the turn that ended last failed.
     pub failed: bool,
+    /// How many turns wait, and what they count together.
+    pub queued: u32,
+    pub queued_bytes: u64,
+    pub usage: Option<UsageRow>,
+    /// The first message of the transcript, where that was set; else 0.
+    pub mark: u32,
 }
 row!(HeadRow, 1, "session head");
 
@@ -134,14 +173,17 @@ pub(in crate::redb) struct ListedRow {
     pub changes: u64,
     pub running_id: Option<Id>,
     pub failed: bool,
+    pub queued: u32,
+    pub usage: Option<UsageRow>,
+    pub mark: u32,
 }
 row!(ListedRow, 1, "listed session");
 
 impl ListedRow {
     /// Of a session that stands so.
     pub(in crate::redb) fn of(number: u32, head: &HeadRow) -> Self {
-        let HeadRow { messages, changes, running_id, failed, .. } = *head;
-        ListedRow { number, messages, changes, running_id, failed }
+        let HeadRow { messages, changes, running_id, failed, queued, usage, mark, .. } = *head;
+        ListedRow { number, messages, changes, running_id, failed, queued, usage, mark }
     }
 }
 
@@ -254,6 +296,8 @@ pub(in crate::redb) struct TurnRow<'a> {
     pub detail: Option<&'a str>,
     pub final_message: Option<Id>,
     pub messages: u32,
+    pub attempt: u32,
+    pub usage: Option<UsageRow>,
     pub user_params: Option<&'a str>,
     pub profile: Option<&'a str>,
     /// Kept until the turn ends, then moved to the outbox.
@@ -269,7 +313,8 @@ row!(TurnRow<'a>, 1, "turn");
 pub(in crate::redb) struct ChangeRow {
     /// One of the `CHANGE_…` below.
     pub kind: u8,
-    /// The message's or the turn's number and id: the feed is read without reading them.
+    /// The message's or the turn's number and id: the feed is read without reading them. Of a context mark the number of
+    /// its message, 0 for none.
     pub number: u32,
     pub id: Option<Id>,
     /// The turn's state.
@@ -280,6 +325,7 @@ pub(in crate::redb) const CHANGE_CREATED: u8 = 1;
 pub(in crate::redb) const CHANGE_MESSAGE: u8 = 2;
 pub(in crate::redb) const CHANGE_DELETED: u8 = 3;
 pub(in crate::redb) const CHANGE_TURN: u8 = 4;
+pub(in crate::redb) const CHANGE_MARK: u8 = 5;
 
 row!(ChangeRow, 1, "change");
 

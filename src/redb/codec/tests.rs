@@ -65,8 +65,20 @@ fn small_rows_have_their_golden_bytes() {
     check(&ThreadRow { id: id(1), created_at: 251 }, &format!("{}fbfb00", "01".repeat(16)), &mut Vec::new());
     check(&BlockRow { packed: &[1, 0, 0, 0] }, "01000000", &mut Vec::new());
     check(&DirectoryRow { counts: &[1, 0], firsts: &[2, 0, 0, 0] }, "0201000402000000", &mut Vec::new());
-    let listed = ListedRow { number: 1, messages: 2, changes: 3, running_id: Some(id(4)), failed: false };
-    check(&listed, &format!("01020301{}00", "04".repeat(16)), &mut Vec::new());
+    let listed = ListedRow {
+        number: 1,
+        messages: 2,
+        changes: 3,
+        running_id: Some(id(4)),
+        failed: false,
+        queued: 5,
+        usage: None,
+        mark: 6,
+    };
+    check(&listed, &format!("01020301{}00050006", "04".repeat(16)), &mut Vec::new());
+    check(&QueuedRow { bytes: 251 }, "fbfb00", &mut Vec::new());
+    check(&WaitingRow { turns: 2, bytes: 251 }, "02fbfb00", &mut Vec::new());
+    check(&MarkRow { message: 7, summary: "so far" }, &format!("0706{}", full_hex(b"so far")), &mut Vec::new());
     let change = ChangeRow { kind: CHANGE_TURN, number: 5, id: Some(id(6)), state: 2 };
     check(&change, &format!("040501{}02", "06".repeat(16)), &mut Vec::new());
     let claim = ClaimRow { turn: id(1), number: 2, owner: id(3), epoch: 4, lease: None };
@@ -89,8 +101,12 @@ fn rows_of_sessions_have_their_golden_bytes() {
         running: 9,
         running_id: Some(id(10)),
         failed: true,
+        queued: 11,
+        queued_bytes: 12,
+        usage: Some(UsageRow { input: 13, output: 14, cached: 15, reasoning: 16, cost_micros: 17 }),
+        mark: 18,
     };
-    check(&head, &format!("01020304050607080901{}01", "0a".repeat(16)), &mut Vec::new());
+    check(&head, &format!("01020304050607080901{}010b0c010d0e0f101112", "0a".repeat(16)), &mut Vec::new());
     let session = SessionRow {
         id: id(1),
         workspace: 2,
@@ -143,6 +159,8 @@ fn rows_of_messages_and_turns_have_their_golden_bytes() {
         detail: None,
         final_message: None,
         messages: 6,
+        attempt: 2,
+        usage: Some(UsageRow { input: 3, output: 4, cached: 5, reasoning: 6, cost_micros: 7 }),
         user_params: Some("{}"),
         profile: None,
         webhook: Some(hook),
@@ -151,7 +169,7 @@ fn rows_of_messages_and_turns_have_their_golden_bytes() {
         ended_at: None,
     };
     let golden = format!(
-        "{}{}03{}05010000000601027b7d000101750001017301070108{}",
+        "{}{}03{}0501000000060201030405060701027b7d000101750001017301070108{}",
         "01".repeat(16),
         "02".repeat(16),
         "04".repeat(16),

@@ -55,7 +55,11 @@ impl<'v> PositionsDraft<'v> {
     fn change(&mut self, which: Which, change: impl Fn(&mut ListDraft, &dyn Read) -> Result<()>) -> Result<()> {
         let view = self.view;
         if let btree_map::Entry::Vacant(new) = self.lists.entry(which)
-            && let Some(directory) = rebuild::unless_damaged(which.read_directory(view))?
+            // No list of so few messages has a full block, and a look-up for nothing costs as much as any.
+            && let Some(directory) = match self.messages <= view.block() {
+                true => Some(Directory::default()),
+                false => rebuild::unless_damaged(which.read_directory(view))?,
+            }
         {
             new.insert(ListDraft { directory, directory_changed: Changed::No, blocks: BTreeMap::new(), cut: None });
         }

@@ -17,6 +17,9 @@ use super::write_set::{Write, WriteSet};
 use crate::page::Direction;
 use crate::sync::{Arc, RwLock};
 
+/// Up to which key rows were removed, after which group.
+type Removals = Vec<(u64, Vec<u8>)>;
+
 /// A key in memory.
 pub(super) type Key = Arc<[u8]>;
 
@@ -26,9 +29,6 @@ const ROW_BYTES: usize = 128;
 /// The writes of consecutive groups. See the [module](self).
 #[derive(Debug, Default)]
 pub(super) struct Recent(RwLock<Rows>);
-
-/// Removals of a session's rows, each with its group and the key up to which it went.
-type Removals = Vec<(u64, Vec<u8>)>;
 
 #[derive(Debug, Default)]
 struct Rows {
@@ -48,6 +48,11 @@ impl Touched {
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty() && self.1.is_empty()
     }
+
+    /// Whether it touched a table.
+    pub(super) fn has(&self, table: Table) -> bool {
+        self.0.iter().any(|(touched, _)| *touched == table) || self.1.iter().any(|(touched, _)| *touched == table)
+    }
 }
 
 impl Recent {
@@ -56,7 +61,7 @@ impl Recent {
         let mut rows = self.0.write();
         for write in writes.into_writes() {
             match write {
-                Write::Put { table, key, value } => {
+                Write::Put { table, key, value, .. } => {
                     let key = rows.set(group, table, &key, Some(value.into()), oldest);
                     touched.0.push((table, key));
                 }

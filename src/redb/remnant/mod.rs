@@ -21,9 +21,7 @@ use crate::store::DeleteSession;
 pub(super) fn delete(view: &dyn Read, op: &DeleteSession) -> Result<(WriteSet, ())> {
     let Place { number, workspace, agent, session } = place::find(view, op.at)?;
     let head: HeadRow = view.expected(Table::Sessions, &sessions::head(number))?;
-    if head.running != 0 {
-        return Err(message::busy(session));
-    }
+    message::check_idle(&head, session)?;
     let body = session::body(view, op.at.workspace, session, number)?;
     let mut counters = scope::counters(view)?;
     scope::next_number(&mut counters.removed, "sessions that were removed")?;
@@ -40,6 +38,9 @@ pub(super) fn delete(view: &dyn Read, op: &DeleteSession) -> Result<(WriteSet, (
     }
     writes.remove(Table::Sessions, sessions::body(number));
     writes.remove(Table::Sessions, sessions::head(number));
+    if head.mark != 0 {
+        writes.remove(Table::Sessions, sessions::mark(number));
+    }
     writes.remove(Table::Claims, claims::of(number));
     Ok((writes, ()))
 }

@@ -1,12 +1,14 @@
 //! Checks every invariant between the tables, and describes each breach.
 //!
 //! Numbers are dense; every index row has its record and the reverse; the heads' counts and
-//! clocks are those of the rows; totals are recounted; claims and running turns are each other's.
+//! clocks are those of the rows; totals are recounted; claims and running turns are each other's, and so are the queue
+//! and the turns that wait.
 
 mod index;
 mod positions;
+mod queue;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Bound, ControlFlow};
 
 use self::positions::Lists;
@@ -20,15 +22,16 @@ use super::tables::{Table, activity, claims, names, rows, session_of, sessions};
 use super::view::Read;
 use crate::error::Result;
 use crate::page::Direction;
-use crate::record::TurnState;
+use crate::record::{TurnState, Usage};
 
 /// Every breach in the file.
 pub(super) fn all(view: &dyn Read) -> Result<Vec<String>> {
     let mut check = Check { view, breaches: Vec::new(), live: BTreeMap::new(), deleted: remnant::all(view)? };
-    let mut numbers = Vec::new();
+    let (mut numbers, mut marked) = (Vec::new(), Vec::new());
     view.scan(Table::Sessions, (Bound::Unbounded, Bound::Unbounded), Direction::Asc, &mut |key, _| {
         match key.split_last_chunk::<1>() {
             Some((number, [0])) => numbers.extend(number.try_into().map(u32::from_be_bytes)),
+            Some((number, [2])) => marked.extend(number.try_into().map(u32::from_be_bytes)),
             Some((_, [1])) => {}
             _ => check.breaches.push(format!("sessions has a key {} of no known form", codec::hex(key))),
         }
@@ -37,6 +40,12 @@ pub(super) fn all(view: &dyn Read) -> Result<Vec<String>> {
     for number in &numbers {
         check.session(*number)?;
     }
+    for number in marked {
+        if numbers.binary_search(&number).is_err() {
+            check.breaches.push(format!("a context mark stands below session {number}, which is not there"));
+        }
+    }
+    check.waiting(&numbers)?;
     check.counts()?;
     check.names(numbers.len())?;
     check.remnants()?;
@@ -99,6 +108,7 @@ impl Check<'_> {
         self.threads(session, &head)?;
         self.turns(session, &head)?;
         self.changes(session, &head)?;
+        self.mark(session, &head)?;
         self.running(session, &head)
     }
 
@@ -209,7 +219,8 @@ impl Check<'_> {
     }
 
     fn turns(&mut self, session: u32, head: &HeadRow) -> Result<()> {
-        let running = state_byte(TurnState::Running);
+        let [running, queued] = [TurnState::Running, TurnState::Queued].map(state_byte);
+        let (mut waiting, mut consumed) = (BTreeSet::new(), Some(Usage::ZERO));
         self.dense(session, rows::Kind::Turn, head.turns, |check, number, key, value| {
             let row: TurnRow<'_> = match codec::decode(Table::Rows, key, value) {
                 Ok(row) => row,
@@ -219,17 +230,23 @@ impl Check<'_> {
                 }
             };
             check.id(session, rows::Kind::TurnId, &row.id, number)?;
+            consumed = consumed.and_then(|sum| sum.checked_add(codec::usage_of(row.usage)));
+            if row.state == queued {
+                waiting.insert(number);
+            }
             if (row.state == running) != (head.running == number) {
                 check.breach(
                     session,
                     format_args!("turn {number} is in state {}, the head has {} running", row.state, head.running),
                 );
             }
-            if (row.state == running) == row.ended_at.is_some() {
+            if [running, queued].contains(&row.state) == row.ended_at.is_some() {
                 check.breach(session, format_args!("turn {number} has an end that does not fit its state"));
             }
             Ok(())
         })?;
+        self.queue(session, head, &waiting)?;
+        self.usage(session, head, consumed);
         self.indexed(session, rows::Kind::TurnId, head.turns)
     }
 

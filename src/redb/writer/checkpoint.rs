@@ -8,12 +8,13 @@ use redb::Database;
 use super::shared::Shared;
 use crate::error::Result;
 use crate::limit::CHECKPOINT_IDLE_MS;
+use crate::redb::base::Base;
 use crate::redb::codec::GroupRow;
-use crate::redb::file::Kept;
+use crate::redb::fault;
+use crate::redb::put::{self, Kept};
 use crate::redb::recent::Recent;
-use crate::redb::snapshot::{Base, Layers};
+use crate::redb::snapshot::Layers;
 use crate::redb::writer::Keeping;
-use crate::redb::{fault, file};
 use crate::sync::{Arc, Receiver, Silence, receive_within};
 use crate::time::Duration;
 
@@ -106,7 +107,7 @@ impl Filed {
     }
 
     fn commit(&mut self, recent: &[&Recent], row: GroupRow, kept: Kept) -> Result<()> {
-        fault::committing(|| file::put(&self.database, recent, row, kept))?;
+        fault::committing(|| put::put(&self.database, recent, row, kept))?;
         self.group = row.number;
         Ok(())
     }

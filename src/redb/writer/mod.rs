@@ -33,6 +33,7 @@ use super::fault;
 use super::log::{Log, Room};
 use super::recent::{Recent, Touched};
 use super::snapshot::{Layers, Snapshot};
+use super::tables::Table;
 use super::view::Stage;
 use crate::bug::{Bug, is_planted};
 use crate::error::{Error, ErrorKind, Result};
@@ -189,15 +190,20 @@ impl Writer {
 
     /// Runs every verb of the group on what those before it wrote; none where nothing is to be written.
     fn run(&mut self, shared: &Shared, group: &mut [Job]) -> Result<Option<Wrote>> {
-        let (layers, number, oldest) = (shared.shown.layers()?, shared.shown.group() + 1, shared.shown.oldest());
+        let (shown, layers) = (shared.snapshot()?, shared.shown.layers()?);
+        let (number, oldest) = (shared.shown.group() + 1, shared.shown.oldest());
         let mut wrote: Option<Wrote> = None;
         for job in group {
-            let view = Snapshot::new(layers.clone(), number, Stage::Open);
-            let Some(writes) = job.operation.run(&view).filter(|writes| !writes.is_empty()) else { continue };
+            // The first finds what readers see, and what is kept of it in memory.
+            let view = match &wrote {
+                None => Arc::clone(&shown),
+                Some(_) => Arc::new(Snapshot::new(layers.clone(), number, Stage::Open)),
+            };
+            let Some(writes) = job.operation.run(&*view).filter(|writes| !writes.is_empty()) else { continue };
             let wrote = wrote.get_or_insert_with(|| Wrote { number, record: Vec::new(), touched: Touched::default() });
             if shared.is_logged() {
                 let before = wrote.record.len();
-                if let Err(error) = fault::guarded(|| writes.log(&view, &mut wrote.record)) {
+                if let Err(error) = fault::guarded(|| writes.log(&*view, &mut wrote.record)) {
                     wrote.record.truncate(before);
                     job.operation.refuse(error);
                     continue;
@@ -231,7 +237,7 @@ impl Writer {
                 }
             },
             (Keeping::Log { .. }, Some(_)) if record.len() > most_logged(shared) => self.commit(shared, number, None),
-            (Keeping::Log { .. }, Some(_)) => self.log(shared, number, &record),
+            (Keeping::Log { .. }, Some(_)) => self.log(shared, number, &record, &touched),
         };
         kept.map_err(|error| {
             shared.fail(&error);
@@ -242,7 +248,7 @@ impl Writer {
     }
 
     /// Makes a group durable by its record in the log, now or in time.
-    fn log(&mut self, shared: &Shared, number: u64, record: &[u8]) -> Result<()> {
+    fn log(&mut self, shared: &Shared, number: u64, record: &[u8], touched: &Touched) -> Result<()> {
         fault::guarded(|| {
             let mut slot = shared.log.lock();
             let log = slot.as_mut().ok_or_else(Error::closed)?;
@@ -257,7 +263,11 @@ impl Writer {
             // Where one waits to be heard, it says this too.
             offer(unsynced, Unsynced);
         }
-        shared.shown.show(number);
+        if touched.has(Table::Meta) {
+            shared.shown.show(number);
+        } else {
+            shared.shown.show_as_old(number);
+        }
         Ok(())
     }
 

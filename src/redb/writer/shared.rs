@@ -9,11 +9,13 @@ use super::shown::Shown;
 use super::syncing::Unsynced;
 use crate::error::{Error, Result};
 use crate::limit::CHECKPOINT_GROUPS;
+use crate::redb::base::Base;
 use crate::redb::codec::GroupRow;
 use crate::redb::fault;
-use crate::redb::file::{Kept, Opened};
+use crate::redb::file::Opened;
 use crate::redb::log::{Disk, Log, Options, Origin};
-use crate::redb::snapshot::{Base, Layers, Snapshot};
+use crate::redb::put::Kept;
+use crate::redb::snapshot::{Layers, Snapshot};
 use crate::redb::view::Around;
 use crate::sync::{Arc, Condvar, Mutex, Sender};
 

@@ -67,6 +67,15 @@ impl Shown {
         self.change(|state| state.group = group);
     }
 
+    /// Shows the state after a group in which as many sessions were made and removed as in the one before it.
+    pub(super) fn show_as_old(&self, group: u64) {
+        let age = self.snapshot().and_then(|before| before.known_age());
+        self.change(|state| state.group = group);
+        if let Some((snapshot, age)) = self.snapshot().zip(age) {
+            snapshot.has_age(age);
+        }
+    }
+
     /// From now on states are read by other layers.
     pub(super) fn arrange(&self, layers: impl FnOnce(Layers) -> Layers) {
         self.change(|state| state.layers = state.layers.take().map(layers));

@@ -4,15 +4,28 @@ use super::op::Op;
 use super::world::{Known, World};
 use crate::id::{AgentId, MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
 use crate::page::{Direction, Matching, PageAt, Roles, Types};
-use crate::record::{MessageType, NewTurn, Role, Ts};
+use crate::record::{ContextMark, MessageType, NewTurn, Reason, Role, Ts};
 use crate::store::{
-    Append, Behaviour, Claim, CreateSession, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent,
-    EnsureWorkspace, Finish, Policy, Runner, SessionRef, SessionsQuery, Submit,
+    Append, Behaviour, Cancel, Claim, CreateSession, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent,
+    EnsureWorkspace, Finish, Interrupt, Policy, Promote, QueueBounds, Recovery, Runner, Runners, SessionRef,
+    SessionsQuery, SetContextMark, Stop, Submit,
 };
 use crate::time::Timestamp;
 
 /// Most sessions of a run: few enough that operations meet.
 const SESSIONS: usize = 5;
+
+/// What a submit may do when busy.
+const POLICIES: [Policy; 8] = [
+    Policy::Reject,
+    Policy::FollowUp,
+    Policy::FollowUp,
+    Policy::Interrupt,
+    Policy::Enqueue,
+    Policy::Enqueue,
+    Policy::Enqueue,
+    Policy::Rollback,
+];
 
 impl World {
     pub(super) fn draw(&mut self) -> Op {
@@ -26,16 +39,13 @@ impl World {
             0..5 => self.draw_names(),
             5..10 => self.draw_creation(),
             10..18 => self.draw_repetition(),
-            18..29 => self.draw_append(),
-            29..46 => self.draw_submit(),
-            46..62 => self.draw_emit(),
-            62..74 => self.draw_finish(),
-            74..77 => self.draw_deletion(),
-            77..78 => self.draw_deletion_of_session(),
-            78..79 => {
-                let limit = self.rng.one([1, 2, 10]);
-                Op::EndOrphans(EndOrphans { stamp: self.stamp(), owner: self.owner(), limit })
-            }
+            18..27 => self.draw_append(),
+            27..44 => self.draw_submit(),
+            44..58 => self.draw_emit(),
+            58..69 => self.draw_finish(),
+            69..75 => self.draw_control(),
+            75..78 => self.draw_deletion(),
+            78..79 => self.draw_deletion_of_session(),
             79..90 => self.draw_messages(),
             _ => self.draw_read(),
         }
@@ -170,7 +180,7 @@ impl World {
     }
 
     fn draw_append(&mut self) -> Op {
-        let (at, known) = self.place_where(|known| !known.running);
+        let (at, known) = self.place_where(Known::is_idle);
         let thread = self.rng.percent(20).then(|| self.thread_of(known));
         Op::Append(Append { stamp: self.stamp(), at, thread, messages: self.batch(known) })
     }
@@ -179,8 +189,67 @@ impl World {
         let (at, known) = self.place();
         let thread = self.rng.percent(20).then(|| self.thread_of(known));
         let new = NewTurn { thread, ..self.turn(known) };
-        let policy = self.rng.one([Policy::Reject, Policy::FollowUp]);
-        Op::Submit(Box::new(Submit { stamp: self.stamp(), at, new, policy, runner: self.runner() }))
+        let (policy, queue) = (self.rng.one(POLICIES), self.queue_bounds());
+        Op::Submit(Box::new(Submit { stamp: self.stamp(), at, new, policy, runner: self.runner(), queue }))
+    }
+
+    /// Mostly room enough.
+    fn queue_bounds(&mut self) -> QueueBounds {
+        let mut bounds = QueueBounds::default();
+        match self.rng.below(20) {
+            0 => bounds.turns = self.rng.one([0, 1, 2]),
+            1 => bounds.bytes = self.rng.below(20),
+            2 => bounds.all_turns = self.rng.below(4),
+            3 => bounds.all_bytes = self.rng.below(40),
+            _ => {}
+        }
+        bounds
+    }
+
+    /// Mostly somebody to run what waits.
+    fn next(&mut self) -> Option<Runner> {
+        self.rng.percent(80).then(|| self.runner())
+    }
+
+    fn runners(&mut self) -> Runners {
+        let agents = ["greeter", "booker"].into_iter().filter(|_| self.rng.percent(80)).map(str::to_owned);
+        let agents = agents.collect();
+        Runners { owner: self.owner(), lease: None, agents }
+    }
+
+    /// What is done to turns by others than their agents.
+    fn draw_control(&mut self) -> Op {
+        let (at, known) = self.place_where(|known| !known.is_idle());
+        let stamp = self.stamp();
+        match self.rng.below(7) {
+            0 => Op::Interrupt(Interrupt { stamp, at, reason: self.rng.one(Reason::ALL), next: self.next() }),
+            1 => Op::Stop(Stop { stamp, at, reason: self.rng.one(Reason::ALL) }),
+            2 => {
+                let queued = known.and_then(|index| self.sessions.get(index)).map(|known| known.queued.as_slice());
+                let queued = self.rng.pick(queued.unwrap_or_default()).copied();
+                let turn = if self.rng.percent(80) { queued } else { None };
+                Op::Cancel(Cancel { stamp, at, turn: turn.unwrap_or_else(|| self.turn_of(known)) })
+            }
+            3 => Op::Promote(Promote { stamp, runners: self.runners(), limit: self.rng.one([0, 1, 2, 10]) }),
+            4 => self.draw_mark(),
+            _ => {
+                let (runners, limit) = (self.runners(), self.rng.one([1, 2, 10]));
+                let recovery = match self.rng.below(2) {
+                    0 => Recovery::End,
+                    _ => Recovery::RunAgain { attempts: self.rng.one([1, 2, 3]), runners: runners.clone() },
+                };
+                Op::EndOrphans(EndOrphans { stamp, owner: runners.owner, limit, recovery })
+            }
+        }
+    }
+
+    fn draw_mark(&mut self) -> Op {
+        let (at, known) = if self.rng.percent(50) { self.place_where(Known::is_idle) } else { self.place() };
+        let last = known.and_then(|index| self.sessions.get(index)).map_or(0, |known| known.last_number);
+        let message = u32::try_from(self.rng.below(u64::from(last) + 4)).unwrap_or_default();
+        let mark = self.rng.percent(80).then(|| ContextMark::new(message, self.rng.one(["so far", ""])));
+        let claim = self.rng.percent(50).then(|| self.claim_of(known));
+        Op::SetContextMark(SetContextMark { stamp: self.stamp(), at, claim, mark })
     }
 
     /// Some time around the clock's.
@@ -198,14 +267,19 @@ impl World {
             }
         }
         let claim = self.claim_of(known);
-        Op::Emit(Emit { stamp: self.stamp(), at, claim, started_at: self.started_at(), messages })
+        let (started_at, usage) = (self.started_at(), self.usage());
+        if !usage.is_zero() && self.rng.percent(30) {
+            messages.clear();
+        }
+        Op::Emit(Emit { stamp: self.stamp(), at, claim, started_at, messages, usage })
     }
 
     fn draw_finish(&mut self) -> Op {
         let (at, known) = self.place_where(|known| known.running);
         let started_at = self.rng.percent(50).then(|| self.started_at());
         let (claim, outcome) = (self.claim_of(known), self.outcome(known));
-        Op::Finish(Finish { stamp: self.stamp(), at, claim, started_at, outcome })
+        let (usage, next) = (self.usage(), self.next());
+        Op::Finish(Finish { stamp: self.stamp(), at, claim, started_at, outcome, usage, next })
     }
 
     fn draw_deletion(&mut self) -> Op {
@@ -214,7 +288,7 @@ impl World {
     }
 
     fn draw_deletion_of_session(&mut self) -> Op {
-        let (at, _) = self.place_where(|known| !known.running);
+        let (at, _) = self.place_where(Known::is_idle);
         Op::DeleteSession(DeleteSession { stamp: self.stamp(), at })
     }
 
@@ -241,7 +315,7 @@ impl World {
             }
             Op::Submit(op) => {
                 (op.stamp, op.runner) = (self.stamp(), self.runner());
-                op.policy = self.rng.one([Policy::Reject, Policy::FollowUp]);
+                op.policy = self.rng.one(POLICIES);
                 if other {
                     op.new = self.other_turn(&op.new);
                 }
@@ -328,8 +402,9 @@ impl World {
 
     fn draw_read(&mut self) -> Op {
         let (at, known) = self.place();
-        match self.rng.below(9) {
+        match self.rng.below(10) {
             0 => Op::Session(at),
+            9 => Op::ContextMark(at),
             1 => {
                 let pick = self.rng.index(self.sessions.len());
                 match self.sessions.get(pick).map(|known| (known.at.workspace, known.agent, known.key.clone())) {

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::world::World;
 use crate::limit::CALLER_TS_MICROS;
 use crate::record::{
-    Content, Image, Json, MessageType, NewMessage, NewSession, NewTurn, Reason, Role, ToolCall, Ts, Webhook,
+    Content, Image, Json, MessageType, NewMessage, NewSession, NewTurn, Reason, Role, ToolCall, Ts, Usage, Webhook,
 };
 use crate::store::Outcome;
 
@@ -123,9 +123,20 @@ impl World {
         }
     }
 
+    /// Mostly nothing; now and then so much that the sum is past its bound.
+    pub(super) fn usage(&mut self) -> Usage {
+        match self.rng.below(100) {
+            0..70 => Usage::ZERO,
+            70..98 => {
+                let (input, output) = (self.rng.below(1000), self.rng.below(1000));
+                Usage { input, output, cached: input / 2, reasoning: output / 3, cost_micros: self.rng.below(90_000) }
+            }
+            _ => Usage { cost_micros: u64::MAX - self.rng.below(100_000), ..Usage::ZERO },
+        }
+    }
+
     pub(super) fn outcome(&mut self, session: Option<usize>) -> Outcome {
-        let reasons = [Reason::FollowUp, Reason::Closed, Reason::Error, Reason::Panic, Reason::Crash];
-        let reason = self.rng.one(reasons);
+        let reason = self.rng.one(Reason::ALL);
         match self.rng.below(100) {
             0..20 => Outcome::Completed(None),
             20..65 => {

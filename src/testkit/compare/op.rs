@@ -3,10 +3,13 @@
 use crate::error::Result;
 use crate::id::{AgentId, MessageId, ThreadId, TurnId, WorkspaceId};
 use crate::page::{Matching, PageAt};
-use crate::record::{AgentRecord, Change, Message, SessionRecord, ThreadRecord, Turn, WebhookRow, WorkspaceRecord};
+use crate::record::{
+    AgentRecord, Change, ContextMark, Message, SessionRecord, ThreadRecord, Turn, WebhookRow, WorkspaceRecord,
+};
 use crate::store::{
-    Append, CreateSession, Created, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace,
-    Finish, Listed, Matched, SessionRef, SessionsQuery, Store, Submit, Submitted,
+    Append, Cancel, CreateSession, Created, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent,
+    EnsureWorkspace, Finish, Finished, Interrupt, Listed, Matched, Promote, Recovered, SessionRef, SessionsQuery,
+    SetContextMark, Started, Stop, Stopped, Store, Submit, Submitted,
 };
 
 /// One operation with its input.
@@ -26,6 +29,12 @@ pub(super) enum Op {
     Submit(Box<Submit>),
     Emit(Emit),
     Finish(Finish),
+    Interrupt(Interrupt),
+    Stop(Stop),
+    Cancel(Cancel),
+    Promote(Promote),
+    SetContextMark(SetContextMark),
+    ContextMark(SessionRef),
     DeleteMessage(DeleteMessage),
     Message(SessionRef, MessageId),
     Messages(SessionRef, Matching),
@@ -50,12 +59,19 @@ pub(super) enum Answer {
     Written(Vec<Message>),
     Submitted(Box<Submitted>),
     Turn(Box<Turn>),
+    Finished(Box<Finished>),
+    Interrupted(Box<Option<Finished>>),
+    Stopped(Box<Stopped>),
+    Cancelled(Box<Turn>),
+    Promoted(Vec<Started>),
+    Marked,
+    ContextMark(Option<ContextMark>),
     Deleted,
     Message(Box<Message>),
     Matched(Matched),
     Turns(Listed<Turn>),
     Changes(Vec<Change>),
-    Ended(Vec<Turn>),
+    Recovered(Recovered),
     Outbox(Vec<WebhookRow>),
 }
 
@@ -80,7 +96,16 @@ pub(super) fn apply(store: &dyn Store, op: &Op) -> Result<Answer> {
         Op::Append(op) => Answer::Written(store.append(op)?),
         Op::Submit(op) => Answer::Submitted(Box::new(store.submit(*op)?)),
         Op::Emit(op) => Answer::Written(store.emit(op)?),
-        Op::Finish(op) => Answer::Turn(Box::new(store.finish(op)?)),
+        Op::Finish(op) => Answer::Finished(Box::new(store.finish(op)?)),
+        Op::Interrupt(op) => Answer::Interrupted(Box::new(store.interrupt(op)?)),
+        Op::Stop(op) => Answer::Stopped(Box::new(store.stop(op)?)),
+        Op::Cancel(op) => Answer::Cancelled(Box::new(store.cancel(op)?)),
+        Op::Promote(op) => Answer::Promoted(store.promote(op)?),
+        Op::SetContextMark(op) => {
+            store.set_context_mark(op)?;
+            Answer::Marked
+        }
+        Op::ContextMark(at) => Answer::ContextMark(store.context_mark(at)?),
         Op::DeleteMessage(op) => {
             store.delete_message(op)?;
             Answer::Deleted
@@ -90,7 +115,7 @@ pub(super) fn apply(store: &dyn Store, op: &Op) -> Result<Answer> {
         Op::Turn(at, turn) => Answer::Turn(Box::new(store.turn(at, turn)?)),
         Op::Turns(at, page) => Answer::Turns(store.turns(at, page)?),
         Op::Changes(at, after, limit) => Answer::Changes(store.changes(at, after, limit)?),
-        Op::EndOrphans(op) => Answer::Ended(store.end_orphans(op)?),
+        Op::EndOrphans(op) => Answer::Recovered(store.end_orphans(op)?),
         Op::Outbox(limit) => Answer::Outbox(store.outbox(limit)?),
     })
 }

@@ -7,8 +7,8 @@ use super::super::rng::Rng;
 use super::op::{Answer, Op};
 use crate::id::{AgentId, MessageId, OwnerId, Stamp, ThreadId, TurnId, WorkspaceId};
 use crate::limit::CALLER_TS_MICROS;
-use crate::record::{Message, SessionRecord};
-use crate::store::{Claim, SessionRef, Submitted};
+use crate::record::{Message, SessionRecord, TurnState};
+use crate::store::{Claim, Finished, SessionRef, Started, Submitted};
 use crate::time::Timestamp;
 
 /// The state of a run.
@@ -39,8 +39,10 @@ pub(super) struct Known {
     pub threads: Vec<ThreadId>,
     pub turns: Vec<TurnId>,
     pub claims: Vec<Claim>,
-    /// Whether its latest turn is running, as far as is known.
+    /// Whether a turn of it is running, as far as is known.
     pub running: bool,
+    /// The turns that wait, as far as is known.
+    pub queued: Vec<TurnId>,
     pub last_ts: u64,
     pub last_number: u32,
 }
@@ -56,6 +58,7 @@ impl Known {
             turns: Vec::new(),
             claims: Vec::new(),
             running: false,
+            queued: Vec::new(),
             last_ts: 0,
             last_number: 0,
         }
@@ -74,6 +77,31 @@ impl Known {
         self.claims.extend(submitted.claim);
         // The original of an earlier submit comes without a claim and starts nothing.
         self.running |= submitted.claim.is_some();
+        if let Some(started) = &submitted.promoted {
+            self.started(started);
+        }
+        if submitted.turn.state == TurnState::Queued && !submitted.replayed {
+            self.queued.push(submitted.turn.id);
+        }
+    }
+
+    fn started(&mut self, started: &Started) {
+        self.claims.push(started.claim);
+        self.queued.retain(|turn| *turn != started.turn.id);
+        self.running = true;
+    }
+
+    fn finished(&mut self, finished: &Finished) {
+        self.messages.extend(finished.turn.final_message);
+        self.running = false;
+        if let Some(next) = &finished.next {
+            self.started(next);
+        }
+    }
+
+    /// Whether nothing runs or waits, as far as is known.
+    pub fn is_idle(&self) -> bool {
+        !self.running && self.queued.is_empty()
     }
 }
 
@@ -131,6 +159,20 @@ impl World {
         OwnerId::from_uuid(Uuid::from_u128(self.rng.one([1, 1, 1, 2, 3])))
     }
 
+    fn at(&mut self, op: &Op, learn: impl FnOnce(&mut Known)) {
+        if let Some(known) = at_of(op).and_then(|at| self.known(at)) {
+            learn(known);
+        }
+    }
+
+    fn all_started(&mut self, all: &[Started]) {
+        for started in all {
+            if let Some(known) = self.known(started.at) {
+                known.started(started);
+            }
+        }
+    }
+
     fn known(&mut self, at: SessionRef) -> Option<&mut Known> {
         self.sessions.iter_mut().find(|known| known.at == at)
     }
@@ -147,28 +189,28 @@ impl World {
                 created.first.iter().for_each(|first| known.submitted(first));
                 self.sessions.push(known);
             }
-            Answer::Submitted(submitted) => {
-                let at = at_of(op);
-                if let Some(known) = at.and_then(|at| self.known(at)) {
-                    known.submitted(submitted);
-                }
-            }
+            Answer::Submitted(submitted) => self.at(op, |known| known.submitted(submitted)),
             Answer::Written(messages) => {
-                let at = at_of(op);
-                if let Some(known) = at.and_then(|at| self.known(at)) {
-                    messages.iter().for_each(|message| known.message(message));
+                self.at(op, |known| messages.iter().for_each(|message| known.message(message)));
+            }
+            Answer::Finished(finished) => self.at(op, |known| known.finished(finished)),
+            Answer::Interrupted(finished) => {
+                if let Some(finished) = &**finished {
+                    self.at(op, |known| known.finished(finished));
                 }
             }
-            Answer::Turn(turn) => {
-                let at = at_of(op);
-                if let Some(known) = at.and_then(|at| self.known(at)) {
-                    known.messages.extend(turn.final_message);
-                    known.running = false;
+            Answer::Stopped(_) => self.at(op, |known| {
+                known.running = false;
+                known.queued.clear();
+            }),
+            Answer::Cancelled(turn) => self.at(op, |known| known.queued.retain(|queued| *queued != turn.id)),
+            Answer::Promoted(started) => self.all_started(started),
+            Answer::Recovered(recovered) => {
+                for turn in &recovered.ended {
+                    let of = |known: &&mut Known| known.turns.contains(&turn.id);
+                    self.sessions.iter_mut().filter(of).for_each(|known| known.running = false);
                 }
-            }
-            Answer::Ended(turns) => {
-                let ended = |known: &&mut Known| turns.iter().any(|turn| known.turns.last() == Some(&turn.id));
-                self.sessions.iter_mut().filter(ended).for_each(|known| known.running = false);
+                self.all_started(&recovered.again);
             }
             Answer::Deleted => {
                 if let Op::DeleteSession(op) = op {
@@ -202,6 +244,9 @@ fn at_of(op: &Op) -> Option<SessionRef> {
         Op::Submit(op) => Some(op.at),
         Op::Emit(op) => Some(op.at),
         Op::Finish(op) => Some(op.at),
+        Op::Interrupt(op) => Some(op.at),
+        Op::Stop(op) => Some(op.at),
+        Op::Cancel(op) => Some(op.at),
         _ => None,
     }
 }

@@ -137,7 +137,7 @@ fn an_answer_ends_the_turn_in_one_commit(factory: Factory<'_>) {
     let before = scene.record(at).last_change;
     let ending = scene.ending(at, claim_of(&sent), Outcome::Completed(Some(Box::new("the answer".into()))));
     let stamp = ending.stamp;
-    let turn = ok(scene.store.finish(ending));
+    let turn = ok(scene.store.finish(ending)).turn;
     let answer = scene.messages(at)[2].clone();
     assert_eq!(*answer.id.as_uuid(), stamp.uuid(0), "the answer's id is the stamp's id 0");
     assert_eq!((answer.role, answer.kind), (Role::Assistant, MessageType::FinalMessage));
@@ -179,7 +179,7 @@ fn an_answer_is_an_assistants_final_message(factory: Factory<'_>) {
         scene.refused(InvalidArgument, kind.as_str(), |store| store.finish(ending));
     }
     let named = NewMessage::text("a").role(Role::Assistant).kind(MessageType::FinalMessage);
-    assert_eq!(ok(scene.store.finish(complete(named))).state, TurnState::Completed);
+    assert_eq!(ok(scene.store.finish(complete(named))).turn.state, TurnState::Completed);
 }
 
 fn every_outcome_has_its_state_and_status(factory: Factory<'_>) {
@@ -230,7 +230,7 @@ fn the_first_write_keeps_when_the_agent_started(factory: Factory<'_>) {
     assert_eq!(emit(at, &sent, micros_after(&sent, 9)), started, "a later write does not move it");
     let mut ending = scene.ending(at, claim_of(&sent), Outcome::Completed(None));
     ending.started_at = Some(micros_after(&sent, 99));
-    assert_eq!(ok(scene.store.finish(ending)).started_at, started, "nor does the end");
+    assert_eq!(ok(scene.store.finish(ending)).turn.started_at, started, "nor does the end");
     let (at, sent) = scene.busy_session();
     let earlier = Timestamp::from_micros(sent.turn.created_at.as_micros() - 1);
     assert_eq!(emit(at, &sent, earlier), Some(sent.turn.created_at), "never before it was accepted");
@@ -249,7 +249,7 @@ fn an_end_keeps_when_the_agent_started(factory: Factory<'_>) {
             scene.tick();
             let mut ending = scene.ending(at, claim_of(&sent), outcome.clone());
             ending.started_at = started_at(&sent);
-            (ok(scene.store.finish(ending)).started_at, sent)
+            (ok(scene.store.finish(ending)).turn.started_at, sent)
         };
         let (started_at, _) = end(|_| None);
         assert_eq!(started_at, None, "an agent that never started");

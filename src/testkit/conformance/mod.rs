@@ -2,6 +2,7 @@
 
 mod append;
 mod changes;
+mod control;
 mod create;
 mod cursor;
 mod delete;
@@ -11,17 +12,21 @@ mod fence;
 mod inputs;
 mod interrupt;
 mod listing;
+mod mark;
 mod names;
 mod orphans;
 mod outbox;
+mod queue;
 mod races;
 mod refusals;
 mod repeat;
+mod rollback;
 mod scene;
 mod sessions;
 mod submit;
 mod times;
 mod tools;
+mod usage;
 mod walls;
 mod whole;
 
@@ -43,7 +48,7 @@ macro_rules! subject {
 }
 use subject;
 
-const SUBJECTS: [(&str, &[(&str, Check)]); 22] = [
+const SUBJECTS: [(&str, &[(&str, Check)]); 27] = [
     ("names", names::CLAIMS),
     ("walls", walls::CLAIMS),
     ("create", create::CLAIMS),
@@ -51,11 +56,16 @@ const SUBJECTS: [(&str, &[(&str, Check)]); 22] = [
     ("append", append::CLAIMS),
     ("submit", submit::CLAIMS),
     ("interrupt", interrupt::CLAIMS),
+    ("rollback", rollback::CLAIMS),
+    ("queue", queue::CLAIMS),
+    ("control", control::CLAIMS),
     ("repeat", repeat::CLAIMS),
     ("refusals", refusals::CLAIMS),
     ("fence", fence::CLAIMS),
     ("ends", ends::CLAIMS),
     ("tools", tools::CLAIMS),
+    ("usage", usage::CLAIMS),
+    ("mark", mark::CLAIMS),
     ("times", times::CLAIMS),
     ("listing", listing::CLAIMS),
     ("cursor", cursor::CLAIMS),

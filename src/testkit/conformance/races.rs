@@ -4,7 +4,7 @@ use super::scene::{Factory, Scene, claim_of, ok};
 use crate::error::{ErrorKind, Result};
 use crate::id::Stamp;
 use crate::page::{Direction, Matching};
-use crate::record::{NewMessage, NewSession, TurnState};
+use crate::record::{NewMessage, NewSession, TurnState, Usage};
 use crate::store::{Append, Claim, CreateSession, Emit, Finish, Outcome, Policy, SessionRef, Store, Submit};
 use crate::sync::{Arc, Sender, ThreadBuilder, TryRecvError, bounded};
 use crate::testkit::snapshot::EVERY;
@@ -14,6 +14,7 @@ super::subject! {
     of_two_creations_with_one_id_exactly_one_is_made,
     of_two_appends_with_one_id_exactly_one_is_written,
     an_answer_and_a_follow_up_at_once_end_the_turn_once,
+    an_end_and_an_enqueue_at_once_lose_no_turn,
     a_read_answers_from_one_snapshot,
     writers_of_many_sessions_do_not_mix,
 }
@@ -104,7 +105,7 @@ fn of_two_appends_with_one_id_exactly_one_is_written(factory: Factory<'_>) {
 }
 
 enum End {
-    Answer(Finish),
+    Answer(Box<Finish>),
     FollowUp(Box<Submit>),
 }
 
@@ -116,11 +117,14 @@ fn an_answer_and_a_follow_up_at_once_end_the_turn_once(factory: Factory<'_>) {
         let finish = scene.ending(at, claim_of(&running), answer);
         let submit = Submit { policy: Policy::FollowUp, ..scene.submission(at, "no") };
         let before = scene.record(at);
-        let answers =
-            two(&scene.store, [End::Answer(finish), End::FollowUp(Box::new(submit))], |store, end| match end {
-                End::Answer(op) => store.finish(op).map(|_| None),
+        let answers = two(
+            &scene.store,
+            [End::Answer(Box::new(finish)), End::FollowUp(Box::new(submit))],
+            |store, end| match end {
+                End::Answer(op) => store.finish(*op).map(|_| None),
                 End::FollowUp(op) => store.submit(*op).map(Some),
-            });
+            },
+        );
         let mut answers = answers.into_iter();
         let (answered, followed) = (answers.next(), answers.next());
         let Some(Ok(Some(next))) = followed else { panic!("round {round}: the follow-up is accepted: {followed:?}") };
@@ -144,6 +148,30 @@ fn an_answer_and_a_follow_up_at_once_end_the_turn_once(factory: Factory<'_>) {
         running = next;
     }
     scene.changes(at, 0);
+}
+
+/// A turn that is sent while the one before ends either starts, or waits and is promoted: never neither.
+fn an_end_and_an_enqueue_at_once_lose_no_turn(factory: Factory<'_>) {
+    let scene = Scene::new(factory);
+    let (at, first) = scene.busy_session();
+    let mut claim = claim_of(&first);
+    for round in 0..40 {
+        let finish = scene.ending(at, claim, Outcome::Completed(None));
+        let submit = Submit { policy: Policy::Enqueue, ..scene.submission(at, "next") };
+        let both = [End::Answer(Box::new(finish)), End::FollowUp(Box::new(submit))];
+        let answers = two(&scene.store, both, |store, end| match end {
+            End::Answer(op) => store.finish(*op).map(|finished| (finished.next, None)),
+            End::FollowUp(op) => store.submit(*op).map(|submitted| (None, submitted.claim)),
+        });
+        let claims = answers.into_iter().flat_map(|answer| {
+            let (next, claim) = ok(answer);
+            [next.map(|next| next.claim), claim]
+        });
+        let claims: Vec<_> = claims.flatten().collect();
+        assert_eq!(claims.len(), 1, "round {round}: it starts once");
+        claim = claims[0];
+        scene.emit(at, claim, ["running".into()]);
+    }
 }
 
 fn a_read_answers_from_one_snapshot(factory: Factory<'_>) {
@@ -207,6 +235,6 @@ fn writers_of_many_sessions_do_not_mix(factory: Factory<'_>) {
 fn write_all(store: &dyn Store, at: SessionRef, claim: Claim, stamps: &[Stamp]) {
     for stamp in stamps {
         let messages = vec!["a".into(), "b".into()];
-        ok(store.emit(Emit { stamp: *stamp, at, claim, started_at: stamp.at, messages }));
+        ok(store.emit(Emit { stamp: *stamp, at, claim, started_at: stamp.at, messages, usage: Usage::ZERO }));
     }
 }

@@ -9,10 +9,11 @@ use super::super::clock::ManualClock;
 use super::super::snapshot::{Snapshot, all_changes, all_messages, difference};
 use crate::error::{ErrorKind, Result};
 use crate::id::{AgentId, OwnerId, SessionId, Stamp, ThreadId, WorkspaceId};
-use crate::record::{ChangeKind, Message, NewMessage, NewSession, NewTurn, SessionRecord, Turn};
+use crate::record::{ChangeKind, Message, NewMessage, NewSession, NewTurn, SessionRecord, Turn, Usage};
 use crate::store::{
     Append, Behaviour, Claim, CreateSession, Created, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent,
-    EnsureWorkspace, Finish, Outcome, Policy, Runner, SessionRef, Store, Submit, Submitted,
+    EnsureWorkspace, Finish, Outcome, Policy, QueueBounds, Recovery, Runner, Runners, SessionRef, Store, Submit,
+    Submitted,
 };
 use crate::sync::Arc;
 use crate::time::{Clock, Duration};
@@ -120,7 +121,14 @@ impl Scene {
 
     /// A submit that rejects when busy.
     pub fn submission(&self, at: SessionRef, new: impl Into<NewTurn>) -> Submit {
-        Submit { stamp: self.stamp(), at, new: new.into(), policy: Policy::Reject, runner: self.runner }
+        Submit {
+            stamp: self.stamp(),
+            at,
+            new: new.into(),
+            policy: Policy::Reject,
+            runner: self.runner,
+            queue: QueueBounds::default(),
+        }
     }
 
     #[track_caller]
@@ -135,7 +143,8 @@ impl Scene {
 
     pub fn emission(&self, at: SessionRef, claim: Claim, messages: impl IntoIterator<Item = NewMessage>) -> Emit {
         let started_at = self.clock.now();
-        Emit { stamp: self.stamp(), at, claim, started_at, messages: messages.into_iter().collect() }
+        let messages = messages.into_iter().collect();
+        Emit { stamp: self.stamp(), at, claim, started_at, messages, usage: Usage::ZERO }
     }
 
     #[track_caller]
@@ -144,12 +153,20 @@ impl Scene {
     }
 
     pub fn ending(&self, at: SessionRef, claim: Claim, outcome: Outcome) -> Finish {
-        Finish { stamp: self.stamp(), at, claim, started_at: None, outcome }
+        Finish {
+            stamp: self.stamp(),
+            at,
+            claim,
+            started_at: None,
+            outcome,
+            usage: Usage::ZERO,
+            next: Some(self.runner),
+        }
     }
 
     #[track_caller]
     pub fn finish(&self, at: SessionRef, claim: Claim, outcome: Outcome) -> Turn {
-        ok(self.store.finish(self.ending(at, claim, outcome)))
+        ok(self.store.finish(self.ending(at, claim, outcome))).turn
     }
 
     #[track_caller]
@@ -171,11 +188,30 @@ impl Scene {
         ok(self.store.delete_session(self.deletion(at)));
     }
 
+    /// Runs the turns of these agents as the scene's runner does.
+    pub fn runners<const N: usize>(&self, agents: [&str; N]) -> Runners {
+        Runners { owner: self.runner.owner, lease: None, agents: agents.into_iter().map(str::to_owned).collect() }
+    }
+
+    #[track_caller]
+    pub fn submit_by(&self, at: SessionRef, new: impl Into<NewTurn>, policy: Policy) -> Submitted {
+        ok(self.store.submit(Submit { policy, ..self.submission(at, new) }))
+    }
+
+    /// A submit that waits.
+    #[track_caller]
+    pub fn enqueue(&self, at: SessionRef, new: impl Into<NewTurn>) -> Submitted {
+        self.submit_by(at, new, Policy::Enqueue)
+    }
+
     /// Ends what others than `owner` left running.
     #[track_caller]
     pub fn end_orphans(&self, owner: u128, limit: u32) -> Vec<Turn> {
         let owner = OwnerId::from_uuid(Uuid::from_u128(owner));
-        ok(self.store.end_orphans(EndOrphans { stamp: self.stamp(), owner, limit }))
+        let op = EndOrphans { stamp: self.stamp(), owner, limit, recovery: Recovery::End };
+        let recovered = ok(self.store.end_orphans(op));
+        assert_eq!(recovered.again, [], "none was to run again");
+        recovered.ended
     }
 
     /// Every message that is not deleted, oldest first.

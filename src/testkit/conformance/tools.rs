@@ -122,7 +122,7 @@ fn an_interrupt_answers_the_open_calls(factory: Factory<'_>) {
     check(factory, Reason::Closed, |scene, at, sent| {
         let ending = scene.ending(at, claim_of(sent), Outcome::Interrupted(Reason::Closed));
         let (before, stamp) = (scene.messages(at).len(), ending.stamp);
-        let turn = ok(scene.store.finish(ending));
+        let turn = ok(scene.store.finish(ending)).turn;
         for (n, message) in (0..).zip(&scene.messages(at)[before..]) {
             assert_eq!(*message.id.as_uuid(), stamp.uuid(n), "the n-th result's id is the stamp's id n");
         }

@@ -6,7 +6,8 @@ use crate::error::ErrorKind::Closed;
 use crate::page::PageAt;
 use crate::record::{NewMessage, NewSession, Reason, ToolCall};
 use crate::store::{
-    CreateSession, DeleteMessage, EndOrphans, EnsureAgent, EnsureWorkspace, Outcome, SessionRef, SessionsQuery, Submit,
+    Cancel, CreateSession, DeleteMessage, EndOrphans, EnsureAgent, EnsureWorkspace, Interrupt, Outcome, Promote,
+    Recovery, SessionRef, SessionsQuery, SetContextMark, Stop, Submit,
 };
 use crate::testkit::snapshot::{EVERY, Snapshot, difference};
 
@@ -81,6 +82,8 @@ fn a_closed_store_refuses_everything(factory: Factory<'_>) {
     let submit = || scene.submission(busy, "late");
     let follow = Submit { policy: crate::store::Policy::FollowUp, ..submit() };
     let owner = scene.runner.owner;
+    let orphans = EndOrphans { stamp, owner, limit: 10, recovery: Recovery::End };
+    let runners = scene.runners(["greeter"]);
     let answers = [
         ("ensure_workspace", store.ensure_workspace(EnsureWorkspace { stamp, name: name() }).err()),
         ("find_workspace", store.find_workspace("acme").err()),
@@ -103,7 +106,13 @@ fn a_closed_store_refuses_everything(factory: Factory<'_>) {
         ("turn", store.turn(at, turn.id).err()),
         ("turns", store.turns(at, page).err()),
         ("changes", store.changes(at, 0, 10).err()),
-        ("end_orphans", store.end_orphans(EndOrphans { stamp, owner, limit: 10 }).err()),
+        ("end_orphans", store.end_orphans(orphans).err()),
+        ("interrupt", store.interrupt(Interrupt { stamp, at: busy, reason: Reason::Request, next: None }).err()),
+        ("stop", store.stop(Stop { stamp, at: busy, reason: Reason::Request }).err()),
+        ("cancel", store.cancel(Cancel { stamp, at, turn: turn.id }).err()),
+        ("promote", store.promote(Promote { stamp, runners, limit: 10 }).err()),
+        ("set_context_mark", store.set_context_mark(SetContextMark { stamp, at, claim: None, mark: None }).err()),
+        ("context_mark", store.context_mark(at).err()),
         ("outbox", store.outbox(10).err()),
         ("verify", store.verify().err()),
     ];

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use parlor::id::{AgentId, MessageId, OwnerId, SessionId, Stamp, WorkspaceId};
 use parlor::store::{
     Append, Behaviour, Claim, CreateSession, DeleteMessage, DeleteSession, Emit, EnsureAgent, EnsureWorkspace, Finish,
-    Outcome, Policy, Runner, SessionRef, Store, Submit,
+    Interrupt, Outcome, Policy, QueueBounds, Runner, SessionRef, SetContextMark, Stop, Store, Submit,
 };
 use parlor::testkit::ModelStore;
-use parlor::{Error, ErrorKind, NewMessage, NewSession, NewTurn, Reason, Result, Timestamp, ToolCall, Webhook};
+use parlor::{
+    ContextMark, Error, ErrorKind, NewMessage, NewSession, NewTurn, Reason, Result, Timestamp, ToolCall, Usage, Webhook,
+};
 use uuid::Uuid;
 
 use super::op::{Answer, Op};
@@ -200,14 +202,19 @@ impl Client {
             }
             Answer::Written(messages) => mine.messages.extend(messages.iter().map(|message| message.id)),
             Answer::Submitted(submitted) => {
-                mine.claim = submitted.claim;
+                // One that waits leaves the running turn its claim.
+                let promoted = submitted.promoted.as_ref().map(|started| started.claim);
+                mine.claim = submitted.claim.or(promoted).or(mine.claim);
                 mine.messages.push(submitted.message.id);
             }
-            Answer::Ended(turn) => {
-                mine.claim = None;
-                mine.messages.extend(turn.final_message);
+            Answer::Ended(finished) => {
+                if let Some(finished) = &**finished {
+                    mine.claim = finished.next.as_ref().map(|next| next.claim);
+                    mine.messages.extend(finished.turn.final_message);
+                }
             }
-            Answer::Deleted => {}
+            Answer::Stopped(_) => mine.claim = None,
+            Answer::Deleted | Answer::Marked => {}
         }
     }
 
@@ -295,6 +302,7 @@ impl Client {
             (Some(claim), 0..=2) => self.emit(at, claim),
             (Some(claim), 3..=5) => self.finish(at, claim),
             (_, 6) => self.submit(at, Policy::FollowUp),
+            (_, 7) if self.random.one_in(2) => self.control(at, claim),
             (None, 5) => self.submit(at, Policy::Reject),
             // In a busy session it is refused.
             _ => Op::Append(Append { stamp: self.stamp(), at, thread: None, messages: self.batch() }),
@@ -313,7 +321,27 @@ impl Client {
 
     fn submit(&mut self, at: SessionRef, policy: Policy) -> Op {
         let new = self.turn();
-        Op::Submit(Box::new(Submit { stamp: self.stamp(), at, new, policy, runner: self.runner() }))
+        Op::Submit(Box::new(Submit {
+            stamp: self.stamp(),
+            at,
+            new,
+            policy,
+            runner: self.runner(),
+            queue: QueueBounds::default(),
+        }))
+    }
+
+    /// What others than the agent do to its turn and to those that wait.
+    fn control(&mut self, at: SessionRef, claim: Option<Claim>) -> Op {
+        let (stamp, reason) = (self.stamp(), Reason::Request);
+        // Where nothing is running these would write nothing.
+        match self.random.below(if claim.is_some() { 8 } else { 4 }) {
+            4 => Op::Interrupt(Interrupt { stamp, at, reason, next: Some(self.runner()) }),
+            5 => Op::Stop(Stop { stamp, at, reason }),
+            2 => Op::Mark(SetContextMark { stamp, at, claim, mark: Some(ContextMark::new(1, self.text())) }),
+            3 => self.submit(at, Policy::Rollback),
+            _ => self.submit(at, Policy::Enqueue),
+        }
     }
 
     fn emit(&mut self, at: SessionRef, claim: Claim) -> Op {
@@ -322,7 +350,7 @@ impl Client {
             last.tool_calls.push(ToolCall::new("1", "look", "{}"));
         }
         let started_at = Timestamp::from_micros(self.clock);
-        Op::Emit(Emit { stamp: self.stamp(), at, claim, started_at, messages })
+        Op::Emit(Emit { stamp: self.stamp(), at, claim, started_at, messages, usage: Usage::ZERO })
     }
 
     fn finish(&mut self, at: SessionRef, claim: Claim) -> Op {
@@ -331,7 +359,9 @@ impl Client {
             1 => Outcome::Failed(Reason::Error, Some("why".into())),
             _ => Outcome::Completed(Some(Box::new(NewMessage::text(self.text())))),
         };
-        Op::Finish(Box::new(Finish { stamp: self.stamp(), at, claim, started_at: None, outcome }))
+        let usage = Usage { input: self.random.below(1000), ..Usage::ZERO };
+        let next = (!self.random.one_in(4)).then(|| self.runner());
+        Op::Finish(Box::new(Finish { stamp: self.stamp(), at, claim, started_at: None, outcome, usage, next }))
     }
 }
 

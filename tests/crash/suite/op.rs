@@ -1,9 +1,10 @@
 //! An operation that writes, and what it answers.
 
 use parlor::store::{
-    Append, CreateSession, Created, DeleteMessage, DeleteSession, Emit, Finish, SessionRef, Store, Submit, Submitted,
+    Append, CreateSession, Created, DeleteMessage, DeleteSession, Emit, Finish, Finished, Interrupt, SessionRef,
+    SetContextMark, Stop, Stopped, Store, Submit, Submitted,
 };
-use parlor::{Message, Result, Turn};
+use parlor::{Message, Result};
 
 #[derive(Debug, Clone)]
 pub enum Op {
@@ -12,6 +13,9 @@ pub enum Op {
     Submit(Box<Submit>),
     Emit(Emit),
     Finish(Box<Finish>),
+    Interrupt(Interrupt),
+    Stop(Stop),
+    Mark(SetContextMark),
     Delete(DeleteMessage),
     DeleteSession(DeleteSession),
 }
@@ -21,7 +25,9 @@ pub enum Answer {
     Created(Box<Created>),
     Written(Vec<Message>),
     Submitted(Box<Submitted>),
-    Ended(Box<Turn>),
+    Ended(Box<Option<Finished>>),
+    Stopped(Box<Stopped>),
+    Marked,
     Deleted,
 }
 
@@ -32,7 +38,13 @@ impl Op {
             Op::Append(op) => Answer::Written(store.append(op)?),
             Op::Submit(op) => Answer::Submitted(Box::new(store.submit(*op)?)),
             Op::Emit(op) => Answer::Written(store.emit(op)?),
-            Op::Finish(op) => Answer::Ended(Box::new(store.finish(*op)?)),
+            Op::Finish(op) => Answer::Ended(Box::new(Some(store.finish(*op)?))),
+            Op::Interrupt(op) => Answer::Ended(Box::new(store.interrupt(op)?)),
+            Op::Stop(op) => Answer::Stopped(Box::new(store.stop(op)?)),
+            Op::Mark(op) => {
+                store.set_context_mark(op)?;
+                Answer::Marked
+            }
             Op::Delete(op) => {
                 store.delete_message(op)?;
                 Answer::Deleted
@@ -52,6 +64,9 @@ impl Op {
             Op::Submit(op) => Some(op.at),
             Op::Emit(op) => Some(op.at),
             Op::Finish(op) => Some(op.at),
+            Op::Interrupt(op) => Some(op.at),
+            Op::Stop(op) => Some(op.at),
+            Op::Mark(op) => Some(op.at),
             Op::Delete(op) => Some(op.at),
             Op::DeleteSession(op) => Some(op.at),
         }

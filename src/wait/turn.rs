@@ -1,44 +1,19 @@
-//! Waiting: one piece of code behind blocking, timing out and `await`, and the handle of a turn.
+//! The handle of a turn.
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
+use super::block;
 use crate::bell::{Event, Registration};
 use crate::error::{Error, ErrorKind, Result};
+use crate::here;
 use crate::id::{MessageId, SessionId, ThreadId, TurnId};
 use crate::record::{Message, Turn, TurnState};
 use crate::shared::{Phase, Shared};
 use crate::store::SessionRef;
-use crate::sync::{Arc, Context, Parker, Poll, Waker};
+use crate::sync::{Arc, Context, Poll, Waker};
 use crate::time::Duration;
-
-/// Sleeps on this thread until `poll` is ready, or this time has passed: then the answer is none.
-///
-/// `poll` registers the waker first and reads then, so a wake-up between the two is kept.
-pub(crate) fn block<T>(
-    shared: &Shared,
-    timeout: Option<Duration>,
-    mut poll: impl FnMut(&Waker) -> Poll<T>,
-) -> Option<T> {
-    let deadline = timeout.map(|timeout| shared.clock.monotonic().saturating_add(timeout));
-    let parker = Arc::<Parker>::default();
-    let waker = Waker::from(Arc::clone(&parker));
-    loop {
-        if let Poll::Ready(answer) = poll(&waker) {
-            return Some(answer);
-        }
-        let Some(deadline) = deadline else {
-            parker.park();
-            continue;
-        };
-        let left = deadline.saturating_sub(shared.clock.monotonic());
-        if left.is_zero() {
-            return None;
-        }
-        parker.park_timeout(left);
-    }
-}
 
 /// A turn to wait for: on this thread, or as a [`Future`] on any executor.
 ///
@@ -76,7 +51,7 @@ pub struct TurnHandle {
 
 /// How far a turn has come.
 enum Progress {
-    Running(Turn),
+    Running(Box<Turn>),
     Ended(Box<TurnReport>),
 }
 
@@ -120,7 +95,9 @@ impl TurnHandle {
     /// # Errors
     ///
     /// [`Closed`](ErrorKind::Closed) when the engine closed and the turn's end cannot be read any more; the error of
-    /// the storage when the end could not be written, or not be read.
+    /// the storage when the end could not be written, or not be read. [`WouldDeadlock`](ErrorKind::WouldDeadlock), at
+    /// once, on the thread of the agent of the same session, which would keep the turn from ever ending;
+    /// [`NotFound`](ErrorKind::NotFound) when the session was deleted.
     pub fn wait(&self) -> Result<TurnReport> {
         self.block(None)
     }
@@ -143,7 +120,7 @@ impl TurnHandle {
         }
         match self.read(self.shared.phase())? {
             Progress::Ended(report) => Ok(*report),
-            Progress::Running(turn) => Ok(TurnReport { turn, reply: None }),
+            Progress::Running(turn) => Ok(TurnReport { turn: *turn, reply: None }),
         }
     }
 
@@ -153,7 +130,11 @@ impl TurnHandle {
         // The phase is read before the turn: an engine that was closed by then writes no end after it.
         let phase = self.shared.phase();
         let ended = match self.read(phase) {
-            Ok(Progress::Running(_)) => return Poll::Pending,
+            // Its agent's own thread would keep it from ever ending.
+            Ok(Progress::Running(_)) => match here::check_wait(self.at) {
+                Ok(()) => return Poll::Pending,
+                Err(error) => Err(error),
+            },
             Ok(Progress::Ended(report)) => Ok(*report),
             Err(error) => Err(error),
         };
@@ -176,7 +157,7 @@ impl TurnHandle {
         match self.shared.verdict(self.turn) {
             Some(Err(lost)) => Err(lost),
             _ if phase == Phase::Closed => Err(Error::closed()),
-            _ => Ok(Progress::Running(turn)),
+            _ => Ok(Progress::Running(Box::new(turn))),
         }
     }
 }

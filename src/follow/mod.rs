@@ -1,5 +1,9 @@
 //! Following the change feed of a session.
 
+mod live;
+
+pub use live::{Delta, Live, LiveFeed};
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::iter::FusedIterator;
@@ -104,6 +108,8 @@ pub struct Follow {
     /// What was read and not delivered yet, each with the position it leads to.
     read: VecDeque<(u64, Result<Change>)>,
     source: Source,
+    /// The least that wakes it.
+    wanted: Event,
     /// Where this follower, as a task, is to be woken.
     waiting: Option<Registration>,
 }
@@ -118,12 +124,18 @@ enum Source {
 
 impl Follow {
     pub(crate) fn new(shared: &Arc<Shared>, at: SessionRef, after: u64) -> Self {
+        Self::woken_by(shared, at, after, Event::Written)
+    }
+
+    /// One that is also woken by less than what it tells.
+    fn woken_by(shared: &Arc<Shared>, at: SessionRef, after: u64, wanted: Event) -> Self {
         Follow {
             shared: Arc::clone(shared),
             bookmark: shared.tails.bookmark(at, after),
             position: after,
             read: VecDeque::new(),
             source: Source::Store,
+            wanted,
             waiting: None,
         }
     }
@@ -190,7 +202,7 @@ impl Follow {
             if let Source::End(last) = &mut self.source {
                 return Poll::Ready(last.take().map(Err));
             }
-            let place = waker.map(|waker| self.shared.bell.register(self.bookmark.at(), Event::Written, waker.clone()));
+            let place = waker.map(|waker| self.shared.bell.register(self.bookmark.at(), self.wanted, waker.clone()));
             if !self.look() {
                 self.waiting = place.or(self.waiting.take());
                 return Poll::Pending;

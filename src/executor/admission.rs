@@ -1,0 +1,170 @@
+//! Taking part: turns, writes and deletions that the store is being asked for, which a close waits for.
+
+use super::load::Load;
+use super::schedule::Job;
+use super::worker::{Pool, State};
+use crate::agent::{Agent, Token};
+use crate::id::{AgentId, TurnId};
+use crate::store::{SessionRef, Started, Submitted};
+use crate::sync::Arc;
+
+/// The place of a turn that the store is being asked to accept, or of a write without one.
+pub(crate) struct Admission<'a> {
+    pool: &'a Arc<Pool>,
+    /// The session, where its being deleted must wait for this.
+    at: Option<SessionRef>,
+    /// How many turns in a row the session's agents have started, the one to come among them.
+    chain: u32,
+    /// What the turn to come will hold, which has its place by now.
+    load: Load,
+}
+
+impl<'a> Admission<'a> {
+    /// One that is counted by now.
+    pub(super) fn new(pool: &'a Arc<Pool>, at: Option<SessionRef>) -> Self {
+        Admission { pool, at, chain: 0, load: Load::default() }
+    }
+
+    /// One of a turn that may start when the one in hand of this session ends; none where the pool closes. It waits for
+    /// no deletion: who deletes the session waits for this, or is told that it is busy.
+    pub(super) fn of_next(pool: &'a Arc<Pool>, at: SessionRef) -> Option<Self> {
+        let mut state = pool.state.lock();
+        if state.closing {
+            return None;
+        }
+        state.admitted += 1;
+        *state.entering.entry(at).or_default() += 1;
+        drop(state);
+        Some(Admission::new(pool, Some(at)))
+    }
+
+    /// One of a turn that is so far down a chain, and whose place is reserved.
+    pub(super) fn of_turn(mut self, chain: u32, load: Load) -> Self {
+        (self.chain, self.load) = (chain, load);
+        self
+    }
+
+    /// Takes in what the store answered: starts the turn, unless it is the original of an earlier
+    /// operation.
+    pub(crate) fn start(self, at: SessionRef, agent_id: AgentId, submitted: Submitted, agent: Option<&Arc<dyn Agent>>) {
+        if let Some(turn) = submitted.interrupted {
+            self.pool.over(at, agent_id, turn);
+        }
+        // The store accepts a turn only where its agent's behaviour is registered.
+        let Some(agent) = agent else { return };
+        let Submitted { message, turn, claim, promoted, .. } = submitted;
+        if let Some(started) = promoted {
+            self.pool.accept(Job::of(*started, Arc::clone(agent)));
+        }
+        let Some(claim) = claim else { return };
+        let (agent, token) = (Arc::clone(agent), Arc::<Token>::default());
+        let (chain, load) = (self.chain, self.load);
+        self.pool.accept(Box::new(Job { at, agent_id, claim, turn, input: message, agent, token, chain, load }));
+    }
+
+    /// Takes in that a turn was ended by a caller, and what started in its place.
+    pub(crate) fn ended(
+        self,
+        at: SessionRef,
+        agent_id: AgentId,
+        turn: TurnId,
+        next: Option<Box<Started>>,
+        agent: Option<&Arc<dyn Agent>>,
+    ) {
+        let pool = self.pool;
+        let grace = pool.grace_from_now();
+        let mut state = pool.state.lock();
+        let stopped = state.schedule.end(at, turn, grace);
+        if stopped.is_some() {
+            pool.expect(&mut state, grace);
+        }
+        drop(state);
+        pool.tell(stopped);
+        pool.over(at, agent_id, turn);
+        if let (Some(started), Some(agent)) = (next, agent) {
+            pool.accept(Job::of(*started, Arc::clone(agent)));
+        }
+    }
+
+    /// Takes in that a turn was ended by a caller which had not started.
+    pub(crate) fn cancelled(&self, at: SessionRef, agent_id: AgentId, turn: TurnId) {
+        self.pool.over(at, agent_id, turn);
+    }
+}
+
+impl Drop for Admission<'_> {
+    fn drop(&mut self) {
+        let mut state = self.pool.state.lock();
+        self.answered(&mut state);
+        state.admitted -= 1;
+        state.reserved.take(self.load);
+        if state.closing && state.admitted == 0 {
+            self.pool.quiet.notify_all();
+        }
+    }
+}
+
+impl Admission<'_> {
+    /// The session's being deleted need not wait for this any more.
+    fn answered(&mut self, state: &mut State) {
+        let Some(at) = self.at.take() else { return };
+        if let Some(entering) = state.entering.get_mut(&at) {
+            *entering -= 1;
+            if *entering == 0 {
+                state.entering.remove(&at);
+            }
+        }
+        if state.deleting.contains(&at) {
+            self.pool.answered.notify_all();
+        }
+    }
+}
+
+/// The place of a session's deletion that the store is being asked for.
+pub(crate) struct Deletion<'a> {
+    gate: Gate<'a>,
+    admission: Admission<'a>,
+}
+
+impl<'a> Deletion<'a> {
+    pub(super) fn new(gate: Gate<'a>, admission: Admission<'a>) -> Self {
+        Deletion { gate, admission }
+    }
+
+    /// The session is no more: what is known of it is forgotten, and one may be made in its place. A close
+    /// still waits for what is returned.
+    pub(crate) fn done(self) -> Admission<'a> {
+        let Deletion { gate, mut admission } = self;
+        let pool = gate.pool;
+        let grace = pool.grace_from_now();
+        let mut state = pool.state.lock();
+        let stopped = state.schedule.forget(gate.at, grace);
+        if stopped.is_some() {
+            pool.expect(&mut state, grace);
+        }
+        admission.answered(&mut state);
+        drop(state);
+        pool.tell(stopped);
+        admission
+    }
+}
+
+/// Keeps turns of a session, and one made in its place, from being taken in until it is dropped.
+pub(super) struct Gate<'a> {
+    pool: &'a Arc<Pool>,
+    at: SessionRef,
+}
+
+impl<'a> Gate<'a> {
+    /// One that is kept by now.
+    pub(super) fn new(pool: &'a Arc<Pool>, at: SessionRef) -> Self {
+        Gate { pool, at }
+    }
+}
+
+impl Drop for Gate<'_> {
+    fn drop(&mut self) {
+        self.pool.state.lock().deleting.remove(&self.at);
+        self.pool.answered.notify_all();
+    }
+}

@@ -1,0 +1,29 @@
+//! How an engine stands, in numbers.
+
+/// What an engine is at, in numbers: read at one moment, part by part. Made by [`Engine::stats`](crate::Engine::stats).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Worker threads, those of agents that were left behind not counted.
+    pub workers: usize,
+    /// How many of them wait for a turn.
+    pub idle_workers: usize,
+    /// How many of them run one.
+    pub running: usize,
+    /// Threads of agents that were [left behind](crate::Builder::grace) and have not returned.
+    pub abandoned: usize,
+    /// Turns that were accepted and whose agents have not started.
+    pub waiting_turns: usize,
+    /// Bytes of their messages, parameters and profiles.
+    pub waiting_bytes: usize,
+    /// Writes and turns that the store is being asked for.
+    pub admitted: usize,
+    /// Who sleeps until something happens in a session: waiters and followers.
+    pub waiters: usize,
+    /// Followers, and those who wait for a session to be idle, asleep or not.
+    pub followers: usize,
+    /// Watches of a workspace or an agent.
+    pub watches: usize,
+    /// Agents that stream and have not written what they said.
+    pub streaming: usize,
+}

@@ -1,0 +1,82 @@
+//! Spans for those who trace (feature `tracing`); without the feature there are none, and asking for one costs nothing.
+//!
+//! Names and fields are those of OpenTelemetry's conventions for generative AI: a turn is *invoke agent*, within the process.
+
+use crate::record::Turn;
+use crate::shared::Shared;
+use crate::store::{Outcome, SessionRef};
+
+#[cfg(not(feature = "tracing"))]
+pub(crate) use off::*;
+#[cfg(feature = "tracing")]
+pub(crate) use on::*;
+
+#[cfg(feature = "tracing")]
+mod on {
+    use tracing::field::{Empty, display};
+    use tracing::{Span, info_span};
+
+    use super::{Outcome, SessionRef, Shared, Turn};
+
+    /// The span of a turn, from its agent's start to its end.
+    pub(crate) struct TurnSpan(Span);
+
+    impl TurnSpan {
+        pub(crate) fn new(shared: &Shared, at: SessionRef, turn: &Turn) -> Self {
+            // One that is filtered out costs no look at the store.
+            let span = info_span!(
+                "invoke_agent",
+                otel.name = Empty,
+                otel.kind = "internal",
+                gen_ai.operation.name = "invoke_agent",
+                gen_ai.agent.id = Empty,
+                gen_ai.agent.name = Empty,
+                gen_ai.conversation.id = %at.session,
+                parlor.workspace.id = %at.workspace,
+                parlor.turn.id = %turn.id,
+                parlor.turn.state = Empty,
+                error.type = Empty,
+            );
+            if !span.is_disabled()
+                && let Ok(session) = shared.store().session(at)
+            {
+                span.record("otel.name", format!("invoke_agent {}", session.agent_name));
+                span.record("gen_ai.agent.id", display(session.agent_id));
+                span.record("gen_ai.agent.name", &*session.agent_name);
+            }
+            TurnSpan(span)
+        }
+
+        /// Runs something within the span.
+        pub(crate) fn within<T>(&self, f: impl FnOnce() -> T) -> T {
+            self.0.in_scope(f)
+        }
+
+        /// Says how the turn is to end.
+        pub(crate) fn ends(&self, outcome: &Outcome) {
+            self.0.record("parlor.turn.state", outcome.state().as_str());
+            if let Outcome::Interrupted(reason) | Outcome::Failed(reason, _) = outcome {
+                self.0.record("error.type", reason.as_str());
+            }
+        }
+    }
+}
+
+#[cfg(not(feature = "tracing"))]
+mod off {
+    use super::{Outcome, SessionRef, Shared, Turn};
+
+    pub(crate) struct TurnSpan;
+
+    impl TurnSpan {
+        pub(crate) fn new(_: &Shared, _: SessionRef, _: &Turn) -> Self {
+            TurnSpan
+        }
+
+        pub(crate) fn within<T>(&self, f: impl FnOnce() -> T) -> T {
+            f()
+        }
+
+        pub(crate) fn ends(&self, _: &Outcome) {}
+    }
+}
