@@ -17,7 +17,6 @@ mod file;
 #[cfg(feature = "testkit")]
 #[allow(clippy::panic, reason = "a check reports by panicking")]
 mod keys;
-#[cfg_attr(not(test), expect(dead_code, reason = "the writer counts by itself"))]
 mod log;
 mod look;
 mod mark;

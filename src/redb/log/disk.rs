@@ -41,7 +41,8 @@ pub(in crate::redb) trait DiskFile: fmt::Debug + Send + Sync {
     /// Its length in bytes.
     fn len(&self) -> io::Result<u64>;
 
-    /// Makes it longer, by zeros, or shorter.
+    /// Makes it longer, by zeros, or shorter: the file of a simulated disk needs it, a log does not.
+    #[cfg(any(test, feature = "testkit"))]
     fn set_len(&self, len: u64) -> io::Result<()>;
 
     /// Reads as many bytes as `out` has, or fails.
@@ -196,6 +197,7 @@ impl DiskFile for OpenFile {
         Ok(self.file.metadata()?.len())
     }
 
+    #[cfg(any(test, feature = "testkit"))]
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.file.set_len(len)
     }

@@ -1,10 +1,9 @@
 //! The first block of the file: what log this is, and how large.
 //!
 //! ```text
-//! 0    "parlorlg" | version u32 | segment bytes u32 | first segments u32 | most segments u32
+//! 0    "parlorlg" | version u32 | segment bytes u32 | segments u32
 //!      | the database's id (16) | the log's id (16) | after u64
 //! 504  checksum of the 504 bytes before it
-//! 512  segments u64 | checksum                                    (once the log has grown)
 //! ```
 //!
 //! The first sector is never written again. Whatever the version, the first twelve bytes and the checksum of
@@ -16,7 +15,6 @@ use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::options::{BLOCK_BYTES, Options, Origin};
-use super::record::Salt;
 use crate::error::{Error, ErrorKind, Result};
 
 const MAGIC: &[u8; 8] = b"parlorlg";
@@ -26,9 +24,6 @@ pub(super) const VERSION: u32 = 1;
 
 /// What a disk writes wholly or not at all.
 const SECTOR_BYTES: usize = 512;
-
-/// Where the number of segments stands: in a sector of its own, so that writing it cannot harm the first.
-pub(super) const SEGMENTS_AT: u64 = SECTOR_BYTES as u64;
 
 /// What the header says.
 #[derive(Debug, Clone, Copy)]
@@ -46,12 +41,11 @@ impl Header {
     /// The first block of the file.
     pub(super) fn block(&self) -> Vec<u8> {
         let Header { origin, options } = self;
-        let fields: [&[u8]; 8] = [
+        let fields: [&[u8]; 7] = [
             MAGIC,
             &VERSION.to_le_bytes(),
             &options.segment_bytes.to_le_bytes(),
-            &options.first_segments.to_le_bytes(),
-            &options.most_segments.to_le_bytes(),
+            &options.segments.to_le_bytes(),
             origin.database.as_bytes(),
             origin.log.as_bytes(),
             &origin.after.to_le_bytes(),
@@ -85,8 +79,7 @@ impl Header {
     fn fields(mut fields: &[u8]) -> Option<Header> {
         let options = Options {
             segment_bytes: u32::from_le_bytes(field(&mut fields)?),
-            first_segments: u32::from_le_bytes(field(&mut fields)?),
-            most_segments: u32::from_le_bytes(field(&mut fields)?),
+            segments: u32::from_le_bytes(field(&mut fields)?),
         };
         let origin = Origin {
             database: Uuid::from_bytes(field(&mut fields)?),
@@ -95,20 +88,6 @@ impl Header {
         };
         Some(Header { origin, options })
     }
-}
-
-/// The number of segments, as it is written once a log has grown.
-pub(super) fn segments(count: u32, salt: Salt) -> Vec<u8> {
-    let count = u64::from(count).to_le_bytes();
-    [count, salt.checksum(SEGMENTS_AT, &count).to_le_bytes()].concat()
-}
-
-/// The number of segments that the first block says, if it says one.
-pub(super) fn read_segments(block: &[u8], salt: Salt) -> Option<u32> {
-    let mut fields = block.get(SECTOR_BYTES..)?;
-    let (count, checksum) = (field(&mut fields)?, field(&mut fields)?);
-    let is_sound = salt.checksum(SEGMENTS_AT, &count) == u64::from_le_bytes(checksum);
-    u32::try_from(u64::from_le_bytes(count)).ok().filter(|_| is_sound)
 }
 
 /// Takes a field off the front.

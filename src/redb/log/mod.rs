@@ -49,10 +49,10 @@ pub(in crate::redb) use options::{Options, Origin};
 
 use std::io;
 
-use self::header::{Header, SEGMENTS_AT};
+use self::header::Header;
 use self::record::record_bytes;
 use self::record::{Head, Salt};
-use self::segments::{Segments, Spot};
+use self::segments::Segments;
 use super::fault;
 use crate::bug::{Bug, is_planted};
 use crate::error::{Error, ErrorKind, Result};
@@ -68,7 +68,6 @@ pub(in crate::redb) struct Log {
     segments: Segments,
     appended: u64,
     synced: u64,
-    bytes_since_free: u64,
     /// Why no more is written, once a write or a sync failed.
     failed: Option<String>,
     /// The record being written; kept for its memory.
@@ -78,7 +77,7 @@ pub(in crate::redb) struct Log {
 /// Whether a record can be appended now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::redb) enum Room {
-    /// Yes, unless the log has to grow and the disk is full.
+    /// Yes.
     Fits,
     /// After a checkpoint, once [`Log::free`] was called.
     NeedsCheckpoint,
@@ -108,10 +107,9 @@ impl Log {
             file,
             header,
             salt: Salt::of(origin.log),
-            segments: Segments::new(options.segment_bytes as usize, options.first_segments as usize, origin.after),
+            segments: Segments::new(options.segment_bytes as usize, options.segments as usize, origin.after),
             appended: origin.after,
             synced: origin.after,
-            bytes_since_free: 0,
             failed: None,
             record: Vec::new(),
         })
@@ -120,7 +118,7 @@ impl Log {
     fn make_file(disk: &dyn Disk, header: Header) -> io::Result<Box<dyn DiskFile>> {
         let file = disk.create()?;
         file.write_at(0, &header.block())?;
-        file.write_zeros(header.segment_at(0), header.segment_at(header.options.first_segments))?;
+        file.write_zeros(header.segment_at(0), header.segment_at(header.options.segments))?;
         file.sync_data()?;
         disk.publish()?;
         disk.sync_directory()?;
@@ -137,17 +135,12 @@ impl Log {
         self.appended
     }
 
-    /// Bytes of records since something was freed last.
-    pub(in crate::redb) fn bytes_since_free(&self) -> u64 {
-        self.bytes_since_free
-    }
-
     /// Whether a body of this length can be appended now.
     pub(in crate::redb) fn room(&self, body: usize) -> Room {
         let bytes = record_bytes(body);
         if bytes > self.segments.bytes() {
             Room::NeverFits
-        } else if self.segments.spot(bytes).is_some() || self.can_grow() {
+        } else if self.segments.spot(bytes).is_some() {
             Room::Fits
         } else {
             Room::NeedsCheckpoint
@@ -160,10 +153,10 @@ impl Log {
     ///
     /// *Nothing was written, and the log goes on*: invalid argument, the number is not greater than the last;
     /// too large, the record is larger than a segment; overloaded, there is no [room](Self::room) without a
-    /// checkpoint; no space, the disk is full and the log cannot grow.
+    /// checkpoint.
     ///
     /// *The log takes no more*: outcome unknown, this record and those not synced may be in the file or not;
-    /// storage, it failed before, or while it grew, and this record is not.
+    /// storage, it failed before, and this record is not.
     pub(in crate::redb) fn append(&mut self, number: u64, body: &[u8]) -> Result<()> {
         self.check_sound()?;
         if number <= self.appended {
@@ -174,9 +167,9 @@ impl Log {
             let text = format!("log record has {bytes} bytes; a segment has {}", self.segments.bytes());
             return Err(Error::new(ErrorKind::TooLarge, text));
         }
-        let spot = match self.segments.spot(bytes) {
-            Some(spot) => spot,
-            None => self.grow()?,
+        let Some(spot) = self.segments.spot(bytes) else {
+            let text = format!("{} is full until the next checkpoint", self.disk.path().display());
+            return Err(Error::new(ErrorKind::Overloaded, text));
         };
         let at = self.start_of(spot.segment) + spot.tail as u64;
         let head = Head { number, proved: self.synced, lap: spot.lap };
@@ -186,7 +179,6 @@ impl Log {
         }
         self.segments.take(spot, bytes, number);
         self.appended = number;
-        self.bytes_since_free += bytes as u64;
         Ok(())
     }
 
@@ -228,7 +220,6 @@ impl Log {
     /// Says that the database has all numbers up to this one for good. Segments that hold no others are used again.
     pub(in crate::redb) fn free(&mut self, up_to: u64) {
         self.segments.free(up_to);
-        self.bytes_since_free = 0;
     }
 
     /// Removes the log, all of which must be free, and syncs the directory.
@@ -254,37 +245,6 @@ impl Log {
         self.header.segment_at(u32::try_from(segment).unwrap_or(u32::MAX))
     }
 
-    fn can_grow(&self) -> bool {
-        self.segments.len() < self.header.options.most_segments as usize
-    }
-
-    /// Adds a segment, and answers with where it begins.
-    fn grow(&mut self) -> Result<Spot> {
-        if !self.can_grow() {
-            let text = format!("{} is full until the next checkpoint", self.disk.path().display());
-            return Err(Error::new(ErrorKind::Overloaded, text));
-        }
-        // A sync that fails takes with it all that was written before, so nothing may be left to lose.
-        self.sync()?;
-        let segment = self.segments.len();
-        let (start, end) = (self.start_of(segment), self.start_of(segment + 1));
-        let grown = self.file.write_zeros(start, end).and_then(|()| self.file.sync_data());
-        if let Err(error) = grown {
-            if fault::of_io(&error) != ErrorKind::NoSpace {
-                return Err(self.give_up_growing(error));
-            }
-            // The checkpoint that comes next may need what is left of the disk. A part that stays is zeros.
-            let _ = self.file.set_len(start);
-            return Err(failed(&*self.disk, "extended", error));
-        }
-        // Durable with the first record of the segment: one that was cut off is then missed.
-        let count = u32::try_from(segment + 1).unwrap_or(u32::MAX);
-        if let Err(error) = self.file.write_at(SEGMENTS_AT, &header::segments(count, self.salt)) {
-            return Err(self.give_up_growing(error));
-        }
-        Ok(self.segments.grow())
-    }
-
     fn check_sound(&self) -> Result<()> {
         let Some(why) = &self.failed else { return Ok(()) };
         let text = format!(
@@ -302,13 +262,6 @@ impl Log {
             self.disk.path().display()
         );
         Error::new(ErrorKind::OutcomeUnknown, text).with_source(error)
-    }
-
-    /// The same while it grew: the group is not in the file.
-    fn give_up_growing(&mut self, error: io::Error) -> Error {
-        self.failed = Some(error.to_string());
-        let text = format!("{} cannot be extended: {error}", self.disk.path().display());
-        Error::new(ErrorKind::Storage, text).with_source(error)
     }
 }
 

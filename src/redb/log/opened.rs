@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 use super::disk::{Disk, DiskFile};
-use super::header::{self, Header};
+use super::header::Header;
 use super::options::{BLOCK_BYTES, Origin};
 use super::record::Salt;
 use super::scan::Scan;
@@ -21,8 +21,6 @@ pub(in crate::redb) struct Opened {
     path: PathBuf,
     header: Header,
     salt: Salt,
-    /// Those that are whole.
-    segments: u32,
 }
 
 /// Records of one segment whose numbers follow each other.
@@ -74,18 +72,12 @@ impl Opened {
             );
             return Err(Error::corrupt(text));
         }
-        let salt = Salt::of(header.origin.log);
-        let said = header::read_segments(&block, salt).unwrap_or(header.options.first_segments);
-        let (least, most) = (header.segment_at(said), header.segment_at(header.options.most_segments));
-        if !(least..=most).contains(&len) {
-            let text = format!("{} is damaged: it has {len} bytes and must have {least} to {most}", path.display());
+        let due = header.segment_at(header.options.segments);
+        if len != due {
+            let text = format!("{} is damaged: it has {len} bytes and must have {due}", path.display());
             return Err(Error::corrupt(text));
         }
-        let segments = (0..header.options.most_segments).filter(|index| header.segment_at(index + 1) <= len).count();
-        let segments = u32::try_from(segments).unwrap_or(header.options.most_segments);
-        let opened = Opened { file, path: path.to_owned(), header, salt, segments };
-        opened.check_growth(len)?;
-        Ok(Some(opened))
+        Ok(Some(Opened { file, path: path.to_owned(), header, salt: Salt::of(header.origin.log) }))
     }
 
     /// What the log was told of itself when it was made.
@@ -130,22 +122,6 @@ impl Opened {
         Err(self.corrupt(format_args!("record {reached} was the last to be read again, of {}", survey.last)))
     }
 
-    /// A crash while the log grew leaves a part of a segment, of zeros; anything else was cut off.
-    fn check_growth(&self, len: u64) -> Result<()> {
-        let mut at = self.header.segment_at(self.segments);
-        let mut part = vec![0; BLOCK_BYTES as usize];
-        while at < len {
-            let left = usize::try_from(len - at).unwrap_or(usize::MAX);
-            part.truncate(left);
-            self.file.read_at(at, &mut part).map_err(|error| failed(&self.path, error))?;
-            if part.iter().any(|byte| *byte != 0) {
-                return Err(self.corrupt(format_args!("its last segment is cut off at {len} bytes")));
-            }
-            at += part.len() as u64;
-        }
-        Ok(())
-    }
-
     /// Room for a segment: the file has one, so this is no more than its length.
     fn buffer(&self) -> Vec<u8> {
         vec![0; self.header.options.segment_bytes as usize]
@@ -160,7 +136,7 @@ impl Opened {
     fn survey(&self, after: u64, buffer: &mut [u8]) -> Result<Survey> {
         let mut proved = self.header.origin.after;
         let mut segments = Vec::new();
-        for index in 0..self.segments {
+        for index in 0..self.header.options.segments {
             let mut segment = Surveyed { index, lap: 0, runs: Vec::new() };
             for found in self.scan(index, buffer)? {
                 let head = found.head;

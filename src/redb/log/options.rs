@@ -16,18 +16,10 @@ const SEGMENTS_MAX: u32 = 1024;
 /// How large a log is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::redb) struct Options {
-    /// Bytes of a segment: a record must fit into one. A multiple of 4 KiB, at most 1 GiB; 4 MiB by default.
+    /// Bytes of a segment: a record must fit into one. A multiple of 4 KiB, at most 1 GiB.
     pub(in crate::redb) segment_bytes: u32,
-    /// Segments of a new log: each is written with zeros when the log is made. 1 by default.
-    pub(in crate::redb) first_segments: u32,
-    /// Segments up to which it grows: 3 by default, at most 1024.
-    pub(in crate::redb) most_segments: u32,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Options { segment_bytes: 4 << 20, first_segments: 1, most_segments: 3 }
-    }
+    /// Segments, 1 to 1024: each is written with zeros when the log is made.
+    pub(in crate::redb) segments: u32,
 }
 
 impl Options {
@@ -39,8 +31,7 @@ impl Options {
             Err(Error::invalid(format!("{name} of a log is {value}; it must be {least} to {most}")))
         };
         within("segment_bytes", self.segment_bytes, (BLOCK_BYTES, SEGMENT_BYTES_MAX))?;
-        within("most_segments", self.most_segments, (1, SEGMENTS_MAX))?;
-        within("first_segments", self.first_segments, (1, self.most_segments))?;
+        within("segments", self.segments, (1, SEGMENTS_MAX))?;
         if self.segment_bytes.is_multiple_of(BLOCK_BYTES) {
             return Ok(());
         }

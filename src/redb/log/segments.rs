@@ -32,11 +32,6 @@ impl Segments {
         Segments { bytes, last: vec![0; count], current: 0, tail: bytes, lap: 0, freed: after }
     }
 
-    /// How many there are.
-    pub(super) fn len(&self) -> usize {
-        self.last.len()
-    }
-
     /// Bytes of one.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
@@ -76,12 +71,6 @@ impl Segments {
             *last = number;
         }
         (self.current, self.tail, self.lap) = (spot.segment, spot.tail + bytes, spot.lap);
-    }
-
-    /// One more, which is free.
-    pub(super) fn grow(&mut self) -> Spot {
-        self.last.push(0);
-        Spot { segment: self.last.len() - 1, tail: 0, lap: self.lap + 1 }
     }
 
     /// The database has all up to this number for good: segments that hold no others are used again.

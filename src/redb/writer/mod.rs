@@ -16,8 +16,6 @@ mod shown;
 mod syncing;
 #[cfg(test)]
 mod tests;
-#[cfg(all(test, feature = "testkit"))]
-mod waiting;
 
 pub(super) use checkpoint::{Look, run as run_checkpoints};
 pub use durability::Durability;

@@ -114,8 +114,8 @@ impl Shared {
     /// Makes the log of a file that has none, from a group on. The file has yet to name it.
     pub(super) fn make_log(&self, after: u64) -> Result<Option<Log>> {
         let Keeping::Log { disk, file, segment_bytes, .. } = &self.keeping else { return Ok(None) };
-        // Made whole at once: a log that grew could find the disk full after a group was applied.
-        let options = Options { segment_bytes: *segment_bytes, first_segments: SEGMENTS, most_segments: SEGMENTS };
+        // Made whole: a log that grew could find the disk full after a group was applied.
+        let options = Options { segment_bytes: *segment_bytes, segments: SEGMENTS };
         let origin = Origin { database: *file, log: Uuid::new_v4(), after };
         Log::make(Arc::clone(disk), origin, options).map(Some)
     }

@@ -1,5 +1,8 @@
 //! Whatever fails under the writer, its answers are true.
 
+#[cfg(feature = "testkit")]
+mod waiting;
+
 use std::io;
 
 use redb::StorageBackend;

@@ -131,6 +131,7 @@ impl Memory {
     }
 
     /// A disk with one file, which holds this for good.
+    #[cfg(test)]
     pub(in crate::redb) fn with(name: &str, content: Vec<u8>) -> Self {
         let names = BTreeMap::from([(name.to_owned(), 0)]);
         let stored = Stored { durable: content.clone(), content, unsynced: Vec::new() };

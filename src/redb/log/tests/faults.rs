@@ -14,7 +14,7 @@ fn after_a_write_or_a_sync_that_failed_the_log_takes_no_more() {
         (1, How::Once(Io::StorageFull)),
     ] {
         let memory = Memory::default();
-        let mut log = make(&memory, 0, small(1, 1));
+        let mut log = make(&memory, 0, small(1));
         write(&mut log, [1]);
         memory.fail(Some(Fault { at: memory.operations() + offset, how }));
         let answer = log.append(2, &nth(2)).and_then(|()| log.sync());
@@ -40,7 +40,7 @@ fn a_record_whose_sync_failed_may_be_read_and_then_be_gone() {
     let (mut kept, mut gone) = (0, 0);
     for round in 0..40 {
         let memory = Memory::default();
-        let mut log = make(&memory, 1, small(1, 1));
+        let mut log = make(&memory, 1, small(1));
         log.append(2, &nth(2)).expect("it is written");
         // The number of the operation decides what it leaves.
         (0..round).for_each(|_| drop(memory.open(NAME)));
@@ -58,93 +58,21 @@ fn a_record_whose_sync_failed_may_be_read_and_then_be_gone() {
 }
 
 #[test]
-fn a_full_disk_leaves_a_log_as_it_was() {
-    let memory = Memory::default();
-    let mut log = make(&memory, 0, small(1, 2));
-    for capacity in [8192, 8193, 9000, 12287] {
-        memory.hold(Some(capacity));
-        let mut number = log.appended;
-        let answer = loop {
-            number += 1;
-            match log.append(number, &nth(number)) {
-                Ok(()) => log.sync().expect("it is synced"),
-                answer => break answer,
-            }
-        };
-        refused(answer, ErrorKind::NoSpace, "a.parlor-log cannot be extended");
-        assert_eq!(memory.content(NAME).expect("the log").len(), 8192, "what was left of the disk is given back");
-        assert_eq!(log.room(nth(number).len()), Room::Fits);
-        let all = replay(&memory, log.segments.freed()).expect("it is read");
-        assert!(all.iter().copied().eq(log.segments.freed() + 1..number));
-
-        // A checkpoint makes room.
-        log.free(number - 1);
-        write(&mut log, [number]);
-    }
-    memory.hold(None);
-    write(&mut log, 100..=104);
-    assert_eq!(replay(&memory, 99).expect("it is read"), [100, 101, 102, 103, 104]);
-    assert_eq!(memory.content(NAME).expect("the log").len(), 12288);
-}
-
-#[test]
-fn a_disk_that_is_full_when_a_log_grows_takes_nothing_that_was_written_before() {
-    let mut refusals = 0;
-    for at in 0..8 {
-        let memory = Memory::default();
-        let mut log = make(&memory, 0, small(1, 2));
-        log.append(1, &body(1, 3000)).expect("it is written");
-        memory.fail(Some(Fault { at: memory.operations() + at, how: How::Once(Io::StorageFull) }));
-        let answer = log.append(2, &body(2, 3000));
-        memory.fail(None);
-        if !answer.is_err_and(|error| error.kind() == ErrorKind::NoSpace) {
-            continue;
-        }
-        refusals += 1;
-        log.sync().expect("the log goes on");
-        let after = memory.after_power_loss(|_| Survives::Nothing);
-        let opened = Opened::open(&*after.log(NAME), DATABASE).expect("it opens").expect("a log");
-        assert_eq!(opened.last(0).expect("it is read"), 1, "operation {at}");
-    }
-    assert_eq!(refusals, 2, "zeros that cannot be written, and zeros that cannot be synced");
-}
-
-#[test]
-fn a_log_that_fails_to_grow_takes_no_more_and_has_not_written_the_record() {
-    for at in 0..4 {
-        let memory = Memory::default();
-        let mut log = make(&memory, 0, small(1, 2));
-        log.append(1, &body(1, 3000)).and_then(|()| log.sync()).expect("it is synced");
-        memory.fail(Some(Fault { at: memory.operations() + at, how: How::Once(Io::Other) }));
-        let answer = log.append(2, &body(2, 3000));
-        memory.fail(None);
-        let opened = Opened::open(&*memory.log(NAME), DATABASE).expect("it opens").expect("a log");
-        if at < 3 {
-            refused(answer, ErrorKind::Storage, "a.parlor-log cannot be extended");
-            assert_eq!(opened.last(0).expect("it is read"), 1);
-        } else {
-            refused(answer, ErrorKind::OutcomeUnknown, "a.parlor-log cannot be written");
-        }
-        refused(log.append(3, b""), ErrorKind::Storage, "nothing is written until the file is opened again");
-    }
-}
-
-#[test]
 fn a_full_disk_has_no_new_log_and_keeps_the_old_one() {
     let memory = Memory::default();
-    write(&mut make(&memory, 0, small(1, 1)), 1..=2);
+    write(&mut make(&memory, 0, small(1)), 1..=2);
     for capacity in [8192, 8193, 12288, 16383] {
         memory.hold(Some(capacity));
-        let answer = Log::make(memory.log(NAME), origin(2), small(1, 1));
+        let answer = Log::make(memory.log(NAME), origin(2), small(1));
         refused(answer, ErrorKind::NoSpace, "a.parlor-log cannot be made");
         assert_eq!(memory.names(), [NAME]);
         assert_eq!(replay(&memory, 0).expect("it is read"), [1, 2]);
     }
 }
 
-/// Makes a log over an old one, fills it until it grows and begins a second lap, and removes it.
+/// Makes a log over an old one, fills it until it begins a second lap, and removes it.
 fn live(memory: &Memory, acknowledged: &mut u64, freed: &mut u64) -> Result<()> {
-    let mut log = Log::make(memory.log(NAME), origin(2), small(1, 2))?;
+    let mut log = Log::make(memory.log(NAME), origin(2), small(2))?;
     for number in 3..=16 {
         if log.room(nth(number).len()) == Room::NeedsCheckpoint {
             *freed = *acknowledged;
@@ -166,7 +94,7 @@ fn whichever_operation_fails_what_was_acknowledged_is_there() {
     for how in ways {
         for at in 0.. {
             let memory = Memory::default();
-            write(&mut make(&memory, 0, small(1, 1)), 1..=2);
+            write(&mut make(&memory, 0, small(1)), 1..=2);
             let before = memory.operations();
             memory.fail(Some(Fault { at: before + at, how }));
             let (mut acknowledged, mut freed) = (2, 2);
@@ -194,7 +122,7 @@ fn whichever_operation_fails_what_was_acknowledged_is_there() {
 #[test]
 fn a_log_that_cannot_be_read_says_so() {
     let memory = Memory::default();
-    write(&mut make(&memory, 0, small(1, 1)), 1..=2);
+    write(&mut make(&memory, 0, small(1)), 1..=2);
     let before = memory.operations();
     replay(&memory, 0).expect("it is read");
     let reads = memory.operations() - before;

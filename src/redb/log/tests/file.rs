@@ -14,7 +14,7 @@ fn a_log_of_files_is_made_written_replaced_and_removed() {
 
     let temporary = dir.path().join("a.parlor-log.new");
     fs::write(&temporary, b"left by a crash").expect("it is written");
-    let mut log = Log::make(disk.clone(), origin(0), small(1, 2)).expect("it is made");
+    let mut log = Log::make(disk.clone(), origin(0), small(2)).expect("it is made");
     assert!(!temporary.exists());
     write(&mut log, 1..=6);
     let path = dir.path().canonicalize().expect("it is resolved").join("a.parlor-log");
@@ -33,7 +33,7 @@ fn a_log_of_files_is_made_written_replaced_and_removed() {
     let old = opened.origin();
     drop(opened);
 
-    let log = Log::make(disk.clone(), origin(6), small(1, 1)).expect("it is replaced");
+    let log = Log::make(disk.clone(), origin(6), small(1)).expect("it is replaced");
     let opened = Opened::open(&*disk, DATABASE).expect("it opens").expect("a log");
     assert!(opened.origin() == log.origin() && opened.origin() != old);
     assert_eq!(opened.last(6).expect("it is read"), 6);
@@ -53,7 +53,7 @@ fn a_log_is_readable_by_its_owner_alone_and_stands_where_links_lead() {
     let link = dir.path().join("link.parlor");
     symlink(&database, &link).expect("it is linked");
     let disk: Arc<dyn Disk> = Arc::new(FileDisk::beside(&link).expect("it is resolved"));
-    let _log = Log::make(disk, origin(0), small(1, 1)).expect("it is made");
+    let _log = Log::make(disk, origin(0), small(1)).expect("it is made");
     let made = fs::metadata(dir.path().join("a.parlor-log")).expect("it stands beside the database");
     assert_eq!(made.permissions().mode() & 0o777, 0o600);
 }

@@ -10,7 +10,7 @@ fn the_last_record_is_there_or_not_and_those_that_were_synced_are_there() {
     // The last record begins at every sector of a segment but those where it would not fit.
     for filled in (0..2048).step_by(128) {
         let memory = Memory::default();
-        let mut log = make(&memory, 0, small(1, 1));
+        let mut log = make(&memory, 0, small(1));
         log.append(1, &body(1, filled)).expect("it is written");
         log.sync().expect("it is synced");
         log.append(2, &body(2, 1900)).expect("it is written");
@@ -36,7 +36,7 @@ fn of_several_unsynced_records_those_up_to_the_first_torn_one_are_there() {
     let mut ends = [0; 5];
     for seed in 0..SEEDS {
         let memory = Memory::default();
-        let mut log = make(&memory, 0, small(1, 2));
+        let mut log = make(&memory, 0, small(2));
         write(&mut log, [1]);
         for number in 2..=4 {
             log.append(number, &nth(number)).expect("it is written");
@@ -54,7 +54,7 @@ fn of_several_unsynced_records_those_up_to_the_first_torn_one_are_there() {
 fn a_segment_begun_again_shows_nothing_of_its_earlier_lap() {
     for seed in 0..SEEDS {
         let memory = Memory::default();
-        let mut log = make(&memory, 0, small(1, 1));
+        let mut log = make(&memory, 0, small(1));
         let mut number = 1;
         while log.room(nth(number).len()) == Room::Fits {
             write(&mut log, [number]);
@@ -81,12 +81,12 @@ struct Life {
 
 impl Life {
     fn live(&mut self, memory: &Memory) -> Result<()> {
-        let mut log = Log::make(memory.log(NAME), origin(0), small(1, 2))?;
+        let mut log = Log::make(memory.log(NAME), origin(0), small(2))?;
         self.write(&mut log, 6)?;
         // It dies, is opened again, and what was replayed is made durable.
         drop(log);
         self.database = replay(memory, self.database)?.last().copied().unwrap_or(self.database);
-        let mut log = Log::make(memory.log(NAME), origin(self.database), small(1, 2))?;
+        let mut log = Log::make(memory.log(NAME), origin(self.database), small(2))?;
         for _ in 0..3 {
             self.write(&mut log, 5)?;
             self.database = self.synced;
@@ -148,14 +148,14 @@ fn a_log_under_way_to_its_name_is_no_log() {
     for at in 0.. {
         let memory = Memory::default();
         memory.fail(Some(Fault { at, how: How::Cut }));
-        if Log::make(memory.log(NAME), origin(0), small(2, 2)).is_ok() {
+        if Log::make(memory.log(NAME), origin(0), small(2)).is_ok() {
             break;
         }
         for survives in (0..8).flat_map(Survives::all) {
             let after = memory.after_power_loss(|_| survives);
             assert_eq!(replay(&after, 0).expect("it is read"), NONE);
             // And what is left of it is in nobody's way.
-            let mut log = make(&after, 0, small(1, 1));
+            let mut log = make(&after, 0, small(1));
             write(&mut log, [1]);
             assert_eq!(after.names(), [NAME]);
         }

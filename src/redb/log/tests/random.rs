@@ -153,11 +153,10 @@ proptest! {
 
     #[test]
     fn whatever_happens_a_log_has_what_was_synced_and_nothing_that_was_not_written(
-        first in 1..3_u32,
-        more in 0..3_u32,
+        segments in 1..5_u32,
         steps in prop::collection::vec(step(), 1..120),
     ) {
-        let mut world = World::new(small(first, first + more));
+        let mut world = World::new(small(segments));
         for step in &steps {
             world.step(step);
         }

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use super::*;
+use super::super::*;
 use crate::id::{SessionId, Stamp};
 use crate::record::{NewMessage, NewSession};
 use crate::redb::{Failure, LogLoss, RedbStore, SimulatedDisk, Touch, Watcher};
