@@ -43,7 +43,6 @@ pub struct Builder {
     agents: Vec<(String, Arc<dyn Agent>)>,
     runtime: executor::Options,
     hook: Option<Arc<dyn Hook>>,
-    queue: QueueBounds,
     attempts: u32,
     file: Options,
     wait_for_lock: Duration,
@@ -59,11 +58,11 @@ impl Builder {
                 workers: limit::WORKERS_DEFAULT,
                 abandoned: limit::ABANDONED_DEFAULT,
                 queue: Load { turns: limit::QUEUE_TURNS_DEFAULT, bytes: limit::QUEUE_BYTES_DEFAULT },
+                session_queue: QueueBounds::default(),
                 grace: GRACE,
                 time_limit: None,
             },
             hook: None,
-            queue: QueueBounds::default(),
             attempts: 1,
             file: Options::default(),
             wait_for_lock: Duration::ZERO,
@@ -116,7 +115,10 @@ impl Builder {
 
     /// How many turns may wait for a worker, over all sessions: 1 to [`limit::QUEUE_TURNS_MAX`], by default
     /// [`limit::QUEUE_TURNS_DEFAULT`]. What is over that is refused as [`Overloaded`](crate::ErrorKind::Overloaded),
-    /// and nothing is written.
+    /// and nothing is written; a repeated operation is answered all the same.
+    ///
+    /// A turn that waits for those before it in its session is in the file alone, within [`session_queue`](Self::session_queue);
+    /// it waits for a worker from its promotion on, and is never refused then.
     pub fn queue_turns(mut self, turns: usize) -> Self {
         self.runtime.queue.turns = turns;
         self
@@ -132,7 +134,7 @@ impl Builder {
     /// How much may wait for the turns before it, in one session and in all: see [`QueueBounds`], also for the defaults.
     /// What waits already goes on waiting, whatever the bounds.
     pub fn session_queue(mut self, bounds: QueueBounds) -> Self {
-        self.queue = bounds;
+        self.runtime.session_queue = bounds;
         self
     }
 
@@ -285,7 +287,7 @@ impl Builder {
                 executor.resume(started, agent);
             }
         }
-        let core = Arc::new(Core { shared, executor, behaviours, queue: self.queue });
+        let core = Arc::new(Core { shared, executor, behaviours });
         Ok(Engine { core, grace: self.runtime.grace, recovered, process: std::process::id() })
     }
 
@@ -312,7 +314,7 @@ impl Builder {
         if self.attempts == 0 {
             return Err(Error::invalid("attempts is 0; it must be 1 or more"));
         }
-        self.queue.check()?;
+        self.runtime.session_queue.check()?;
         self.file.durability.check()?;
         for (nth, (name, _)) in self.agents.iter().enumerate() {
             check_name("agent name", name)?;

@@ -7,7 +7,7 @@ use super::Admission;
 use super::hook::{Hook, TurnEnd};
 use super::schedule::{Job, Live, WorkerNumber};
 use super::worker::Pool;
-use crate::agent::{Agent, Cause, TurnContext};
+use crate::agent::{Agent, Cause, Feed, TakesTurns, TurnContext};
 use crate::bell::Event;
 use crate::bug::{Bug, is_planted};
 use crate::error::{Error, ErrorKind, Result};
@@ -45,12 +45,13 @@ fn outcome(pool: &Arc<Pool>, worker: WorkerNumber, job: Job, live: &Live) -> Out
     if live.token.is_tripped() {
         return cut_short(live, limit);
     }
-    let Job { at, agent_id, claim, turn, input, agent, token, chain, load: _ } = job;
+    let Job { at, agent_id, claim, turn, input, agent, token, load: _ } = job;
     let started_at = token.start(pool.shared.clock.now());
     pool.limit(worker);
     let shared = Arc::clone(&pool.shared);
-    let context = TurnContext { shared, at, agent: agent_id, claim, turn, input, token, chain, started_at };
-    let _inside = here::enter(at, chain);
+    let feed = Feed::new(Arc::clone(&agent), Arc::clone(pool) as Arc<dyn TakesTurns>);
+    let context = TurnContext { shared, at, agent: agent_id, claim, turn, input, token, feed, started_at };
+    let _inside = here::enter(at, claim);
     match call(&*agent, &context) {
         Returned::Reply(reply) => Outcome::Completed(reply),
         Returned::Error(_) if live.token.is_tripped() => cut_short(live, limit),

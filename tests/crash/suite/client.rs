@@ -309,6 +309,7 @@ impl Client {
             new,
             policy,
             runner: self.runner(),
+            sender: None,
             queue: QueueBounds::default(),
         }))
     }
