@@ -23,6 +23,8 @@ pub enum Bug {
     WokenEarly = 7,
     /// A turn that waits for an agent to return is forgotten.
     PendingDropped = 8,
+    /// A turn that waits is started by another commit than the one that ends the turn before it.
+    PromotedApart = 9,
 }
 
 impl Bug {
@@ -32,7 +34,7 @@ impl Bug {
 
     /// Those that a schedule of threads shows.
     #[cfg(feature = "testkit")]
-    pub const IN_SCHEDULES: [Bug; 3] = [Bug::FenceOpen, Bug::WokenEarly, Bug::PendingDropped];
+    pub const IN_SCHEDULES: [Bug; 4] = [Bug::FenceOpen, Bug::WokenEarly, Bug::PendingDropped, Bug::PromotedApart];
 
     /// Those that a power loss shows.
     #[cfg(feature = "testkit")]

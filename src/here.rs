@@ -1,28 +1,26 @@
-//! Which agent runs on this thread, for what it may not do there: wait for its own session, and feed itself
-//! without end.
+//! Which agent runs on this thread, for what is another thing there: it may not wait for its own session, and what it
+//! sends to it is one further in a chain.
 
 use std::cell::Cell;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::limit::CHAIN_TURNS;
-use crate::store::SessionRef;
+use crate::store::{Claim, SessionRef};
 use crate::sync::thread_local;
 
 /// The turn whose agent runs here.
 #[derive(Clone, Copy)]
 struct Here {
     at: SessionRef,
-    chain: u32,
+    claim: Claim,
 }
 
 thread_local! {
     static HERE: Cell<Option<Here>> = const { Cell::new(None) };
 }
 
-/// Until it is dropped, the agent of this session runs on this thread, in a turn that agents of the session started this
-/// many in a row.
-pub(crate) fn enter(at: SessionRef, chain: u32) -> Inside {
-    HERE.with(|here| here.set(Some(Here { at, chain })));
+/// Until it is dropped, the agent of this session runs on this thread, under this claim.
+pub(crate) fn enter(at: SessionRef, claim: Claim) -> Inside {
+    HERE.with(|here| here.set(Some(Here { at, claim })));
     Inside(())
 }
 
@@ -49,15 +47,7 @@ pub(crate) fn check_wait(at: SessionRef) -> Result<()> {
     Err(Error::new(ErrorKind::WouldDeadlock, text))
 }
 
-/// How many turns in a row the session's agents have started, one sent from here among them.
-pub(crate) fn next_in_chain(at: SessionRef) -> Result<u32> {
-    let chain = own(at).map_or(0, |here| here.chain + 1);
-    if chain > CHAIN_TURNS {
-        let text = format!(
-            "the agent of session {} has started {CHAIN_TURNS} turns in a row; it may start {CHAIN_TURNS} (CHAIN_TURNS)",
-            at.session
-        );
-        return Err(Error::new(ErrorKind::TooLarge, text));
-    }
-    Ok(chain)
+/// The claim of the turn of this session whose agent runs here, if one does.
+pub(crate) fn sender(at: SessionRef) -> Option<Claim> {
+    own(at).map(|here| here.claim)
 }

@@ -47,11 +47,11 @@
 
 mod turns;
 
-pub(crate) use turns::Waiting;
 pub use turns::{
     Behaviour, Cancel, Claim, Emit, EndOrphans, Finish, Finished, Interrupt, Outcome, Policy, Promote, QueueBounds,
     Recovered, Recovery, Runner, Runners, Started, Stop, Stopped, Submit, Submitted,
 };
+pub(crate) use turns::{Waiting, next_in_chain};
 
 use crate::error::Result;
 use crate::id::{AgentId, MessageId, SessionId, Stamp, ThreadId, TurnId, WorkspaceId};
@@ -117,7 +117,7 @@ pub trait Store: Send + Sync + 'static {
     /// Writes a user's message and starts a turn that answers it, by the policy when the session is
     /// busy: see [`Policy`]. A message id that the session already has, from a submit with
     /// the same inputs (all but the policy): the original, with nothing written or interrupted,
-    /// before anything else is checked; else *conflict*. A named thread must be the session's.
+    /// before anything but the sender's claim is checked; else *conflict*. A named thread must be the session's.
     fn submit(&self, op: Submit) -> Result<Submitted>;
 
     /// Writes messages of a running turn, in one commit. *Fenced* when the claim does not hold.

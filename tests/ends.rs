@@ -302,6 +302,7 @@ fn turns_of_a_dead_process_end_once_before_any_agent_runs() {
                 new: "hello".into(),
                 policy: Policy::Reject,
                 runner: dead,
+                sender: None,
                 queue: QueueBounds::default(),
             };
             store.submit(submit).unwrap();

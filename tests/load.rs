@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parlor::store::Store;
 use parlor::testkit::ManualClock;
 use parlor::time::Duration;
-use parlor::{Engine, ErrorKind, Json, NewTurn, limit};
+use parlor::{Engine, ErrorKind, Json, NewMessage, NewTurn, limit};
 use support::{gate, on_every_store, open, session};
 
 #[test]
@@ -26,7 +26,9 @@ fn over_the_bound_of_waiting_turns_a_send_is_refused_and_nothing_is_written() {
         sessions[1].send("1").unwrap();
         // One that takes the place of another one that waits needs its place for a moment, too.
         sessions[1].follow_up("1 again").unwrap();
-        sessions[2].send("2").unwrap();
+        let id = uuid::Uuid::new_v4();
+        let known = || NewMessage::text("2").id(id);
+        let waiting = sessions[2].send(known()).unwrap();
         let before = sessions[3].get().unwrap();
         let error = sessions[3].send("3").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Overloaded);
@@ -35,6 +37,8 @@ fn over_the_bound_of_waiting_turns_a_send_is_refused_and_nothing_is_written() {
         assert_eq!(agent.start_session(Default::default(), "new").unwrap_err().kind(), ErrorKind::Overloaded);
         assert_eq!(agent.sessions(()).unwrap().meta.total, 4);
         assert_eq!(sessions[3].get().unwrap(), before);
+        // What was asked before is answered all the same.
+        assert_eq!(sessions[2].send(known()).unwrap().id(), waiting.id());
         assert_eq!((engine.stats().waiting_turns, engine.stats().running), (2, 1));
         // A worker that takes one makes room.
         keeper.open();

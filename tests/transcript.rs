@@ -82,7 +82,7 @@ impl World {
 
     fn submit(&mut self, policy: Policy, new: impl Into<NewTurn>) {
         let (stamp, at, runner) = (self.stamp(), self.at, self.runner());
-        let op = Submit { stamp, at, new: new.into(), policy, runner, queue: QueueBounds::default() };
+        let op = Submit { stamp, at, new: new.into(), policy, runner, sender: None, queue: QueueBounds::default() };
         let Ok(submitted) = self.store.submit(op) else { return };
         self.messages.push(submitted.message);
         if let Some(started) = &submitted.promoted {

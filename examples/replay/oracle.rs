@@ -170,6 +170,7 @@ impl<'a> Filling<'a> {
             new: NewTurn::from(new),
             policy: Policy::Reject,
             runner,
+            sender: None,
             queue: QueueBounds::default(),
         };
         let begun = self.store.submit(submit)?;

@@ -4,16 +4,18 @@ use std::fmt;
 
 use super::batch::{checked_batch, history};
 use super::cancel::{CancelToken, Token};
+use super::feed::Feed;
 use crate::bell::Event;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AgentId, SessionId};
 use crate::live::Added;
-use crate::record::{Content, ContextMark, Json, Message, NewMessage, ToolCall, Turn, Usage};
+use crate::record::{Content, ContextMark, Json, Message, NewMessage, NewTurn, ToolCall, Turn, Usage};
 use crate::shared::Shared;
 use crate::store::{Claim, Emit, SessionRef, SetContextMark};
 use crate::sync::Arc;
 use crate::time::Timestamp;
 use crate::transcript::{self, TranscriptMessage};
+use crate::wait::TurnHandle;
 
 /// A turn as its agent sees it: what it is to answer, what was said before, and the right to
 /// write in the turn's name.
@@ -28,7 +30,7 @@ pub struct TurnContext {
     pub(crate) turn: Turn,
     pub(crate) input: Message,
     pub(crate) token: Arc<Token>,
-    pub(crate) chain: u32,
+    pub(crate) feed: Feed,
     pub(crate) started_at: Timestamp,
 }
 
@@ -51,7 +53,38 @@ impl TurnContext {
     /// How many turns in a row agents of this session have started by sending to it, up to this one: 0 where somebody
     /// else sent. At most [`CHAIN_TURNS`](crate::limit::CHAIN_TURNS).
     pub fn chain(&self) -> u32 {
-        self.chain
+        self.turn.chain
+    }
+
+    /// Sends to the agent's own session: the turn waits until this one and those that wait already have ended, and is
+    /// one further in the [chain](Self::chain). It may be waited for anywhere but in this agent, which it waits for.
+    ///
+    /// [`Session::send`](crate::Session::send) does the same on the agent's own thread.
+    ///
+    /// # Errors
+    ///
+    /// [`Fenced`](ErrorKind::Fenced) once the turn was interrupted or ended; [`TooLarge`](ErrorKind::TooLarge) at the bound
+    /// of the chain; else those of [`Session::enqueue`](crate::Session::enqueue).
+    ///
+    /// ```
+    /// # fn main() -> parlor::Result<()> {
+    /// let engine = parlor::Engine::in_memory()
+    ///     .agent_fn("counter", |turn| {
+    ///         if turn.chain() < 3 {
+    ///             turn.send("once more")?;
+    ///         }
+    ///         Ok(format!("{}", turn.chain()))
+    ///     })
+    ///     .open()?;
+    /// let session = engine.workspace("acme")?.agent("counter")?.create_session(Default::default())?;
+    /// session.send("count")?;
+    /// session.idle().wait()?;
+    /// assert_eq!(session.history(1)?[0].text(), "3");
+    /// # engine.close()
+    /// # }
+    /// ```
+    pub fn send(&self, turn: impl Into<NewTurn>) -> Result<TurnHandle> {
+        self.feed.send(self, turn.into())
     }
 
     /// What the sender handed to the agent for this turn.

@@ -3,12 +3,14 @@
 mod batch;
 mod cancel;
 mod context;
+mod feed;
 mod reply;
 
 pub(crate) use batch::{checked_batch, history};
 pub use cancel::CancelToken;
 pub(crate) use cancel::{Cause, Token};
 pub use context::TurnContext;
+pub(crate) use feed::{Feed, TakesTurns};
 pub use reply::Reply;
 
 use std::marker::PhantomData;

@@ -44,7 +44,6 @@ pub struct Builder {
     agents: Vec<(String, Arc<dyn Agent>)>,
     runtime: executor::Options,
     hook: Option<Arc<dyn Hook>>,
-    queue: QueueBounds,
     attempts: u32,
     pub(super) file: Options,
     wait_for_lock: Duration,
@@ -61,11 +60,11 @@ impl Builder {
                 workers: limit::WORKERS_DEFAULT,
                 abandoned: limit::ABANDONED_DEFAULT,
                 queue: Load { turns: limit::QUEUE_TURNS_DEFAULT, bytes: limit::QUEUE_BYTES_DEFAULT },
+                session_queue: QueueBounds::default(),
                 grace: GRACE,
                 time_limit: None,
             },
             hook: None,
-            queue: QueueBounds::default(),
             attempts: 1,
             file: Options::default(),
             wait_for_lock: Duration::ZERO,
@@ -119,7 +118,10 @@ impl Builder {
 
     /// How many turns may wait for a worker, over all sessions: 1 to [`limit::QUEUE_TURNS_MAX`], by default
     /// [`limit::QUEUE_TURNS_DEFAULT`]. What is over that is refused as [`Overloaded`](crate::ErrorKind::Overloaded),
-    /// and nothing is written.
+    /// and nothing is written; a repeated operation is answered all the same.
+    ///
+    /// A turn that waits for those before it in its session is in the file alone, within [`session_queue`](Self::session_queue);
+    /// it waits for a worker from its promotion on, and is never refused then.
     pub fn queue_turns(mut self, turns: usize) -> Self {
         self.runtime.queue.turns = turns;
         self
@@ -135,7 +137,7 @@ impl Builder {
     /// How much may wait for the turns before it, in one session and in all: see [`QueueBounds`], also for the defaults.
     /// What waits already goes on waiting, whatever the bounds.
     pub fn session_queue(mut self, bounds: QueueBounds) -> Self {
-        self.queue = bounds;
+        self.runtime.session_queue = bounds;
         self
     }
 
@@ -296,7 +298,7 @@ impl Builder {
     pub(super) fn over(self, shared: Arc<Shared>, recovered: Vec<Turn>, polling: Option<Polling>) -> Engine {
         let executor = Executor::new(Arc::clone(&shared), self.runtime, self.hook);
         let behaviours: HashMap<_, _> = self.agents.into_iter().collect();
-        let core = Arc::new(Core { shared, executor, behaviours, queue: self.queue });
+        let core = Arc::new(Core { shared, executor, behaviours });
         Engine { core, grace: self.runtime.grace, recovered, _polling: polling, process: std::process::id() }
     }
 
@@ -323,7 +325,7 @@ impl Builder {
         if self.attempts == 0 {
             return Err(Error::invalid("attempts is 0; it must be 1 or more"));
         }
-        self.queue.check()?;
+        self.runtime.session_queue.check()?;
         self.file.durability.check()?;
         if self.file.sharing == Sharing::Readers && self.file.durability != Durability::Sync {
             return Err(Error::invalid("with shared_readers every write is durable when it returns: Durability::Sync"));

@@ -4,6 +4,7 @@ use super::load::Load;
 use super::schedule::Job;
 use super::worker::{Pool, State};
 use crate::agent::{Agent, Token};
+use crate::error::{Error, Result};
 use crate::id::{AgentId, TurnId};
 use crate::store::{SessionRef, Started, Submitted};
 use crate::sync::Arc;
@@ -13,18 +14,51 @@ pub(crate) struct Admission<'a> {
     pool: &'a Arc<Pool>,
     /// The session, where its being deleted must wait for this.
     at: Option<SessionRef>,
-    /// How many turns in a row the session's agents have started, the one to come among them.
-    chain: u32,
     /// What the turn to come will hold, which has its place by now.
     load: Load,
 }
 
-impl<'a> Admission<'a> {
-    /// One that is counted by now.
-    pub(super) fn new(pool: &'a Arc<Pool>, at: Option<SessionRef>) -> Self {
-        Admission { pool, at, chain: 0, load: Load::default() }
+impl Pool {
+    /// Asks for one turn of a session, of so many bytes, to be taken in, before the store is asked to accept it: a turn that was
+    /// accepted can then neither miss its thread nor slip through a close. Where there is no room for it, the answer says so:
+    /// the store is asked all the same, for it may know the turn.
+    pub(super) fn admit(self: &Arc<Self>, at: SessionRef, bytes: usize) -> Result<(Admission<'_>, Result<()>)> {
+        let load = Load::of(bytes);
+        self.enter(Some(at), |state| {
+            let room = self.check_room(state).and_then(|()| {
+                self.announcer.as_ref().map_or(Ok(()), |announcer| announcer.check_room())?;
+                state.schedule.waiting().and(state.reserved).check(load, self.options.queue)?;
+                self.ensure_one(state)
+            });
+            let load = if room.is_ok() { load } else { Load::default() };
+            state.reserved.add(load);
+            (load, room)
+        })
     }
 
+    /// Takes part, as soon as the session, if it is about one, is not being deleted.
+    pub(super) fn enter<T>(
+        self: &Arc<Self>,
+        at: Option<SessionRef>,
+        prepare: impl FnOnce(&mut State) -> (Load, T),
+    ) -> Result<(Admission<'_>, T)> {
+        let mut state = self.state.lock();
+        while !state.closing && at.is_some_and(|at| state.deleting.contains(&at)) {
+            self.answered.wait(&mut state);
+        }
+        if state.closing {
+            return Err(Error::closed());
+        }
+        let (load, prepared) = prepare(&mut state);
+        state.admitted += 1;
+        if let Some(at) = at {
+            *state.entering.entry(at).or_default() += 1;
+        }
+        Ok((Admission { pool: self, at, load }, prepared))
+    }
+}
+
+impl<'a> Admission<'a> {
     /// One of a turn that may start when the one in hand of this session ends; none where the pool closes. It waits for
     /// no deletion: who deletes the session waits for this, or is told that it is busy.
     pub(super) fn of_next(pool: &'a Arc<Pool>, at: SessionRef) -> Option<Self> {
@@ -35,13 +69,7 @@ impl<'a> Admission<'a> {
         state.admitted += 1;
         *state.entering.entry(at).or_default() += 1;
         drop(state);
-        Some(Admission::new(pool, Some(at)))
-    }
-
-    /// One of a turn that is so far down a chain, and whose place is reserved.
-    pub(super) fn of_turn(mut self, chain: u32, load: Load) -> Self {
-        (self.chain, self.load) = (chain, load);
-        self
+        Some(Admission { pool, at: Some(at), load: Load::default() })
     }
 
     /// Takes in what the store answered: starts the turn, unless it is the original of an earlier
@@ -58,8 +86,8 @@ impl<'a> Admission<'a> {
         }
         let Some(claim) = claim else { return };
         let (agent, token) = (Arc::clone(agent), Arc::<Token>::default());
-        let (chain, load) = (self.chain, self.load);
-        self.pool.accept(Box::new(Job { at, agent_id, claim, turn, input: message, agent, token, chain, load }));
+        let load = self.load;
+        self.pool.accept(Box::new(Job { at, agent_id, claim, turn, input: message, agent, token, load }));
     }
 
     /// Takes in that a turn was ended by a caller, and what started in its place.

@@ -12,6 +12,7 @@ mod load;
 mod run;
 mod schedule;
 mod stats;
+mod submit;
 mod timer;
 mod worker;
 
@@ -19,11 +20,11 @@ pub(crate) use admission::{Admission, Deletion};
 pub use hook::{Hook, TurnEnd};
 pub(crate) use load::Load;
 pub use stats::Stats;
+pub(crate) use submit::Submission;
 pub(crate) use worker::Options;
 
 use crate::agent::{Agent, Cause};
-use crate::error::{Error, Result};
-use crate::here;
+use crate::error::Result;
 use crate::shared::{Phase, Shared};
 use crate::store::{SessionRef, Started};
 use crate::sync::Arc;
@@ -31,7 +32,7 @@ use crate::time::Duration;
 use admission::Gate;
 use run::Closed;
 use schedule::{Job, Live};
-use worker::{Pool, State};
+use worker::Pool;
 
 #[cfg(panic = "abort")]
 compile_error!(
@@ -52,43 +53,28 @@ impl Executor {
         Executor { pool }
     }
 
-    /// Asks for one turn of a session, of so many bytes, to be taken in, before the store is asked to accept it: a turn that was
-    /// accepted can then neither miss its thread nor slip through a close.
-    pub(crate) fn admit(&self, at: SessionRef, bytes: usize) -> Result<Admission<'_>> {
-        let (chain, load) = (here::next_in_chain(at)?, Load::of(bytes));
-        let admission = self.enter(Some(at), |state| {
-            self.pool.check_room(state)?;
-            self.pool.announcer.as_ref().map_or(Ok(()), |announcer| announcer.check_room())?;
-            state.schedule.waiting().and(state.reserved).check(load, self.pool.options.queue)?;
-            self.pool.ensure_one(state)?;
-            state.reserved.add(load);
-            Ok(())
-        })?;
-        Ok(admission.of_turn(chain, load))
-    }
-
     /// Asks for a session to be made.
     pub(crate) fn admit_creation(&self, at: SessionRef) -> Result<Admission<'_>> {
-        self.enter(Some(at), |_| Ok(()))
+        self.enter(Some(at))
     }
 
     /// Asks for turns of a session to be ended by a caller, and for what starts in their place to be taken in.
     pub(crate) fn admit_end(&self, at: SessionRef) -> Result<Admission<'_>> {
-        self.enter(Some(at), |_| Ok(()))
+        self.enter(Some(at))
     }
 
     /// Asks for a write without a turn. A close waits for it, so that whoever follows or watches
     /// hears of it before the end.
     pub(crate) fn admit_write(&self) -> Result<Admission<'_>> {
-        self.enter(None, |_| Ok(()))
+        self.enter(None)
     }
 
     /// Asks for a session to be deleted. Until that is [done](Deletion::done), no turn of it is taken in and none of
     /// its id is made: what is known of one session and of another made in its place is never mixed up.
     pub(crate) fn admit_deletion(&self, at: SessionRef) -> Result<Deletion<'_>> {
-        let admission = self.enter(Some(at), |state| {
+        let (admission, ()) = self.pool.enter(Some(at), |state| {
             state.deleting.insert(at);
-            Ok(())
+            (Load::default(), ())
         })?;
         let gate = Gate::new(&self.pool, at);
         let mut state = self.pool.state.lock();
@@ -105,20 +91,8 @@ impl Executor {
         self.pool.accept(Job::of(started, Arc::clone(agent)));
     }
 
-    fn enter(&self, at: Option<SessionRef>, prepare: impl FnOnce(&mut State) -> Result<()>) -> Result<Admission<'_>> {
-        let mut state = self.pool.state.lock();
-        while !state.closing && at.is_some_and(|at| state.deleting.contains(&at)) {
-            self.pool.answered.wait(&mut state);
-        }
-        if state.closing {
-            return Err(Error::closed());
-        }
-        prepare(&mut state)?;
-        state.admitted += 1;
-        if let Some(at) = at {
-            *state.entering.entry(at).or_default() += 1;
-        }
-        Ok(Admission::new(&self.pool, at))
+    fn enter(&self, at: Option<SessionRef>) -> Result<Admission<'_>> {
+        self.pool.enter(at, |_| (Load::default(), ())).map(|(admission, ())| admission)
     }
 
     /// How it stands.

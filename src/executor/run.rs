@@ -7,14 +7,14 @@ use super::Admission;
 use super::hook::{Hook, TurnEnd};
 use super::schedule::{Job, Live, WorkerNumber};
 use super::worker::Pool;
-use crate::agent::{Agent, Cause, TurnContext};
+use crate::agent::{Agent, Cause, Feed, TakesTurns, TurnContext};
 use crate::bell::Event;
 use crate::bug::{Bug, is_planted};
 use crate::error::{Error, ErrorKind, Result};
 use crate::here;
 use crate::record::{NewMessage, Reason, Usage};
 use crate::shared::{Shared, Verdict};
-use crate::store::{Behaviour, Finish, Finished, Outcome, Runner};
+use crate::store::{Behaviour, Finish, Finished, Outcome, Promote, Runner, Runners, Started};
 use crate::sync::Arc;
 use crate::time::Duration;
 use crate::trace::TurnSpan;
@@ -45,12 +45,13 @@ fn outcome(pool: &Arc<Pool>, worker: WorkerNumber, job: Job, live: &Live) -> Out
     if live.token.is_tripped() {
         return cut_short(live, limit);
     }
-    let Job { at, agent_id, claim, turn, input, agent, token, chain, load: _ } = job;
+    let Job { at, agent_id, claim, turn, input, agent, token, load: _ } = job;
     let started_at = token.start(pool.shared.clock.now());
     pool.limit(worker);
     let shared = Arc::clone(&pool.shared);
-    let context = TurnContext { shared, at, agent: agent_id, claim, turn, input, token, chain, started_at };
-    let _inside = here::enter(at, chain);
+    let feed = Feed::new(Arc::clone(&agent), Arc::clone(pool) as Arc<dyn TakesTurns>);
+    let context = TurnContext { shared, at, agent: agent_id, claim, turn, input, token, feed, started_at };
+    let _inside = here::enter(at, claim);
     match call(&*agent, &context) {
         Returned::Reply(reply) => Outcome::Completed(reply),
         Returned::Error(_) if live.token.is_tripped() => cut_short(live, limit),
@@ -155,7 +156,8 @@ fn panic_text(payload: Box<dyn Any + Send>) -> String {
 /// What is promoted in its place is taken in before a close can miss it; a pool that closes promotes nothing.
 fn end(pool: &Arc<Pool>, live: &Live, outcome: Outcome) {
     let (shared, place) = (&*pool.shared, Admission::of_next(pool, live.at));
-    let next = place.as_ref().map(|_| shared.runner(Behaviour::Registered));
+    let apart = is_planted(Bug::PromotedApart);
+    let next = place.as_ref().filter(|_| !apart).map(|_| shared.runner(Behaviour::Registered));
     // What it was just saying is over with it; nobody is told of that after the end.
     shared.texts.hold(live.at, &live.claim);
     if is_planted(Bug::WokenEarly) {
@@ -178,6 +180,7 @@ fn end(pool: &Arc<Pool>, live: &Live, outcome: Outcome) {
         Err(_) => {}
         Ok(Finished { next, .. }) => {
             pool.announce(live);
+            let next = if apart { promote_apart(shared, live) } else { next };
             if let Some(started) = next {
                 pool.accept_next(Job::of(*started, Arc::clone(&live.agent)), live.claim.turn);
             }
@@ -186,6 +189,14 @@ fn end(pool: &Arc<Pool>, live: &Live, outcome: Outcome) {
     if !is_planted(Bug::WokenEarly) {
         shared.bell.ring(live.at, live.agent_id, Event::Ended);
     }
+}
+
+/// The fault [`Bug::PromotedApart`].
+fn promote_apart(shared: &Shared, live: &Live) -> Option<Box<Started>> {
+    let agents = [shared.store().session(live.at).ok()?.agent_name].into();
+    let runners = Runners { owner: shared.owner(), lease: None, agents };
+    let started = shared.store().promote(Promote { stamp: shared.stamp(), runners, limit: 1 }).ok()?;
+    started.into_iter().next().map(Box::new)
 }
 
 fn is_of_content(error: &Error) -> bool {

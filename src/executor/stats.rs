@@ -12,7 +12,8 @@ pub struct Stats {
     pub running: usize,
     /// Threads of agents that were [left behind](crate::Builder::grace) and have not returned.
     pub abandoned: usize,
-    /// Turns that were accepted and whose agents have not started.
+    /// Turns that are running and wait for a worker, or for the agent before to return. Those that wait for the turns before
+    /// them are in the file alone.
     pub waiting_turns: usize,
     /// Bytes of their messages, parameters and profiles.
     pub waiting_bytes: usize,

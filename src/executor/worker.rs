@@ -11,7 +11,7 @@ use super::timer::Timer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AgentId, TurnId};
 use crate::shared::Shared;
-use crate::store::SessionRef;
+use crate::store::{QueueBounds, SessionRef};
 use crate::sync::{Arc, Condvar, HashMap, JoinHandle, Mutex, MutexGuard, ThreadBuilder};
 use crate::time::Duration;
 
@@ -24,6 +24,8 @@ pub(crate) struct Options {
     pub(crate) abandoned: usize,
     /// How much may wait for a worker.
     pub(crate) queue: Load,
+    /// How much may wait for the turns before it.
+    pub(crate) session_queue: QueueBounds,
     /// How long an agent that was told to stop has for it.
     pub(crate) grace: Duration,
     /// How long a turn may run.

@@ -183,7 +183,7 @@ impl Store for ModelStore {
             return original.created_before(&op);
         }
         if let Some((_, runner)) = &op.first {
-            turn::check_behaviour(*runner)?;
+            runner.behaviour.check()?;
         }
         let key = op.new.key.clone().unwrap_or_else(|| id.to_string());
         if let Some(other) = state.session_with_key(&agent, &key) {

@@ -117,7 +117,7 @@ impl Session {
         if let Some(thread) = turn.thread {
             session.thread(thread)?;
         }
-        let ids = StartIds { message: 1, thread: 2, turn: 3 };
+        let ids = StartIds { message: 1, thread: 2, turn: 3, chain: 0 };
         let first = session.accept(&op.stamp, ids, turn, TurnState::Running)?;
         let claim = Some(session.give(first.turn.id, runner.owner)?);
         Ok((session, Some(Submitted { claim, ..first })))

@@ -12,7 +12,7 @@ use crate::record::{
 };
 use crate::store::{
     Behaviour, Cancel, Claim, Emit, Finish, Finished, Interrupt, Outcome, Policy, Runner, SessionRef, Started, Stop,
-    Stopped, Submit, Submitted, Waiting,
+    Stopped, Submit, Submitted, Waiting, next_in_chain,
 };
 use crate::sync::Arc;
 use crate::time::Timestamp;
@@ -30,20 +30,13 @@ pub(super) struct Run {
     pub size: u64,
 }
 
-/// Which ids of the stamp a starting turn takes.
+/// Which ids of the stamp a starting turn takes, and how far down a chain it is.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct StartIds {
     pub message: u32,
     pub thread: u32,
     pub turn: u32,
-}
-
-/// A turn that nobody can run does not start.
-pub(super) fn check_behaviour(runner: Runner) -> Result<()> {
-    match runner.behaviour {
-        Behaviour::Registered => Ok(()),
-        Behaviour::Missing => Err(Error::new(ErrorKind::NoBehaviour, "no behaviour is registered for the agent")),
-    }
+    pub chain: u32,
 }
 
 impl Session {
@@ -78,10 +71,15 @@ impl Session {
 
     /// `others` is what waits in all other sessions.
     pub fn submit(&mut self, op: &Submit, others: Waiting) -> Result<Submitted> {
+        let sender = op.sender.map(|claim| {
+            self.check_claim(&claim)?;
+            Ok(self.run(claim.turn)?.turn.chain)
+        });
+        let sender = sender.transpose()?;
         if let Some(original) = self.submitted_before(&op.new)? {
             return Ok(original);
         }
-        check_behaviour(op.runner)?;
+        op.runner.behaviour.check()?;
         if let Some(thread) = op.new.thread {
             self.thread(thread)?;
         }
@@ -94,8 +92,9 @@ impl Session {
         if op.policy == Policy::Reject {
             self.check_idle()?;
         }
+        let chain = next_in_chain(sender)?;
         self.touch(op.stamp.at);
-        let ids = StartIds { message: 0, thread: 1, turn: 2 };
+        let ids = StartIds { message: 0, thread: 1, turn: 2, chain };
         if op.policy == Policy::Enqueue && self.is_busy() {
             let promoted = self.promote(op.runner)?.map(Box::new);
             let waiting = self.waiting();
@@ -173,6 +172,7 @@ impl Session {
             final_message: None,
             messages: 0,
             attempt: 1,
+            chain: ids.chain,
             usage: Usage::ZERO,
             user_params: new.user_params.clone(),
             profile: new.profile.clone().or_else(|| self.base.profile.clone()),

@@ -137,6 +137,9 @@ pub struct Turn {
     pub messages: u32,
     /// Which attempt at running it this is, from 1: greater where it was run again after its process died.
     pub attempt: u32,
+    /// How many turns in a row the session's agents have started by sending to their own session, up to this one: 0
+    /// where somebody else sent. At most [`limit::CHAIN_TURNS`].
+    pub chain: u32,
     /// What it has consumed.
     pub usage: Usage,
     /// What the caller handed to the agent for this turn.
@@ -173,6 +176,7 @@ impl Turn {
             final_message: None,
             messages: 0,
             attempt: 1,
+            chain: 0,
             usage: Usage::ZERO,
             user_params: None,
             profile: None,

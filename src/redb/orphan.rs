@@ -96,7 +96,7 @@ fn run_again(draft: &mut Draft<'_>, op: &EndOrphans) -> Result<Option<Started>> 
     let stored = Stored::get(draft.view, draft.place.number, number)?;
     let (mut row, agent) = (stored.row()?, Agent::of(draft)?);
     let runner = runners.of(agent.name());
-    if row.attempt >= *attempts || runner.behaviour == Behaviour::Missing {
+    if row.attempt >= *attempts || runner.behaviour != Behaviour::Registered {
         return Ok(None);
     }
     row.attempt += 1;

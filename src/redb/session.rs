@@ -34,7 +34,7 @@ pub(super) fn create(view: &dyn Read, op: &CreateSession) -> Result<(WriteSet, C
         return replay(view, op, place, fingerprint).map(|created| (WriteSet::default(), created));
     }
     if let Some((_, runner)) = &op.first {
-        turn::check_behaviour(*runner)?;
+        runner.behaviour.check()?;
     }
     let key = op.new.key.clone().unwrap_or_else(|| session.to_string());
     if place::named(view, &names::session_key(agent, &key))?.is_some() {
@@ -56,7 +56,7 @@ pub(super) fn create(view: &dyn Read, op: &CreateSession) -> Result<(WriteSet, C
     let first = match &op.first {
         Some((new, runner)) => {
             let profile = op.new.profile.as_ref().map(Json::as_str);
-            Some(turn::start(&mut draft, new, *runner, turn::Ids::of(new, op.stamp, 1), profile)?)
+            Some(turn::start(&mut draft, new, *runner, turn::Ids::of(new, op.stamp, 1, 0), profile)?)
         }
         None => None,
     };

@@ -16,29 +16,40 @@ use crate::id::{SessionId, Stamp, TurnId};
 use crate::limit::TURN_MESSAGES;
 use crate::page::PageAt;
 use crate::record::{Message, MessageType, NewMessage, NewTurn, Reason, Role, Turn, TurnState, Usage};
-use crate::store::{Behaviour, Claim, Damaged, Emit, Listed, Outcome, Policy, Runner, SessionRef, Submit, Submitted};
+use crate::store::{
+    Claim, Damaged, Emit, Listed, Outcome, Policy, Runner, SessionRef, Submit, Submitted, next_in_chain,
+};
 
-/// The ids of a turn that starts.
+/// The ids of a turn that starts, and how far down a chain it is.
 pub(super) struct Ids {
     message: Id,
     thread: Id,
     turn: Id,
+    chain: u32,
 }
 
 impl Ids {
     /// The caller's id of the message, or the stamp's ids from `base` on.
-    pub(super) fn of(new: &NewTurn, stamp: Stamp, base: u32) -> Self {
+    pub(super) fn of(new: &NewTurn, stamp: Stamp, base: u32, chain: u32) -> Self {
         Ids {
             message: new.message.id.map_or_else(|| stamp.uuid(base), |id| *id.as_uuid()).into_bytes(),
             thread: stamp.uuid(base + 1).into_bytes(),
             turn: stamp.uuid(base + 2).into_bytes(),
+            chain,
         }
     }
 }
 
 /// Writes a user's message and starts a turn that answers it.
 pub(super) fn submit(view: &dyn Read, op: &Submit) -> Result<(WriteSet, Submitted)> {
-    let mut draft = Draft::open(view, op.at, op.stamp)?;
+    let (mut draft, sender) = match op.sender {
+        None => (Draft::open(view, op.at, op.stamp)?, None),
+        Some(claim) => {
+            let (draft, number) = hold(view, op.at, claim, op.stamp)?;
+            let chain = Stored::get(view, draft.place.number, number)?.row()?.chain;
+            (draft, Some(chain))
+        }
+    };
     if let Some(id) = op.new.message.id
         && let Some(number) = place::number(view, draft.place.number, rows::Kind::MessageId, id.as_uuid().as_bytes())?
     {
@@ -49,7 +60,7 @@ pub(super) fn submit(view: &dyn Read, op: &Submit) -> Result<(WriteSet, Submitte
         }
         return Ok((WriteSet::default(), original(view, draft.place.number, op.at.session, number)?));
     }
-    check_behaviour(op.runner)?;
+    op.runner.behaviour.check()?;
     named_thread(&draft, op.new.thread)?;
     if op.policy == Policy::FollowUp && draft.head.messages == 0 {
         return Err(Error::new(
@@ -60,7 +71,8 @@ pub(super) fn submit(view: &dyn Read, op: &Submit) -> Result<(WriteSet, Submitte
     if op.policy == Policy::Reject {
         check_idle(&draft.head, op.at.session)?;
     }
-    let (ids, profile) = (Ids::of(&op.new, op.stamp, 0), session_profile(&draft)?);
+    let chain = next_in_chain(sender)?;
+    let (ids, profile) = (Ids::of(&op.new, op.stamp, 0, chain), session_profile(&draft)?);
     let mut promoted = None;
     if op.policy == Policy::Enqueue && (draft.head.running, draft.head.queued) != (0, 0) {
         if draft.head.running == 0 {
@@ -91,14 +103,6 @@ fn make_way(draft: &mut Draft<'_>, number: u32, policy: Policy) -> Result<TurnId
     };
     end.outcome(draft, &Outcome::Interrupted(reason), None)?;
     Ok(end.turn_id())
-}
-
-/// Refuses a turn that nobody can run.
-pub(super) fn check_behaviour(runner: Runner) -> Result<()> {
-    match runner.behaviour {
-        Behaviour::Registered => Ok(()),
-        Behaviour::Missing => Err(Error::new(ErrorKind::NoBehaviour, "no behaviour is registered for the agent")),
-    }
 }
 
 fn session_profile(draft: &Draft<'_>) -> Result<Option<String>> {
@@ -167,6 +171,7 @@ pub(super) fn accept(
         final_message: None,
         messages: 0,
         attempt: 1,
+        chain: ids.chain,
         usage: None,
         user_params: json_text(new.user_params.as_ref()),
         profile: json_text(new.profile.as_ref()).or(session_profile),

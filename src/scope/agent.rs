@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::id::{AgentId, SessionId};
 use crate::page::Page;
 use crate::record::{AgentRecord, NewSession, NewTurn, SessionRecord};
-use crate::store::{CreateSession, Created, SessionRef, Submitted};
+use crate::store::{CreateSession, Created, SessionRef};
 use crate::sync::Arc;
 use crate::wait::TurnHandle;
 use crate::watch::Watch;
@@ -88,23 +88,15 @@ impl AgentHandle {
     /// [`NoBehaviour`](crate::ErrorKind::NoBehaviour) when none is registered under the agent's name.
     pub fn start_session(&self, new: NewSession, turn: impl Into<NewTurn>) -> Result<(Session, TurnHandle)> {
         let (core, turn) = (&self.core, turn.into());
-        let store = core.store()?;
+        core.store()?;
         new.check()?;
         turn.check()?;
         if let Some(thread) = turn.thread {
             return Err(Error::invalid(format!("the first turn of a session names thread {thread}; it opens its own")));
         }
-        let bytes = turn.size();
         let op = self.operation(new, Some(turn));
-        let admission = core.executor.admit(place_of(&op), bytes)?;
-        let mut created = store.create_session(op).map_err(|error| Core::explained(error, self.name()))?;
-        let first: Submitted = created
-            .first
-            .take()
-            .ok_or_else(|| Error::corrupt(format!("session {} has no first turn", created.session.id)))?;
-        let at = SessionRef { workspace: self.record.workspace_id, session: created.session.id };
-        let handle = TurnHandle::new(Arc::clone(&core.shared), at, &first.turn);
-        admission.start(at, self.record.id, first, core.behaviour(self.name()));
+        let started = core.executor.start_session(place_of(&op), op, core.behaviour(self.name()));
+        let (created, handle) = started.map_err(|error| Core::explained(error, self.name()))?;
         self.ring(&created);
         Ok((Session::new(Arc::clone(core), &created.session), handle))
     }

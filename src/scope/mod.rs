@@ -17,7 +17,7 @@ use crate::agent::Agent;
 use crate::error::{Error, ErrorKind, Result};
 use crate::executor::{Admission, Executor};
 use crate::shared::Shared;
-use crate::store::{Behaviour, QueueBounds, Runner, SessionRef, Store};
+use crate::store::{Behaviour, Runner, SessionRef, Store};
 use crate::sync::Arc;
 
 /// What all scopes of an engine stand on.
@@ -26,8 +26,6 @@ pub(crate) struct Core {
     pub(crate) executor: Executor,
     /// The behaviours, by the names of their agents.
     pub(crate) behaviours: HashMap<String, Arc<dyn Agent>>,
-    /// How much may wait.
-    pub(crate) queue: QueueBounds,
 }
 
 impl Core {

@@ -6,12 +6,13 @@ use super::{Core, Listing, PageQuery};
 use crate::agent::{checked_batch, history};
 use crate::bell::Event;
 use crate::error::{Error, Result};
+use crate::executor::Submission;
 use crate::follow::{Follow, LiveFeed};
 use crate::id::{AgentId, MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
 use crate::limit;
 use crate::page::{Form, MessageQuery, Page};
 use crate::record::{Change, Message, NewMessage, NewTurn, SessionRecord, ThreadRecord, Turn};
-use crate::store::{Append, DeleteMessage, DeleteSession, Policy, SessionRef, Submit};
+use crate::store::{Append, DeleteMessage, DeleteSession, Policy, SessionRef};
 use crate::sync::Arc;
 use crate::wait::{Idle, TurnHandle};
 
@@ -138,7 +139,8 @@ impl Session {
     /// # Errors
     ///
     /// [`Conflict`](crate::ErrorKind::Conflict) while a turn is running or waits, or when the id was used before with other
-    /// inputs. [`NoBehaviour`](crate::ErrorKind::NoBehaviour) when none is registered under the agent's name.
+    /// inputs; the session's own agent, on its thread, has its turn [enqueued](Self::enqueue) instead, and is
+    /// [`Fenced`](crate::ErrorKind::Fenced) once it was interrupted. [`NoBehaviour`](crate::ErrorKind::NoBehaviour) when none is registered under the agent's name.
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) or [`TooLarge`](crate::ErrorKind::TooLarge) for a value
     /// out of bounds, [`NotFound`](crate::ErrorKind::NotFound) for a thread that is not the session's.
     ///
@@ -162,23 +164,9 @@ impl Session {
     }
 
     pub(super) fn submit(&self, new: NewTurn, policy: Policy) -> Result<TurnHandle> {
-        let (core, at) = (&self.core, self.at);
-        let store = core.store()?;
-        new.check()?;
-        let admission = core.executor.admit(at, new.size())?;
-        let (stamp, runner, queue) = (core.shared.stamp(), core.runner(&self.agent_name), core.queue);
-        let op = Submit { stamp, at, new, policy, runner, queue };
-        let submitted = store.submit(op).map_err(|error| Core::explained(error, &self.agent_name))?;
-        let handle = TurnHandle::new(Arc::clone(&core.shared), at, &submitted.turn);
-        // The original of an earlier call is no news.
-        let event = if submitted.interrupted.is_some() { Event::Ended } else { Event::Written };
-        let event = (!submitted.replayed).then_some(event);
-        // The old agent is told to stop before anybody else learns of it.
-        admission.start(at, self.agent, submitted, core.behaviour(&self.agent_name));
-        if let Some(event) = event {
-            core.shared.bell.ring(at, self.agent, event);
-        }
-        Ok(handle)
+        let (core, agent) = (&self.core, self.core.behaviour(&self.agent_name));
+        let to = Submission { at: self.at, agent_id: self.agent, agent, policy };
+        core.executor.submit(to, new).map_err(|error| Core::explained(error, &self.agent_name))
     }
 
     /// Deletes the session and all that it holds, for good. Its key and its id may be used again.

@@ -28,6 +28,22 @@ pub enum Behaviour {
     /// It is not: what would start or queue a turn is *no behaviour*, what waits goes on waiting, and a repeated
     /// operation answers all the same.
     Missing,
+    /// It is, but so much is at work that no more can be taken on: as with [`Missing`](Self::Missing), and what would start
+    /// or queue a turn is *overloaded*.
+    Overloaded,
+}
+
+impl Behaviour {
+    /// Refuses to start or queue a turn that nobody can run.
+    pub(crate) fn check(self) -> Result<()> {
+        match self {
+            Behaviour::Registered => Ok(()),
+            Behaviour::Missing => Err(Error::new(ErrorKind::NoBehaviour, "no behaviour is registered for the agent")),
+            Behaviour::Overloaded => {
+                Err(Error::new(ErrorKind::Overloaded, "who runs the agent takes on no more turns"))
+            }
+        }
+    }
 }
 
 /// The right to write in the name of a turn. Every write of a turn carries one, and the stored
@@ -170,6 +186,9 @@ pub struct Submit {
     pub policy: Policy,
     /// Who runs it.
     pub runner: Runner,
+    /// The session's own turn whose agent sends it, if one does: *fenced* where that claim does not hold. The turn is
+    /// one further in its [chain](Turn::chain), which is *too large* past [`limit::CHAIN_TURNS`].
+    pub sender: Option<Claim>,
     /// How much may wait.
     pub queue: QueueBounds,
 }
@@ -214,6 +233,18 @@ impl Started {
         let json = [&self.turn.user_params, &self.turn.profile];
         self.message.size() + json.into_iter().flatten().map(|json| json.as_str().len()).sum::<usize>()
     }
+}
+
+/// How far down a chain a turn is whose sender's turn is so far down.
+pub(crate) fn next_in_chain(sender: Option<u32>) -> Result<u32> {
+    let chain = sender.map_or(0, |chain| chain.saturating_add(1));
+    if chain > limit::CHAIN_TURNS {
+        let most = limit::CHAIN_TURNS;
+        let text =
+            format!("an agent has started {most} turns of its session in a row; it may start {most} (CHAIN_TURNS)");
+        return Err(Error::new(ErrorKind::TooLarge, text));
+    }
+    Ok(chain)
 }
 
 /// Input of [`Store::emit`](super::Store::emit). Without a caller's, the `n`-th message's id is the stamp's id `n`.

@@ -35,6 +35,7 @@
 mod closing;
 mod deleting;
 mod following;
+mod queueing;
 mod replacing;
 mod scene;
 mod storage;

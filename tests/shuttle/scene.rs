@@ -9,7 +9,7 @@ use parlor::page::{Direction, MessageQuery};
 use parlor::testkit::{ManualClock, ModelStore};
 use parlor::{
     AgentHandle, AgentResult, Builder, ChangeKind, Clock, Engine, Message, MessageType, NewSession, Reason, Reply,
-    Result, Session, Timestamp, Turn, TurnContext, TurnHandle, TurnReport, TurnState,
+    Result, Role, Session, Timestamp, Turn, TurnContext, TurnHandle, TurnReport, TurnState,
 };
 use shuttle::sync::{Condvar, Mutex};
 use shuttle::thread::{self, JoinHandle, ThreadId};
@@ -247,22 +247,35 @@ impl Aftermath {
     }
 }
 
-/// Every turn was running once, and then ended once; no two ran at a time.
+/// Every turn ran once and then ended once, or was cancelled while it waited, or still waits; no two ran at a time.
 fn ends_once(session: &Session, turns: &[Turn]) {
-    let mut states = Vec::new();
+    let (mut states, mut running) = (BTreeMap::<_, Vec<_>>::new(), None);
     for change in session.changes(0, 1000).unwrap() {
-        if let ChangeKind::Turn(turn, state) = change.kind {
-            states.push((turn, state));
+        let ChangeKind::Turn(turn, state) = change.kind else { continue };
+        states.entry(turn).or_default().push(state);
+        match state {
+            TurnState::Queued => {}
+            TurnState::Running => assert_eq!(running.replace(turn), None, "two turns at a time"),
+            _ if running == Some(turn) => running = None,
+            _ => {}
         }
     }
-    let each = turns.iter().rev().flat_map(|turn| [(turn.id, TurnState::Running), (turn.id, turn.state)]);
-    assert_eq!(states, each.collect::<Vec<_>>());
-    assert!(turns.iter().all(|turn| turn.state.is_terminal()), "{turns:?}");
+    assert_eq!((running, states.len()), (None, turns.len()));
+    for turn in turns {
+        let seen = &states[&turn.id];
+        let waited = [TurnState::Queued].into_iter().filter(|_| seen.first() == Some(&TurnState::Queued));
+        let ran = [TurnState::Running].into_iter().filter(|_| seen.contains(&TurnState::Running));
+        let ended = [turn.state].into_iter().filter(|state| state.is_terminal());
+        assert_eq!(*seen, waited.chain(ran).chain(ended).collect::<Vec<_>>(), "{turn:?}");
+        let cancelled = turn.reason == Some(Reason::Cancelled);
+        assert_eq!(seen.contains(&TurnState::Running), turn.state != TurnState::Queued && !cancelled, "{turn:?}");
+    }
 }
 
-/// Nothing of a turn was written after something of a later one.
+/// No agent wrote anything after another one of a later turn did.
 fn stays_apart(messages: &[Message]) {
-    let mut order: Vec<_> = messages.iter().map(|message| message.thread_id).collect();
+    let written = messages.iter().filter(|message| message.role != Role::User);
+    let mut order: Vec<_> = written.map(|message| message.thread_id).collect();
     order.dedup();
     let distinct: BTreeSet<_> = order.iter().collect();
     assert_eq!(distinct.len(), order.len(), "turns that write among each other: {messages:#?}");

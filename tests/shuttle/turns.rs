@@ -204,10 +204,10 @@ claims! {
             let own = Arc::clone(&own);
             move |turn, log| {
                 if let Some(session) = own.get().filter(|_| turn.input().text() == "one") {
-                    let busy = session.send("busy");
-                    log.expect(busy.is_err_and(|error| error.is_conflict()), "a session is busy for its own agent");
                     answer.send(session.follow_up("two")).unwrap();
                     log.expect(turn.is_cancelled(), "an agent that interrupted itself knows it");
+                    let late = session.send("late");
+                    log.expect(late.is_err_and(|error| error.is_fenced()), "and sends nothing more");
                 }
                 Ok(Reply::from(turn.input().text()))
             }

@@ -49,6 +49,17 @@ fn answer() {
     scene.close();
 }
 
+/// An agent with a turn that waits for it: the session is never without one that runs.
+fn promotion() {
+    let scene = Scene::open(1, |turn, log| echo(turn, log));
+    let session = scene.session();
+    let [_, two] = ["one", "two"].map(|text| session.enqueue(text).unwrap());
+    let record = session.get().unwrap();
+    assert!(record.running_turn.is_some() || record.queued_turns == 0, "a turn waits for nobody");
+    completed(&two, &two.wait().unwrap(), "two");
+    scene.close();
+}
+
 fn fails(scheduler: impl Scheduler + 'static) -> bool {
     let mut config = Config::new();
     config.stack_size = 1 << 17;
@@ -58,6 +69,7 @@ fn fails(scheduler: impl Scheduler + 'static) -> bool {
         Runner::new(scheduler, config).run(|| {
             claim();
             answer();
+            promotion();
         })
     };
     catch_unwind(AssertUnwindSafe(run)).is_err()

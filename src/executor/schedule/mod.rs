@@ -24,8 +24,6 @@ pub(super) struct Job {
     pub(super) input: Message,
     pub(super) agent: Arc<dyn Agent>,
     pub(super) token: Arc<Token>,
-    /// How many turns in a row the session's agents have started, up to this one.
-    pub(super) chain: u32,
     /// What it holds while it waits.
     pub(super) load: Load,
 }
@@ -53,7 +51,7 @@ impl Job {
     pub(super) fn of(started: Started, agent: Arc<dyn Agent>) -> Box<Self> {
         let load = Load::of(started.size());
         let Started { at, agent_id, message, turn, claim, .. } = started;
-        Box::new(Job { at, agent_id, claim, turn, input: message, agent, token: Arc::default(), chain: 0, load })
+        Box::new(Job { at, agent_id, claim, turn, input: message, agent, token: Arc::default(), load })
     }
 }
 

@@ -29,7 +29,6 @@ fn job_of(at: SessionRef, epoch: u64) -> Box<Job> {
         input: Message::new(message, session, 1, Role::User, MessageType::Message, Ts::ZERO, time),
         agent: Arc::new(agent_fn(|_| Ok(()))),
         token: Arc::default(),
-        chain: 0,
         load: Load::of(10),
     })
 }

@@ -18,6 +18,7 @@ fn a_follow_up_ends_the_running_turn_in_the_order_of_what_happens() {
         new: "no, this".into(),
         policy: Policy::FollowUp,
         runner: Runner { owner: OTHER, lease: None, behaviour: Behaviour::Registered },
+        sender: None,
         queue: QueueBounds::default(),
     };
     let next = on.store.submit(op).unwrap();

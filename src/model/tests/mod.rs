@@ -100,6 +100,7 @@ impl Fixture {
             new: new.into(),
             policy,
             runner,
+            sender: None,
             queue: QueueBounds::default(),
         })
     }

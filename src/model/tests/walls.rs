@@ -96,7 +96,15 @@ fn a_turn_runs_with_its_own_profile_or_the_sessions() {
     let at = SessionRef { session: started.turn.session_id, ..on.at };
     let new = NewTurn::from("b").profile(json("2"));
     let runner = Runner { owner: OWNER, lease: None, behaviour: Behaviour::Registered };
-    let op = Submit { stamp: on.stamp(), at, new, policy: Policy::FollowUp, runner, queue: QueueBounds::default() };
+    let op = Submit {
+        stamp: on.stamp(),
+        at,
+        new,
+        policy: Policy::FollowUp,
+        runner,
+        sender: None,
+        queue: QueueBounds::default(),
+    };
     assert_eq!(on.store.submit(op).unwrap().turn.profile, Some(json("2")));
 }
 

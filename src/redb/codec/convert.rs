@@ -153,6 +153,7 @@ impl TurnRow<'_> {
             final_message: self.final_message.map(message_id),
             messages: self.messages,
             attempt: self.attempt,
+            chain: self.chain,
             usage: usage_of(self.usage),
             user_params: json(self.user_params),
             profile: json(self.profile),

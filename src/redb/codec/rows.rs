@@ -297,6 +297,7 @@ pub(in crate::redb) struct TurnRow<'a> {
     pub final_message: Option<Id>,
     pub messages: u32,
     pub attempt: u32,
+    pub chain: u32,
     pub usage: Option<UsageRow>,
     pub user_params: Option<&'a str>,
     pub profile: Option<&'a str>,

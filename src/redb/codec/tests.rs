@@ -160,6 +160,7 @@ fn rows_of_messages_and_turns_have_their_golden_bytes() {
         final_message: None,
         messages: 6,
         attempt: 2,
+        chain: 5,
         usage: Some(UsageRow { input: 3, output: 4, cached: 5, reasoning: 6, cost_micros: 7 }),
         user_params: Some("{}"),
         profile: None,
@@ -169,7 +170,7 @@ fn rows_of_messages_and_turns_have_their_golden_bytes() {
         ended_at: None,
     };
     let golden = format!(
-        "{}{}03{}0501000000060201030405060701027b7d000101750001017301070108{}",
+        "{}{}03{}050100000006020501030405060701027b7d000101750001017301070108{}",
         "01".repeat(16),
         "02".repeat(16),
         "04".repeat(16),

@@ -43,7 +43,7 @@ impl Scene {
     /// Message and turn have the numbers in which they were enqueued, from 2 on.
     fn enqueue(&self, bounds: QueueBounds) -> Result<Turn> {
         let (stamp, at, new, runner) = (stamp(), self.at, "12345".into(), runner());
-        let op = Submit { stamp, at, new, policy: Policy::Enqueue, runner, queue: bounds };
+        let op = Submit { stamp, at, new, policy: Policy::Enqueue, runner, sender: None, queue: bounds };
         self.store.submit(op).map(|submitted| submitted.turn)
     }
 

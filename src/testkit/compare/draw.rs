@@ -160,7 +160,11 @@ impl World {
     }
 
     fn runner(&mut self) -> Runner {
-        let behaviour = if self.rng.percent(3) { Behaviour::Missing } else { Behaviour::Registered };
+        let behaviour = match self.rng.below(100) {
+            0..3 => Behaviour::Missing,
+            3..5 => Behaviour::Overloaded,
+            _ => Behaviour::Registered,
+        };
         Runner { owner: self.owner(), lease: None, behaviour }
     }
 
@@ -190,7 +194,8 @@ impl World {
         let thread = self.rng.percent(20).then(|| self.thread_of(known));
         let new = NewTurn { thread, ..self.turn(known) };
         let (policy, queue) = (self.rng.one(POLICIES), self.queue_bounds());
-        Op::Submit(Box::new(Submit { stamp: self.stamp(), at, new, policy, runner: self.runner(), queue }))
+        let sender = self.rng.percent(15).then(|| self.claim_of(known));
+        Op::Submit(Box::new(Submit { stamp: self.stamp(), at, new, policy, runner: self.runner(), sender, queue }))
     }
 
     /// Mostly room enough.

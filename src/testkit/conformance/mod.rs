@@ -22,6 +22,7 @@ mod refusals;
 mod repeat;
 mod rollback;
 mod scene;
+mod sender;
 mod sessions;
 mod submit;
 mod times;
@@ -48,7 +49,7 @@ macro_rules! subject {
 }
 use subject;
 
-const SUBJECTS: [(&str, &[(&str, Check)]); 27] = [
+const SUBJECTS: [(&str, &[(&str, Check)]); 28] = [
     ("names", names::CLAIMS),
     ("walls", walls::CLAIMS),
     ("create", create::CLAIMS),
@@ -58,6 +59,7 @@ const SUBJECTS: [(&str, &[(&str, Check)]); 27] = [
     ("interrupt", interrupt::CLAIMS),
     ("rollback", rollback::CLAIMS),
     ("queue", queue::CLAIMS),
+    ("sender", sender::CLAIMS),
     ("control", control::CLAIMS),
     ("repeat", repeat::CLAIMS),
     ("refusals", refusals::CLAIMS),

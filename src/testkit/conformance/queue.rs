@@ -32,7 +32,7 @@ fn state(scene: &Scene, at: SessionRef, turn: &Turn) -> TurnState {
 }
 
 #[track_caller]
-fn next_of(next: Option<Box<Started>>) -> Started {
+pub(super) fn next_of(next: Option<Box<Started>>) -> Started {
     match next {
         Some(next) => *next,
         None => panic!("a turn waited and was not promoted"),

@@ -127,6 +127,7 @@ impl Scene {
             new: new.into(),
             policy: Policy::Reject,
             runner: self.runner,
+            sender: None,
             queue: QueueBounds::default(),
         }
     }

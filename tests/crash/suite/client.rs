@@ -327,6 +327,7 @@ impl Client {
             new,
             policy,
             runner: self.runner(),
+            sender: None,
             queue: QueueBounds::default(),
         }))
     }
