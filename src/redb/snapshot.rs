@@ -309,7 +309,8 @@ impl<'t, 'b> Pages<'t, 'b> {
             Direction::Desc => self.cursor.prev(),
         };
         let (from, to) = self.between;
-        let next = next.map_err(fault::storage)?.filter(|(key, _)| (from, to).contains(key.value()));
+        let next =
+            next.map_err(fault::storage)?.filter(|(key, _)| RangeBounds::<[u8]>::contains(&(from, to), key.value()));
         Ok(std::mem::replace(&mut self.next, next))
     }
 
