@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::agent::{Agent, AgentResult, Reply, TurnContext, agent_fn};
+use crate::delivery::{Courier, DeliveryOptions, Transport};
 use crate::error::{Error, ErrorKind, Result};
 use crate::executor::Executor;
 use crate::limit;
@@ -14,7 +15,10 @@ pub use crate::redb::Durability;
 use crate::redb::{LogLoss, Options, RedbStore, Trust};
 use crate::scope::{Core, Workspace};
 use crate::shared::{Phase, Shared};
-use crate::store::{EndOrphans, EnsureWorkspace, Promote, QueueBounds, Recovery, Runners, Started, Store};
+use crate::store::{
+    EndOrphans, EnsureWorkspace, OutboxPage, OutboxPlace, OutboxQuery, OutboxRows, Promote, QueueBounds, Recovery,
+    Runners, Started, Store,
+};
 use crate::sync::{Arc, Parker};
 use crate::time::{Clock, Duration, Stopwatch, SystemClock};
 
@@ -46,6 +50,8 @@ pub struct Builder {
     file: Options,
     wait_for_lock: Duration,
     clock: Arc<dyn Clock>,
+    transport: Option<Arc<dyn Transport>>,
+    delivery: DeliveryOptions,
 }
 
 impl Builder {
@@ -60,6 +66,8 @@ impl Builder {
             file: Options::default(),
             wait_for_lock: Duration::ZERO,
             clock: Arc::new(SystemClock::new()),
+            transport: None,
+            delivery: DeliveryOptions::default(),
         }
     }
 
@@ -104,6 +112,19 @@ impl Builder {
     /// registered. The agent sees the [attempt](Turn::attempt), and what the ones before have written.
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts;
+        self
+    }
+
+    /// Who delivers the ends of turns that named a webhook, those that the file already has among them. By default nobody
+    /// does, and they wait in the [outbox](Engine::outbox).
+    pub fn transport(mut self, transport: impl Transport) -> Self {
+        self.transport = Some(Arc::new(transport));
+        self
+    }
+
+    /// How often deliveries are tried, and how many at once: see [`DeliveryOptions`], also for the defaults.
+    pub fn delivery(mut self, options: DeliveryOptions) -> Self {
+        self.delivery = options;
         self
     }
 
@@ -206,8 +227,12 @@ impl Builder {
                 executor.resume(started, agent);
             }
         }
+        let delivery = self.transport.map(|transport| Courier::start(Arc::clone(&shared), transport, self.delivery));
         let core = Arc::new(Core { shared, executor, behaviours, queue: self.queue });
-        Ok(Engine { core, grace: self.grace, recovered, process: std::process::id() })
+        // Where it cannot start, dropping the engine tells the agents to stop.
+        let mut engine = Engine { core, grace: self.grace, recovered, delivery: None, process: std::process::id() };
+        engine.delivery = delivery.transpose()?;
+        Ok(engine)
     }
 
     fn check(&self) -> Result<()> {
@@ -219,6 +244,7 @@ impl Builder {
             return Err(Error::invalid("attempts is 0; it must be 1 or more"));
         }
         self.queue.check()?;
+        self.delivery.check()?;
         self.file.durability.check()?;
         for (nth, (name, _)) in self.agents.iter().enumerate() {
             check_name("agent name", name)?;
@@ -289,6 +315,7 @@ pub struct Engine {
     core: Arc<Core>,
     grace: Duration,
     recovered: Vec<Turn>,
+    delivery: Option<Courier>,
     /// The process that opened it: a fork has none of its threads.
     process: u32,
 }
@@ -349,10 +376,20 @@ impl Engine {
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a limit out of bounds,
     /// [`Corrupt`](crate::ErrorKind::Corrupt) or [`Storage`](crate::ErrorKind::Storage) when they cannot be read.
     pub fn outbox(&self, limit: u32) -> Result<Vec<WebhookRow>> {
-        if !(1..=limit::OUTBOX_LIMIT_MAX).contains(&limit) {
-            return Err(Error::invalid(format!("limit is {limit}; it must be 1 to {}", limit::OUTBOX_LIMIT_MAX)));
-        }
+        check_outbox_limit(limit)?;
         self.core.store()?.outbox(limit)
+    }
+
+    /// Announcements that failed for the last time, oldest session first, at most `limit`: 1 to
+    /// [`limit::OUTBOX_LIMIT_MAX`]. The next page goes on where the one before says.
+    /// [`Session::redrive`](crate::Session::redrive) has them tried again.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`outbox`](Self::outbox).
+    pub fn dead_letters(&self, after: impl Into<Option<OutboxPlace>>, limit: u32) -> Result<OutboxPage> {
+        check_outbox_limit(limit)?;
+        self.core.store()?.outbox_page(OutboxQuery { rows: OutboxRows::Dead, after: after.into(), limit })
     }
 
     /// Checks everything that must hold between the records of the file, and describes each
@@ -382,7 +419,10 @@ impl Engine {
             return Err(Error::new(ErrorKind::Closed, format!("the engine was opened by process {}", self.process)));
         }
         self.core.shared.advance(Phase::Closing);
+        let deadline = self.core.shared.clock.monotonic().saturating_add(self.grace);
+        self.delivery.iter().for_each(Courier::stop);
         let ended = self.core.executor.close(self.grace);
+        self.delivery.iter().for_each(|delivery| delivery.join(deadline));
         self.core.shared.keep_tails();
         let closed = self.core.shared.store().close();
         ended.and(closed)
@@ -395,6 +435,13 @@ impl Engine {
     }
 }
 
+fn check_outbox_limit(limit: u32) -> Result<()> {
+    if (1..=limit::OUTBOX_LIMIT_MAX).contains(&limit) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("limit is {limit}; it must be 1 to {}", limit::OUTBOX_LIMIT_MAX)))
+}
+
 impl Drop for Engine {
     /// Tells the agents to stop and waits for nothing; after [`Engine::close`] it has nothing to do.
     fn drop(&mut self) {
@@ -402,6 +449,7 @@ impl Drop for Engine {
             return;
         }
         self.core.shared.advance(Phase::Closing);
+        self.delivery.iter().for_each(Courier::stop);
         self.core.executor.abandon();
     }
 }

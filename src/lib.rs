@@ -191,6 +191,7 @@
 //! Off by default are:
 //!
 //! * `stream`: [`Follow`] and [`Watch`] as `futures_core::Stream`.
+//! * `webhook`: `WebhookTransport`, which announces the ends of turns over HTTP.
 //! * `testkit`: the reference store, the conformance suite for a
 //!   [`Store`](store::Store) of your own, and what tests of them need.
 #![forbid(unsafe_code)]
@@ -206,6 +207,7 @@ struct Readme;
 mod agent;
 mod bell;
 mod bug;
+mod delivery;
 mod engine;
 pub mod error;
 mod executor;
@@ -233,13 +235,16 @@ mod watch;
 pub mod wire;
 
 pub use agent::{Agent, AgentResult, Reply, TurnContext, agent_fn};
+#[cfg(feature = "webhook")]
+pub use delivery::{Addresses, Schemes, WebhookTransport};
+pub use delivery::{Delivery, DeliveryError, DeliveryOptions, Transport};
 pub use engine::{Builder, Durability, Engine};
 pub use error::{Error, ErrorKind, Result};
 pub use follow::Follow;
 pub use record::{
     AgentRecord, Change, ChangeKind, Content, ContextMark, Image, Json, Message, MessageType, NewMessage, NewSession,
     NewTurn, Reason, Role, SessionRecord, SessionStatus, ThreadRecord, ToolCall, Ts, Turn, TurnState, Usage, Webhook,
-    WebhookRow, WebhookState, WorkspaceRecord,
+    WebhookRow, WebhookSecrets, WebhookState, WorkspaceRecord,
 };
 pub use scope::{AgentHandle, Listing, MessageIter, PageQuery, Session, Thread, Workspace};
 pub use store::{Policy, QueueBounds, Stopped};

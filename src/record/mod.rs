@@ -21,4 +21,4 @@ pub use session::{AgentRecord, NewSession, SessionRecord, SessionStatus, ThreadR
 pub use ts::Ts;
 pub use turn::{NewTurn, Reason, Turn, TurnState};
 pub use usage::Usage;
-pub use webhook::{Webhook, WebhookRow, WebhookState};
+pub use webhook::{Webhook, WebhookRow, WebhookSecrets, WebhookState};

@@ -33,6 +33,23 @@ impl fmt::Debug for Webhook {
     }
 }
 
+/// What a dead announcement lost, for it to be driven again.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct WebhookSecrets {
+    /// In place of a token. Never printed.
+    pub token: Option<String>,
+    /// In place of a secret. Never printed.
+    pub secret: Option<String>,
+}
+
+impl fmt::Debug for WebhookSecrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hidden = |secret: &Option<String>| secret.as_ref().map(|_| "…");
+        let (token, secret) = (hidden(&self.token), hidden(&self.secret));
+        f.debug_struct("WebhookSecrets").field("token", &token).field("secret", &secret).finish()
+    }
+}
+
 /// Whether an end is still to be announced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -103,5 +120,19 @@ impl WebhookRow {
             lacks_token: false,
             lacks_secret: false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_prints_a_token_or_a_secret() {
+        let (token, secret) = (Some("hunter2".to_owned()), Some("hunter3".to_owned()));
+        let secrets = WebhookSecrets { token: token.clone(), secret: secret.clone() };
+        let webhook = Webhook { url: "https://example.org".into(), token, secret, include_messages: false };
+        let text = format!("{secrets:?} {webhook:#?}");
+        assert!(!text.contains("hunter") && text.contains('…'), "{text}");
     }
 }

@@ -1,11 +1,9 @@
 //! Inputs and answers of the operations on the outbox.
 
-use std::fmt;
-
 use super::SessionRef;
 use crate::error::{Error, Result};
 use crate::id::{Stamp, TurnId};
-use crate::record::WebhookRow;
+use crate::record::{WebhookRow, WebhookSecrets};
 use crate::time::Timestamp;
 
 /// A row of the outbox.
@@ -87,7 +85,7 @@ pub struct OutboxFailed {
 }
 
 /// Input of [`Store::redrive`](super::Store::redrive).
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Redrive {
     /// When.
     pub stamp: Stamp,
@@ -95,26 +93,10 @@ pub struct Redrive {
     pub at: SessionRef,
     /// The end of this turn alone; of all of the session's that are dead by default.
     pub turn: Option<TurnId>,
-    /// In place of the tokens that went when the rows died.
-    pub token: Option<String>,
-    /// In place of the secrets that went when the rows died.
-    pub secret: Option<String>,
+    /// In place of those that went when the rows died.
+    pub secrets: WebhookSecrets,
     /// At most so many, the oldest first.
     pub limit: u32,
-}
-
-impl fmt::Debug for Redrive {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hidden = |secret: &Option<String>| secret.as_ref().map(|_| "…");
-        f.debug_struct("Redrive")
-            .field("stamp", &self.stamp)
-            .field("at", &self.at)
-            .field("turn", &self.turn)
-            .field("token", &hidden(&self.token))
-            .field("secret", &hidden(&self.secret))
-            .field("limit", &self.limit)
-            .finish()
-    }
 }
 
 impl Redrive {
@@ -129,8 +111,8 @@ impl Redrive {
             ))),
         };
         Ok((
-            given(row.lacks_token, &row.webhook.token, &self.token, "token")?,
-            given(row.lacks_secret, &row.webhook.secret, &self.secret, "secret")?,
+            given(row.lacks_token, &row.webhook.token, &self.secrets.token, "token")?,
+            given(row.lacks_secret, &row.webhook.secret, &self.secrets.secret, "secret")?,
         ))
     }
 }

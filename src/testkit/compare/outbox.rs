@@ -2,7 +2,7 @@
 
 use super::op::Op;
 use super::world::World;
-use crate::record::WebhookRow;
+use crate::record::{WebhookRow, WebhookSecrets};
 use crate::store::{OutboxDelivered, OutboxFailed, OutboxKey, OutboxRows, Redrive};
 use crate::time::Timestamp;
 
@@ -28,7 +28,13 @@ impl World {
                 let token = self.rng.percent(80).then(|| "another token".into());
                 let secret = self.rng.percent(80).then(|| "another secret".into());
                 let turn = self.rng.percent(50).then_some(row.turn);
-                Op::Redrive(Redrive { stamp, at: row.at, turn, token, secret, limit: self.rng.one([0, 1, 100]) })
+                Op::Redrive(Redrive {
+                    stamp,
+                    at: row.at,
+                    turn,
+                    secrets: WebhookSecrets { token, secret },
+                    limit: self.rng.one([0, 1, 100]),
+                })
             }
             _ => self.draw_outbox_page(),
         }

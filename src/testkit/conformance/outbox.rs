@@ -4,7 +4,8 @@ use super::scene::{Factory, Scene, claim_of, first_of, ok};
 use crate::error::ErrorKind::{Conflict, Fenced, InvalidArgument, NotFound};
 use crate::limit::REASON_BYTES;
 use crate::record::{
-    ChangeKind, NewMessage, NewSession, NewTurn, Reason, Role, TurnState, Webhook, WebhookRow, WebhookState,
+    ChangeKind, NewMessage, NewSession, NewTurn, Reason, Role, TurnState, Webhook, WebhookRow, WebhookSecrets,
+    WebhookState,
 };
 use crate::store::{
     CreateSession, OutboxDelivered, OutboxFailed, OutboxKey, OutboxQuery, OutboxRows, Outcome, Redrive, SessionRef,
@@ -170,7 +171,7 @@ fn kill(scene: &Scene, row: &WebhookRow) -> WebhookRow {
 
 fn driving(scene: &Scene, at: SessionRef) -> Redrive {
     let (token, secret) = (Some("new token".into()), Some("new secret".into()));
-    Redrive { stamp: scene.stamp(), at, turn: None, token, secret, limit: 100 }
+    Redrive { stamp: scene.stamp(), at, turn: None, secrets: WebhookSecrets { token, secret }, limit: 100 }
 }
 
 /// All rows, by pages of so many.
@@ -293,9 +294,11 @@ fn dead_rows_need_their_secrets_again(factory: Factory<'_>) {
     let at = scene.session();
     let all = ended(&scene, at, &["a", "bb"]);
     all.iter().for_each(|row| drop(kill(&scene, row)));
-    let no_secret = Redrive { secret: None, ..driving(&scene, at) };
+    let mut no_secret = driving(&scene, at);
+    no_secret.secrets.secret = None;
     scene.refused(InvalidArgument, "one had a secret", |store| store.redrive(no_secret));
-    let no_token = Redrive { token: None, ..driving(&scene, at) };
+    let mut no_token = driving(&scene, at);
+    no_token.secrets.token = None;
     scene.refused(InvalidArgument, "all had a token", |store| store.redrive(no_token));
     assert_eq!(ok(scene.store.redrive(driving(&scene, at))), 2);
     let secrets: Vec<_> = rows(&scene).into_iter().map(|row| row.webhook.secret).collect();
