@@ -12,7 +12,8 @@ use crate::time::Duration;
 /// use parlor::DeliveryOptions;
 ///
 /// let options = DeliveryOptions::default().tries(3).pauses(Duration::from_secs(1), Duration::from_secs(60));
-/// # parlor::Engine::in_memory().delivery(options).open()?.close()
+/// # parlor::Engine::in_memory().delivery(options).open()?.close()?;
+/// # Ok::<(), parlor::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
