@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use crate::id::{AgentId, SessionId, WorkspaceId};
 use crate::store::SessionRef;
-use crate::sync::{Arc, HashMap, Mutex, Waker};
+use crate::sync::{Arc, HashMap, Mutex, OnceLock, Waker};
 
 /// What happened in a session, and what a waiter waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,7 +32,12 @@ pub(crate) struct Scope {
 #[derive(Default)]
 pub(crate) struct Bell {
     waiting: Mutex<Waiting>,
+    /// Who announces the ends of turns, where somebody does.
+    announcer: OnceLock<Announcer>,
 }
+
+/// Is told of each session in which a turn ended.
+pub(crate) type Announcer = Box<dyn Fn(SessionRef) + Send + Sync>;
 
 #[derive(Default)]
 struct Waiting {
@@ -99,6 +104,19 @@ impl Bell {
         Watching { bell: Arc::clone(self), scope, number }
     }
 
+    /// Has the announcer told of every end from now on; only the first one is.
+    pub(crate) fn on_end(&self, announcer: Announcer) {
+        // A second one would announce what the first does.
+        let _ = self.announcer.set(announcer);
+    }
+
+    /// Tells the announcer of a session that has something to announce.
+    pub(crate) fn announce(&self, at: SessionRef) {
+        if let Some(announcer) = self.announcer.get() {
+            announcer(at);
+        }
+    }
+
     /// Wakes all who wait for this event of the session, which is this agent's, and all who watch it.
     pub(crate) fn ring(&self, at: SessionRef, agent: AgentId, event: Event) {
         let mut woken = Vec::new();
@@ -121,6 +139,9 @@ impl Bell {
         }
         // A waker is code of an executor's: it may do anything, so it runs outside the lock.
         wake_all(woken);
+        if event == Event::Ended {
+            self.announce(at);
+        }
     }
 
     /// Wakes all who wait for something of any session.

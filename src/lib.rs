@@ -192,6 +192,7 @@
 //!
 //! * `stream`: [`Follow`] and [`Watch`] as `futures_core::Stream`.
 //! * `tracing`: a span for each turn, with the field names of OpenTelemetry's conventions for generative AI.
+//! * `webhook`: `WebhookTransport`, which announces the ends of turns over HTTP.
 //! * `testkit`: the reference store, the conformance suite for a
 //!   [`Store`](store::Store) of your own, and what tests of them need.
 #![forbid(unsafe_code)]
@@ -207,6 +208,7 @@ struct Readme;
 mod agent;
 mod bell;
 mod bug;
+mod delivery;
 mod engine;
 pub mod error;
 mod executor;
@@ -238,6 +240,9 @@ mod watch;
 pub mod wire;
 
 pub use agent::{Agent, AgentResult, CancelToken, Reply, TurnContext, agent_fn};
+#[cfg(feature = "webhook")]
+pub use delivery::{Addresses, Schemes, WebhookTransport};
+pub use delivery::{Delivery, DeliveryError, DeliveryOptions, Transport};
 pub use engine::{Builder, CloseReport, Durability, Engine, Stats};
 pub use error::{Error, ErrorKind, Result};
 pub use executor::{Hook, TurnEnd};
@@ -245,7 +250,7 @@ pub use follow::{Delta, Follow, Live, LiveFeed};
 pub use record::{
     AgentRecord, Change, ChangeKind, Content, ContextMark, Image, Json, Message, MessageType, NewMessage, NewSession,
     NewTurn, Reason, Role, SessionRecord, SessionStatus, ThreadRecord, ToolCall, Ts, Turn, TurnState, Usage, Webhook,
-    WebhookRow, WorkspaceRecord,
+    WebhookRow, WebhookSecrets, WebhookState, WorkspaceRecord,
 };
 pub use scope::{AgentHandle, Listing, MessageIter, PageQuery, Session, Thread, Workspace};
 pub use store::{Policy, QueueBounds, Stopped};

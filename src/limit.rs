@@ -106,6 +106,18 @@ pub const HISTORY_LIMIT_MAX: u32 = 1000;
 /// Most rows of the outbox that one read returns.
 pub const OUTBOX_LIMIT_MAX: u32 = 1000;
 
+/// Announcements that are under way at once where nothing else is asked for: each has a thread.
+pub const DELIVERY_THREADS_DEFAULT: usize = 4;
+/// Most announcements that are under way at once.
+pub const DELIVERY_THREADS_MAX: usize = 256;
+/// How often an announcement is tried where nothing else is asked for: with the pauses between, for about an hour.
+pub const DELIVERY_TRIES_DEFAULT: u32 = 10;
+/// Most bytes of a turn's messages in one announcement; over it goes without them.
+pub const DELIVERY_BYTES: usize = 16 << 20;
+/// Sessions of which it is kept in memory when their next announcement is due, some 200 bytes each. Of those beyond, the
+/// file is read again.
+pub const DELIVERY_SESSIONS: usize = 1 << 16;
+
 /// Most events that one read of the change feed returns.
 pub const CHANGES_LIMIT_MAX: u32 = 1000;
 
@@ -230,6 +242,8 @@ const _: () = {
     assert!(WORKERS_DEFAULT <= WORKERS_MAX);
     assert!(ABANDONED_DEFAULT <= ABANDONED_MAX);
     assert!(QUEUE_TURNS_DEFAULT <= QUEUE_TURNS_MAX && QUEUE_BYTES_MIN <= QUEUE_BYTES_DEFAULT);
+    assert!(0 < DELIVERY_THREADS_DEFAULT && DELIVERY_THREADS_DEFAULT <= DELIVERY_THREADS_MAX);
+    assert!(0 < DELIVERY_TRIES_DEFAULT && 0 < DELIVERY_SESSIONS);
     assert!(0 < SESSION_QUEUE_TURNS_DEFAULT && SESSION_QUEUE_TURNS_DEFAULT <= SESSION_QUEUE_TURNS_MAX);
     assert!(
         SESSION_QUEUE_TURNS_DEFAULT as u64 <= FILE_QUEUE_TURNS_DEFAULT

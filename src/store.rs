@@ -45,8 +45,10 @@
 //!   with role `tool`, type `tool_call`, the call's id and name, content
 //!   `interrupted: <reason>`, `synthetic`, in the turn's thread; ids are [`Stamp::uuid`] from 0 on, in a submit from 3 on.
 
+mod outbox;
 mod turns;
 
+pub use outbox::{OutboxDelivered, OutboxFailed, OutboxKey, OutboxPage, OutboxPlace, OutboxQuery, OutboxRows, Redrive};
 pub use turns::{
     Behaviour, Cancel, Claim, Emit, EndOrphans, Finish, Finished, Interrupt, Outcome, Policy, Promote, QueueBounds,
     Recovered, Recovery, Runner, Runners, Started, Stop, Stopped, Submit, Submitted,
@@ -184,6 +186,38 @@ pub trait Store: Send + Sync + 'static {
 
     /// The ends that wait to be announced, oldest session first, each session's in the order of its ends, at most `limit`.
     fn outbox(&self, limit: u32) -> Result<Vec<WebhookRow>>;
+
+    /// Rows of the outbox, page by page: the first pending one of each session, or the dead ones. What cannot be read is
+    /// left out, and stops nothing else.
+    ///
+    /// A page that goes on after another shows every row that was there all the time, and none twice.
+    fn outbox_page(&self, op: OutboxQuery) -> Result<OutboxPage>;
+
+    /// The first pending row of a session: the only one that may be tried. None where there is none.
+    fn outbox_head(&self, at: SessionRef) -> Result<Option<WebhookRow>>;
+
+    /// A pending row was announced: it goes, and its token and secret with it. One that is dead or gone is *not found*.
+    ///
+    /// This and the operations below change nothing else of the session, and tell no event.
+    fn outbox_delivered(&self, op: OutboxDelivered) -> Result<()>;
+
+    /// A try of a pending row failed, as [`OutboxDelivered`] else. It counts as one attempt more, and the row keeps the
+    /// error, cut to [`limit::REASON_BYTES`](crate::limit::REASON_BYTES). Without a next time it is *dead*, and its token and
+    /// secret are gone: that it had them is kept. Answers with the row as it stands then.
+    fn outbox_failed(&self, op: OutboxFailed) -> Result<WebhookRow>;
+
+    /// Dead rows of a session are pending again, at once and with no attempt behind them, and where they stood before.
+    /// Answers with how many. A turn that is named and has no dead row is *not found*; a row that had a token or a secret is
+    /// an *invalid argument* without one in its place, for all of them.
+    fn redrive(&self, op: Redrive) -> Result<u32>;
+
+    /// Waits until what earlier reads have shown is on disk. A store that shows nothing before it is on disk has
+    /// nothing to wait for, and need not have this.
+    ///
+    /// It is asked before something leaves the process: nobody outside may hear of what a crash could take back.
+    fn sync(&self) -> Result<()> {
+        Ok(())
+    }
 
     /// Checks every invariant between the tables, and describes each breach.
     fn verify(&self) -> Result<Vec<String>>;

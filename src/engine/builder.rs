@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use super::Engine;
 use super::attached::Polling;
 use crate::agent::{Agent, AgentResult, Reply, TurnContext, agent_fn};
+use crate::delivery::{Courier, DeliveryOptions, Transport};
 use crate::error::{Error, ErrorKind, Result};
 use crate::executor::{self, Executor, Hook, Load};
 use crate::limit;
@@ -49,6 +50,8 @@ pub struct Builder {
     wait_for_lock: Duration,
     pub(super) poll_every: Duration,
     pub(super) clock: Arc<dyn Clock>,
+    transport: Option<Arc<dyn Transport>>,
+    delivery: DeliveryOptions,
 }
 
 impl Builder {
@@ -70,6 +73,8 @@ impl Builder {
             wait_for_lock: Duration::ZERO,
             poll_every: Duration::from_millis(limit::POLL_MS_DEFAULT),
             clock: Arc::new(SystemClock::new()),
+            transport: None,
+            delivery: DeliveryOptions::default(),
         }
     }
 
@@ -191,6 +196,19 @@ impl Builder {
         self
     }
 
+    /// Who delivers the ends of turns that named a webhook, those that the file already has among them. By default nobody
+    /// does, and they wait in the [outbox](Engine::outbox).
+    pub fn transport(mut self, transport: impl Transport) -> Self {
+        self.transport = Some(Arc::new(transport));
+        self
+    }
+
+    /// How often deliveries are tried, and how many at once: see [`DeliveryOptions`], also for the defaults.
+    pub fn delivery(mut self, options: DeliveryOptions) -> Self {
+        self.delivery = options;
+        self
+    }
+
     /// The page cache of the file, in bytes; by default [`limit::CACHE_BYTES_DEFAULT`]. Give it
     /// the working set, or little: the system's cache does the rest.
     pub fn cache_bytes(mut self, bytes: usize) -> Self {
@@ -275,7 +293,7 @@ impl Builder {
     /// # Errors
     ///
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for an option out of bounds or an agent registered twice.
-    pub fn open_store(self, store: Arc<dyn Store>) -> Result<Engine> {
+    pub fn open_store(mut self, store: Arc<dyn Store>) -> Result<Engine> {
         self.check()?;
         let shared = Arc::new(Shared::new(store, Arc::clone(&self.clock)));
         let agents = self.agents.iter().map(|(name, _)| name.clone()).collect();
@@ -284,13 +302,17 @@ impl Builder {
             // The first error is the one to tell; a store that cannot close is dropped.
             let _ = shared.store().close();
         })?;
-        let engine = self.over(shared, recovered, None);
+        let (transport, delivery) = (self.transport.take(), self.delivery);
+        let delivery = transport.map(|transport| Courier::start(Arc::clone(&shared), transport, delivery));
+        let mut engine = self.over(shared, recovered, None);
         let Core { executor, behaviours, .. } = &*engine.core;
         for started in started {
             if let Some(agent) = behaviours.get(&started.agent_name) {
                 executor.resume(started, agent);
             }
         }
+        // Where it cannot start, dropping the engine tells the agents to stop.
+        engine.delivery = delivery.transpose()?;
         Ok(engine)
     }
 
@@ -299,7 +321,14 @@ impl Builder {
         let executor = Executor::new(Arc::clone(&shared), self.runtime, self.hook);
         let behaviours: HashMap<_, _> = self.agents.into_iter().collect();
         let core = Arc::new(Core { shared, executor, behaviours });
-        Engine { core, grace: self.runtime.grace, recovered, _polling: polling, process: std::process::id() }
+        Engine {
+            core,
+            grace: self.runtime.grace,
+            recovered,
+            delivery: None,
+            _polling: polling,
+            process: std::process::id(),
+        }
     }
 
     pub(super) fn check(&self) -> Result<()> {
@@ -326,6 +355,7 @@ impl Builder {
             return Err(Error::invalid("attempts is 0; it must be 1 or more"));
         }
         self.runtime.session_queue.check()?;
+        self.delivery.check()?;
         self.file.durability.check()?;
         if self.file.sharing == Sharing::Readers && self.file.durability != Durability::Sync {
             return Err(Error::invalid("with shared_readers every write is durable when it returns: Durability::Sync"));

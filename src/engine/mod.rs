@@ -9,6 +9,7 @@ use std::fmt;
 use std::path::Path;
 
 use self::attached::Polling;
+use crate::delivery::Courier;
 use crate::error::{Error, ErrorKind, Result};
 use crate::executor::Report;
 pub use crate::executor::Stats;
@@ -19,6 +20,7 @@ pub use crate::redb::Durability;
 use crate::scope::{Core, Workspace};
 use crate::shared::Phase;
 use crate::store::EnsureWorkspace;
+use crate::store::{OutboxPage, OutboxPlace, OutboxQuery, OutboxRows};
 use crate::sync::Arc;
 use crate::time::Duration;
 use builder::Place;
@@ -48,6 +50,7 @@ pub struct Engine {
     core: Arc<Core>,
     grace: Duration,
     recovered: Vec<Turn>,
+    delivery: Option<Courier>,
     /// Where another process writes.
     _polling: Option<Polling>,
     /// The process that opened it: a fork has none of its threads.
@@ -110,10 +113,20 @@ impl Engine {
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a limit out of bounds,
     /// [`Corrupt`](crate::ErrorKind::Corrupt) or [`Storage`](crate::ErrorKind::Storage) when they cannot be read.
     pub fn outbox(&self, limit: u32) -> Result<Vec<WebhookRow>> {
-        if !(1..=limit::OUTBOX_LIMIT_MAX).contains(&limit) {
-            return Err(Error::invalid(format!("limit is {limit}; it must be 1 to {}", limit::OUTBOX_LIMIT_MAX)));
-        }
+        check_outbox_limit(limit)?;
         self.core.store()?.outbox(limit)
+    }
+
+    /// Announcements that failed for the last time, oldest session first, at most `limit`: 1 to
+    /// [`limit::OUTBOX_LIMIT_MAX`]. The next page goes on where the one before says.
+    /// [`Session::redrive`](crate::Session::redrive) has them tried again.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`outbox`](Self::outbox).
+    pub fn dead_letters(&self, after: impl Into<Option<OutboxPlace>>, limit: u32) -> Result<OutboxPage> {
+        check_outbox_limit(limit)?;
+        self.core.store()?.outbox_page(OutboxQuery { rows: OutboxRows::Dead, after: after.into(), limit })
     }
 
     /// What the engine is at, in numbers.
@@ -192,7 +205,10 @@ impl Engine {
             return Err(Error::new(ErrorKind::Closed, format!("the engine was opened by process {}", self.process)));
         }
         self.core.shared.advance(Phase::Closing);
+        let deadline = self.core.shared.clock.monotonic().saturating_add(longest);
+        self.delivery.iter().for_each(Courier::stop);
         let ended = self.core.executor.close(longest);
+        self.delivery.iter().for_each(|delivery| delivery.join(deadline));
         self.core.shared.keep_tails();
         let closed = self.core.shared.store().close();
         let Report { ended, interrupted, abandoned } = ended.and_then(|report| closed.map(|()| report))?;
@@ -219,6 +235,13 @@ pub struct CloseReport {
     pub abandoned: usize,
 }
 
+fn check_outbox_limit(limit: u32) -> Result<()> {
+    if (1..=limit::OUTBOX_LIMIT_MAX).contains(&limit) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("limit is {limit}; it must be 1 to {}", limit::OUTBOX_LIMIT_MAX)))
+}
+
 impl Drop for Engine {
     /// Tells the agents to stop and waits for nothing; after [`Engine::close`] it has nothing to do.
     fn drop(&mut self) {
@@ -226,6 +249,7 @@ impl Drop for Engine {
             return;
         }
         self.core.shared.advance(Phase::Closing);
+        self.delivery.iter().for_each(Courier::stop);
         self.core.executor.abandon();
     }
 }

@@ -9,6 +9,7 @@
 //! found; the claim is fenced; the input is invalid; its id was used before; a thread that it
 //! names is not found; it is a bad request; the session is busy or the key taken; a bound is passed.
 
+mod outbox;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -25,8 +26,9 @@ use crate::record::{
 };
 use crate::store::{
     Append, Cancel, CreateSession, Created, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent,
-    EnsureWorkspace, Finish, Finished, Interrupt, Listed, Matched, Outcome, Promote, Recovered, Recovery, SessionRef,
-    SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, Submit, Submitted, Waiting,
+    EnsureWorkspace, Finish, Finished, Interrupt, Listed, Matched, OutboxDelivered, OutboxFailed, OutboxPage,
+    OutboxQuery, Outcome, Promote, Recovered, Recovery, Redrive, SessionRef, SessionsQuery, SetContextMark, Started,
+    Stop, Stopped, Store, Submit, Submitted, Waiting,
 };
 use crate::sync::{Mutex, MutexGuard};
 
@@ -58,6 +60,8 @@ struct State {
     workspaces: Vec<WorkspaceRecord>,
     agents: Vec<AgentRecord>,
     sessions: Vec<Session>,
+    /// How many sessions there ever were.
+    made: u64,
 }
 
 impl ModelStore {
@@ -192,7 +196,9 @@ impl Store for ModelStore {
                 agent.name, other.base.id
             )));
         }
-        let (session, first) = Session::create(&op, &agent, id, key)?;
+        let (mut session, first) = Session::create(&op, &agent, id, key)?;
+        state.made += 1;
+        session.nth = state.made;
         let created = Created { session: session.record(), first, replayed: false };
         state.sessions.push(session);
         Ok(created)
@@ -355,8 +361,28 @@ impl Store for ModelStore {
 
     fn outbox(&self, limit: u32) -> Result<Vec<WebhookRow>> {
         let state = self.open()?;
-        let rows = state.sessions.iter().flat_map(|session| &session.outbox);
+        let rows = state.sessions.iter().flat_map(Session::pending);
         Ok(rows.take(limit as usize).cloned().collect())
+    }
+
+    fn outbox_page(&self, op: OutboxQuery) -> Result<OutboxPage> {
+        Ok(self.open()?.outbox_page(&op))
+    }
+
+    fn outbox_head(&self, at: SessionRef) -> Result<Option<WebhookRow>> {
+        self.read(at, |session| Ok(session.pending().next().cloned()))
+    }
+
+    fn outbox_delivered(&self, op: OutboxDelivered) -> Result<()> {
+        self.change(op.row.at, |session| session.announced(&op))
+    }
+
+    fn outbox_failed(&self, op: OutboxFailed) -> Result<WebhookRow> {
+        self.change(op.row.at, |session| session.not_announced(&op))
+    }
+
+    fn redrive(&self, op: Redrive) -> Result<u32> {
+        self.change(op.at, |session| session.redrive(&op))
     }
 
     fn verify(&self) -> Result<Vec<String>> {

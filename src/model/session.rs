@@ -20,6 +20,8 @@ use super::turn::{Run, StartIds};
 /// shared between copies, so that a copy is cheap enough to be made for each operation.
 #[derive(Debug, Clone)]
 pub(super) struct Session {
+    /// The how manieth of the store's.
+    pub nth: u64,
     /// What the create set, and `updated_at`; [`record`](Session::record) counts the rest.
     pub base: SessionRecord,
     /// The inputs of the create, for its replay.
@@ -34,7 +36,9 @@ pub(super) struct Session {
     pub epoch: u64,
     pub mark: Option<ContextMark>,
     pub changes: Vec<Change>,
+    /// In the order of the ends; what was announced is no more among them.
     pub outbox: Vec<WebhookRow>,
+    pub announced: BTreeSet<TurnId>,
 }
 
 /// A message and the operation that wrote it.
@@ -100,6 +104,7 @@ impl Session {
             updated_at: op.stamp.at,
         };
         let mut session = Session {
+            nth: 0,
             base,
             new,
             first: op.first.as_ref().map(|(turn, _)| turn.clone()),
@@ -111,6 +116,7 @@ impl Session {
             mark: None,
             changes: Vec::new(),
             outbox: Vec::new(),
+            announced: BTreeSet::new(),
         };
         session.tell(ChangeKind::Created);
         let Some((turn, runner)) = &op.first else { return Ok((session, None)) };

@@ -396,13 +396,8 @@ impl Session {
         };
         let run = run.clone();
         if let Some(webhook) = run.webhook {
-            self.outbox.push(WebhookRow {
-                workspace_id: self.base.workspace_id,
-                session_id: self.base.id,
-                turn_id: turn,
-                status: run.turn.state,
-                webhook,
-            });
+            let (workspace, session, number) = (self.base.workspace_id, self.base.id, self.changes.len() as u64 + 1);
+            self.outbox.push(WebhookRow::new(workspace, session, turn, run.turn.state, webhook, number));
         }
         self.tell(ChangeKind::Turn(turn, run.turn.state));
         Ok(run.turn)
@@ -446,7 +441,7 @@ fn too_much(turn: TurnId) -> Error {
 }
 
 /// As many characters of a text as [`REASON_BYTES`] hold.
-fn cut(text: &str) -> String {
+pub(super) fn cut(text: &str) -> String {
     let mut kept = String::new();
     for character in text.chars() {
         if kept.len() + character.len_utf8() > REASON_BYTES {

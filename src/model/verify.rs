@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use crate::id::{MessageId, TurnId};
-use crate::record::{ChangeKind, Message, MessageType, TurnState, Usage};
+use crate::record::{ChangeKind, Message, MessageType, TurnState, Usage, Webhook, WebhookRow, WebhookState};
 
 use super::State;
 use super::session::{Origin, Session};
@@ -170,26 +170,26 @@ impl Session {
         }
     }
 
-    /// Every ended turn with a webhook waits to be announced.
+    /// Every ended turn with a webhook waits to be announced, is dead, or was announced.
     fn outbox_breaches(&self, breaches: &mut Breaches) {
-        let mut waiting: Vec<_> =
-            self.outbox.iter().map(|row| (row.turn_id, row.status, row.webhook.clone())).collect();
-        let ends = || {
-            self.changes.iter().filter_map(|change| match change.kind {
-                ChangeKind::Turn(id, state) if state.is_terminal() => Some(id),
-                _ => None,
-            })
+        let told = |row: &WebhookRow| {
+            let event = self.changes.iter().find(|change| change.number == row.number);
+            event.map(|event| event.kind)
         };
-        let in_order = ends().filter(|id| waiting.iter().any(|(turn, ..)| turn == id));
-        breaches.compare(
-            "order of the outbox",
-            waiting.iter().map(|(id, ..)| *id).collect(),
-            in_order.collect::<Vec<_>>(),
-        );
-        waiting.sort_by_key(|(turn, ..)| self.runs.iter().position(|run| run.turn.id == *turn));
-        let ended = self.runs.iter().filter(|run| run.turn.state.is_terminal());
-        let announced = ended.filter_map(|run| Some((run.turn.id, run.turn.state, run.webhook.clone()?)));
-        breaches.compare("outbox", waiting, announced.collect());
+        for row in &self.outbox {
+            breaches.compare("event of an announcement", told(row), Some(ChangeKind::Turn(row.turn_id, row.status)));
+            if row.state == WebhookState::Dead {
+                let Webhook { token, secret, .. } = &row.webhook;
+                breaches.compare("secrets of a dead announcement", (token.is_some(), secret.is_some()), (false, false));
+            }
+        }
+        let numbers: Vec<u64> = self.outbox.iter().map(|row| row.number).collect();
+        let mut sorted = numbers.clone();
+        sorted.sort_unstable();
+        breaches.compare("order of the outbox", numbers, sorted);
+        let known: BTreeSet<TurnId> = self.outbox.iter().map(|row| row.turn_id).chain(self.announced.clone()).collect();
+        let ended = self.runs.iter().filter(|run| run.turn.state.is_terminal() && run.webhook.is_some());
+        breaches.compare("outbox", known, ended.map(|run| run.turn.id).collect());
     }
 
     fn message_breaches(&self, message: &Message, breaches: &mut Breaches) {

@@ -9,6 +9,7 @@ mod session;
 mod ts;
 mod turn;
 mod usage;
+mod webhook;
 
 pub use change::{Change, ChangeKind};
 pub use json::Json;
@@ -18,5 +19,6 @@ pub use new_message::NewMessage;
 pub(crate) use session::check_name;
 pub use session::{AgentRecord, NewSession, SessionRecord, SessionStatus, ThreadRecord, WorkspaceRecord};
 pub use ts::Ts;
-pub use turn::{NewTurn, Reason, Turn, TurnState, Webhook, WebhookRow};
+pub use turn::{NewTurn, Reason, Turn, TurnState};
 pub use usage::Usage;
+pub use webhook::{Webhook, WebhookRow, WebhookSecrets, WebhookState};

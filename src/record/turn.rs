@@ -5,9 +5,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::session::check_json;
-use super::{Content, Json, NewMessage, Usage};
+use super::{Content, Json, NewMessage, Usage, Webhook};
 use crate::error::{Error, Result};
-use crate::id::{MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
+use crate::id::{MessageId, SessionId, ThreadId, TurnId};
 use crate::limit;
 use crate::time::Timestamp;
 
@@ -184,62 +184,6 @@ impl Turn {
             started_at: None,
             ended_at: None,
         }
-    }
-}
-
-/// Where to announce the end of a turn.
-///
-/// From document C.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Webhook {
-    /// Where to. At most [`limit::WEBHOOK_BYTES`] bytes.
-    pub url: String,
-    /// A bearer token to send along. Never printed.
-    pub token: Option<String>,
-    /// A secret to sign with. Never printed.
-    pub secret: Option<String>,
-    /// Whether the turn's messages go along.
-    pub include_messages: bool,
-}
-
-impl fmt::Debug for Webhook {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hidden = |secret: &Option<String>| secret.as_ref().map(|_| "…");
-        f.debug_struct("Webhook")
-            .field("url", &self.url)
-            .field("token", &hidden(&self.token))
-            .field("secret", &hidden(&self.secret))
-            .field("include_messages", &self.include_messages)
-            .finish()
-    }
-}
-
-/// A row of the outbox: the end of a turn that is to be announced, written in the commit that ended it.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct WebhookRow {
-    /// The workspace of the session.
-    pub workspace_id: WorkspaceId,
-    /// The session.
-    pub session_id: SessionId,
-    /// The turn that ended.
-    pub turn_id: TurnId,
-    /// How it ended.
-    pub status: TurnState,
-    /// Where to announce it.
-    pub webhook: Webhook,
-}
-
-impl WebhookRow {
-    /// For a store of your own.
-    pub fn new(
-        workspace_id: WorkspaceId,
-        session_id: SessionId,
-        turn_id: TurnId,
-        status: TurnState,
-        webhook: Webhook,
-    ) -> Self {
-        WebhookRow { workspace_id, session_id, turn_id, status, webhook }
     }
 }
 

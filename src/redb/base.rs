@@ -141,7 +141,7 @@ impl<'t> Pages<'t> {
 
     fn has(&self, key: &[u8]) -> bool {
         let (from, to) = &self.between;
-        (from.as_ref().map(Vec::as_slice), to.as_ref().map(Vec::as_slice)).contains(key)
+        RangeBounds::<[u8]>::contains(&(from.as_ref().map(Vec::as_slice), to.as_ref().map(Vec::as_slice)), key)
     }
 
     /// Whether nothing after a value of this key can be between the two.

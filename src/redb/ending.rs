@@ -202,7 +202,18 @@ impl End {
 fn announce(draft: &mut Draft<'_>, row: &TurnRow<'_>, hook: HookRow<'_>) -> Result<()> {
     let workspace = scope::id(draft.view, draft.place.workspace)?;
     let session = *draft.place.session.as_uuid().as_bytes();
-    let announced = OutboxRow { workspace, session, turn: row.id, state: row.state, hook };
+    let announced = OutboxRow {
+        workspace,
+        session,
+        turn: row.id,
+        state: row.state,
+        hook,
+        attempts: 0,
+        due_at: None,
+        failed_at: None,
+        error: None,
+        lacks: 0,
+    };
     draft.writes.put(Table::Outbox, outbox::at(draft.place.number, draft.head.changes), &announced)
 }
 
@@ -286,7 +297,7 @@ fn open_calls(view: &dyn Read, session: u32, turn: Id, from: u32, to: u32) -> Re
 }
 
 /// The longest beginning of a text that has at most `most` bytes.
-fn cut(text: &str, most: usize) -> &str {
+pub(super) fn cut(text: &str, most: usize) -> &str {
     let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
     end.and_then(|end| text.get(..end)).unwrap_or_default()
 }

@@ -1,14 +1,14 @@
-//! Reading the change feed and the outbox.
+//! Reading the change feed.
 
 use std::ops::{Bound, ControlFlow};
 
-use super::codec::{self, ChangeRow, OutboxRow};
-use super::tables::{Table, of_session, rows, session_of};
+use super::codec::{self, ChangeRow};
+use super::place;
+use super::tables::{Table, rows};
 use super::view::Read;
-use super::{place, remnant};
 use crate::error::{Error, Result};
 use crate::page::Direction;
-use crate::record::{Change, ChangeKind, WebhookRow};
+use crate::record::{Change, ChangeKind};
 use crate::store::SessionRef;
 
 /// The events of a session after a number, oldest first.
@@ -48,34 +48,4 @@ fn event(key: &[u8], value: &[u8]) -> Result<Change> {
         (kind, _) => return Err(Error::corrupt(format!("event {number} has the unknown kind {kind}"))),
     };
     Ok(Change { number, kind })
-}
-
-/// The ends that wait to be announced.
-///
-/// A damaged row is left out: it names nobody to announce to, and `verify` names it.
-pub(super) fn outbox(view: &dyn Read, limit: u32) -> Result<Vec<WebhookRow>> {
-    let (mut waiting, deleted) = (Vec::new(), remnant::all(view)?);
-    if limit == 0 {
-        return Ok(waiting);
-    }
-    let mut from: Bound<[u8; 12]> = Bound::Unbounded;
-    loop {
-        let (between, mut passed) = ((from.as_ref().map(|key| &key[..]), Bound::Unbounded), None);
-        view.scan(Table::Outbox, between, Direction::Asc, &mut |key, value| {
-            passed = session_of(key).filter(|session| deleted.binary_search(session).is_ok());
-            if passed.is_some() {
-                return Ok(ControlFlow::Break(()));
-            }
-            if let Ok(row) = codec::decode::<OutboxRow<'_>>(Table::Outbox, key, value) {
-                waiting.push(row.record()?);
-            }
-            let full = waiting.len() >= limit as usize;
-            Ok(if full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-        })?;
-        // What is left of a deleted session may be much: it is passed as a whole.
-        match passed {
-            Some(session) => from = Bound::Excluded(of_session(session).1),
-            None => return Ok(waiting),
-        }
-    }
 }

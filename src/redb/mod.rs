@@ -1,6 +1,6 @@
 //! The default store: one redb file. The only place that names redb.
 //!
-//! A verb (`session`, `message`, `timeline`, `turn`, `queue`, `ending`, `orphan`, `mark`, `remnant`, `feed`, `scope`) reads a view and
+//! A verb (`session`, `message`, `timeline`, `turn`, `queue`, `ending`, `orphan`, `mark`, `outbox`, `remnant`, `feed`, `scope`) reads a view and
 //! answers, and a writing one returns a write set. The writer applies it; readers read the
 //! published snapshot.
 
@@ -22,6 +22,7 @@ mod look;
 mod mark;
 mod message;
 mod orphan;
+mod outbox;
 mod overlay;
 mod pack;
 mod place;
@@ -64,7 +65,7 @@ use self::write_set::WriteSet;
 use self::writer::{Job, Keeping, Shared, Task, Writer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AgentId, MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
-use crate::limit::WRITER_QUEUE;
+use crate::limit::{REASON_BYTES, WRITER_QUEUE};
 use crate::page::{Matching, PageAt};
 use crate::record::{
     AgentRecord, Change, ContextMark, Message, NewMessage, SessionRecord, ThreadRecord, Turn, WebhookRow,
@@ -72,8 +73,9 @@ use crate::record::{
 };
 use crate::store::{
     Append, Cancel, CreateSession, Created, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent,
-    EnsureWorkspace, Finish, Finished, Interrupt, Listed, Matched, Outcome, Promote, Recovered, SessionRef,
-    SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, Submit, Submitted,
+    EnsureWorkspace, Finish, Finished, Interrupt, Listed, Matched, OutboxDelivered, OutboxFailed, OutboxPage,
+    OutboxQuery, Outcome, Promote, Recovered, Redrive, SessionRef, SessionsQuery, SetContextMark, Started, Stop,
+    Stopped, Store, Submit, Submitted,
 };
 use crate::sync::{Arc, Mutex, Sender, ThreadBuilder, bounded, offer};
 
@@ -365,7 +367,27 @@ impl Store for RedbStore {
     }
 
     fn outbox(&self, limit: u32) -> Result<Vec<WebhookRow>> {
-        self.read(|view| feed::outbox(view, limit))
+        self.read(|view| outbox::pending(view, limit))
+    }
+
+    fn outbox_page(&self, op: OutboxQuery) -> Result<OutboxPage> {
+        self.read(|view| outbox::page(view, &op))
+    }
+
+    fn outbox_head(&self, at: SessionRef) -> Result<Option<WebhookRow>> {
+        self.read(|view| outbox::head(view, at))
+    }
+
+    fn outbox_delivered(&self, op: OutboxDelivered) -> Result<()> {
+        self.write(512, move |view| outbox::delivered(view, &op))
+    }
+
+    fn outbox_failed(&self, op: OutboxFailed) -> Result<WebhookRow> {
+        self.write(4096 + REASON_BYTES, move |view| outbox::failed(view, &op))
+    }
+
+    fn redrive(&self, op: Redrive) -> Result<u32> {
+        self.write(1 << 16, move |view| outbox::redrive(view, &op))
     }
 
     fn verify(&self) -> Result<Vec<String>> {

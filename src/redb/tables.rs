@@ -295,11 +295,29 @@ pub(super) mod claims {
 }
 
 /// Keys of [`Table::Outbox`]: the session's number, that of the event which tells of the end: turns do not end in the order
-/// of their numbers, and their ends are announced in theirs.
+/// of their numbers, and their ends are announced in theirs. Dead rows stand behind all others of their session, so that
+/// the first row of a session is the one to try next.
 pub(super) mod outbox {
     use super::key;
+    use crate::record::WebhookState;
+
+    /// The first bit of the number in the key of a dead row.
+    const DEAD: u64 = 1 << 63;
 
     pub(in crate::redb) fn at(session: u32, change: u64) -> Vec<u8> {
         key(&[&session.to_be_bytes(), &change.to_be_bytes()])
+    }
+
+    /// Of a row that is not tried any more.
+    pub(in crate::redb) fn dead(session: u32, change: u64) -> Vec<u8> {
+        at(session, DEAD | change)
+    }
+
+    /// The session, the number, and the state of the row; none when the key is no such key.
+    pub(in crate::redb) fn of(key: &[u8]) -> Option<(u32, u64, WebhookState)> {
+        let (session, number) = key.split_first_chunk()?;
+        let number = u64::from_be_bytes(number.try_into().ok()?);
+        let state = if number & DEAD == 0 { WebhookState::Pending } else { WebhookState::Dead };
+        Some((u32::from_be_bytes(*session), number & !DEAD, state))
     }
 }

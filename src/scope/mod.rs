@@ -3,6 +3,7 @@
 mod agent;
 mod control;
 mod listing;
+mod outbox;
 mod session;
 mod workspace;
 

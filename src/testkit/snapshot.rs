@@ -7,13 +7,14 @@ use crate::error::Result;
 use crate::id::WorkspaceId;
 use crate::page::{Direction, Matching, PageAt, Roles, Types};
 use crate::record::{Change, ContextMark, Message, SessionRecord, ThreadRecord, Ts, Turn, WebhookRow};
-use crate::store::{Listed, SessionRef, SessionsQuery, Store};
+use crate::store::{Listed, OutboxQuery, OutboxRows, SessionRef, SessionsQuery, Store};
 
 /// Everything below some workspaces, and the outbox.
 #[derive(Debug, PartialEq)]
 pub(super) struct Snapshot {
     sessions: Vec<SessionSnapshot>,
     outbox: Vec<WebhookRow>,
+    dead: Vec<Vec<WebhookRow>>,
 }
 
 /// Everything of one session.
@@ -36,7 +37,7 @@ impl Snapshot {
                 sessions.push(SessionSnapshot::of(store, at)?);
             }
         }
-        Ok(Snapshot { sessions, outbox: store.outbox(OUTBOX)? })
+        Ok(Snapshot { sessions, outbox: store.outbox(OUTBOX)?, dead: outbox_pages(store, OutboxRows::Dead, OUTBOX)? })
     }
 }
 
@@ -57,6 +58,19 @@ impl SessionSnapshot {
 
 /// More rows than any test leaves behind.
 const OUTBOX: u32 = 10_000;
+
+/// All pages of so many rows.
+pub(super) fn outbox_pages(store: &dyn Store, rows: OutboxRows, limit: u32) -> Result<Vec<Vec<WebhookRow>>> {
+    let (mut pages, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.outbox_page(OutboxQuery { rows, after, limit })?;
+        pages.push(page.rows);
+        after = page.next;
+        if after.is_none() {
+            return Ok(pages);
+        }
+    }
+}
 
 /// Every message, oldest first.
 pub(super) const EVERY: Matching = Matching {

@@ -7,8 +7,9 @@ use parlor::id::{AgentId, MessageId, ThreadId, TurnId, WorkspaceId};
 use parlor::page::{Damaged, Matching, PageAt};
 use parlor::store::{
     Append, Cancel, CreateSession, Created, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent,
-    EnsureWorkspace, Finish, Finished, Interrupt, Listed, Matched, Promote, Recovered, SessionRef, SessionsQuery,
-    SetContextMark, Started, Stop, Stopped, Store, Submit, Submitted,
+    EnsureWorkspace, Finish, Finished, Interrupt, Listed, Matched, OutboxDelivered, OutboxFailed, OutboxPage,
+    OutboxQuery, Promote, Recovered, Redrive, SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store,
+    Submit, Submitted,
 };
 use parlor::{
     AgentRecord, Change, ContextMark, Error, ErrorKind, Message, Result, SessionRecord, ThreadRecord, Turn, WebhookRow,
@@ -231,6 +232,26 @@ impl Store for Faulty {
 
     fn outbox(&self, limit: u32) -> Result<Vec<WebhookRow>> {
         self.inner.outbox(limit)
+    }
+
+    fn outbox_page(&self, op: OutboxQuery) -> Result<OutboxPage> {
+        self.inner.outbox_page(op)
+    }
+
+    fn outbox_head(&self, at: SessionRef) -> Result<Option<WebhookRow>> {
+        self.inner.outbox_head(at)
+    }
+
+    fn outbox_delivered(&self, op: OutboxDelivered) -> Result<()> {
+        self.inner.outbox_delivered(op)
+    }
+
+    fn outbox_failed(&self, op: OutboxFailed) -> Result<WebhookRow> {
+        self.inner.outbox_failed(op)
+    }
+
+    fn redrive(&self, op: Redrive) -> Result<u32> {
+        self.inner.redrive(op)
     }
 
     fn verify(&self) -> Result<Vec<String>> {

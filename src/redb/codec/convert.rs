@@ -2,12 +2,15 @@
 
 use uuid::Uuid;
 
-use super::{BodyRow, CallRow, HookRow, Id, ImageRow, MessageRow, OutboxRow, ThreadRow, TurnRow, UsageRow};
+use super::{
+    BodyRow, CallRow, HookRow, Id, ImageRow, LACKS_SECRET, LACKS_TOKEN, MessageRow, OutboxRow, ThreadRow, TurnRow,
+    UsageRow,
+};
 use crate::error::{Error, Result};
 use crate::id::{MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
 use crate::record::{
     Content, Image, Json, Message, MessageType, NewMessage, Reason, Role, ThreadRecord, ToolCall, Ts, Turn, TurnState,
-    Usage, Webhook, WebhookRow,
+    Usage, Webhook, WebhookRow, WebhookState,
 };
 use crate::time::Timestamp;
 
@@ -202,13 +205,20 @@ impl<'a> HookRow<'a> {
 }
 
 impl OutboxRow<'_> {
-    pub(in crate::redb) fn record(&self) -> Result<WebhookRow> {
+    /// As it stands under the number of an event.
+    pub(in crate::redb) fn record(&self, number: u64, state: WebhookState) -> Result<WebhookRow> {
+        let workspace = WorkspaceId::from_uuid(Uuid::from_bytes(self.workspace));
+        let session = SessionId::from_uuid(Uuid::from_bytes(self.session));
+        let status = state_of(self.state)?;
         Ok(WebhookRow {
-            workspace_id: WorkspaceId::from_uuid(Uuid::from_bytes(self.workspace)),
-            session_id: SessionId::from_uuid(Uuid::from_bytes(self.session)),
-            turn_id: turn_id(self.turn),
-            status: state_of(self.state)?,
-            webhook: self.hook.record(),
+            state,
+            attempts: self.attempts,
+            due_at: self.due_at.map(Timestamp::from_micros),
+            failed_at: self.failed_at.map(Timestamp::from_micros),
+            error: text(self.error),
+            lacks_token: self.lacks & LACKS_TOKEN != 0,
+            lacks_secret: self.lacks & LACKS_SECRET != 0,
+            ..WebhookRow::new(workspace, session, turn_id(self.turn), status, self.hook.record(), number)
         })
     }
 }

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::error::{ErrorKind, Result};
 use crate::id::SessionId;
+use crate::record::WebhookState;
 use crate::redb::tables::Table;
 
 /// Where the rows would stand.
@@ -53,7 +54,7 @@ pub(crate) fn check_rows(bytes: &[u8]) {
             Ok(())
         }),
         11 => check!(TurnRow<'_>, payload, |row: &TurnRow<'_>| row.record(session, 1).map(drop)),
-        12 => check!(OutboxRow<'_>, payload, |row: &OutboxRow<'_>| row.record().map(drop)),
+        12 => check!(OutboxRow<'_>, payload, |row: &OutboxRow<'_>| row.record(1, WebhookState::Dead).map(drop)),
         13 => check!(ListedRow, payload, |_| Ok(())),
         14 => check!(RemnantRow, payload, |_| Ok(())),
         16 => check!(QueuedRow, payload, |_| Ok(())),

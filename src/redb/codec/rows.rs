@@ -350,5 +350,15 @@ pub(in crate::redb) struct OutboxRow<'a> {
     pub turn: Id,
     pub state: u8,
     pub hook: HookRow<'a>,
+    /// How often it was tried in vain.
+    pub attempts: u32,
+    pub due_at: Option<u64>,
+    pub failed_at: Option<u64>,
+    pub error: Option<&'a str>,
+    /// What went when the row died: [`LACKS_TOKEN`], [`LACKS_SECRET`].
+    pub lacks: u8,
 }
 row!(OutboxRow<'a>, 1, "outbox row");
+
+pub(in crate::redb) const LACKS_TOKEN: u8 = 1;
+pub(in crate::redb) const LACKS_SECRET: u8 = 2;

@@ -177,8 +177,20 @@ fn rows_of_messages_and_turns_have_their_golden_bytes() {
         "00"
     );
     check(&turn, &golden, &mut Vec::new());
-    let outbox = OutboxRow { workspace: id(7), session: id(1), turn: id(2), state: 4, hook };
-    let golden = format!("{}{}{}040175000101{}01", "07".repeat(16), "01".repeat(16), "02".repeat(16), "73");
+    let outbox = OutboxRow {
+        workspace: id(7),
+        session: id(1),
+        turn: id(2),
+        state: 4,
+        hook,
+        attempts: 3,
+        due_at: Some(9),
+        failed_at: None,
+        error: Some("e"),
+        lacks: 2,
+    };
+    let tail = "0301090001016502";
+    let golden = format!("{}{}{}0401750001017301{tail}", "07".repeat(16), "01".repeat(16), "02".repeat(16));
     check(&outbox, &golden, &mut Vec::new());
 }
 

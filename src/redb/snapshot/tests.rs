@@ -282,7 +282,9 @@ fn assert_reads(snapshot: &Snapshot, rows: &Rows, reading: &Reading) {
                 Ok(if found.len() >= *most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
             };
             snapshot.scan(*table, (from, to), *direction, each).expect("it is read");
-            let within = rows.iter().filter(|((of, key), _)| of == table && (from, to).contains(&key[..]));
+            let within = rows
+                .iter()
+                .filter(|((of, key), _)| of == table && RangeBounds::<[u8]>::contains(&(from, to), &key[..]));
             let mut due: Vec<_> = within.map(|((_, key), value)| (key.clone(), value.clone())).collect();
             if *direction == Direction::Desc {
                 due.reverse();

@@ -5,6 +5,7 @@
 //! and the turns that wait.
 
 mod index;
+mod outbox;
 mod positions;
 mod queue;
 
@@ -13,8 +14,8 @@ use std::ops::{Bound, ControlFlow};
 
 use self::positions::Lists;
 use super::codec::{
-    self, ChangeRow, ClaimRow, CountRow, HeadRow, Id, ListedRow, MessageRow, NumberRow, OutboxRow, Row, SessionRow,
-    ThreadRow, TurnRow, state_byte,
+    self, ChangeRow, ClaimRow, CountRow, HeadRow, Id, ListedRow, MessageRow, NumberRow, Row, SessionRow, ThreadRow,
+    TurnRow, state_byte,
 };
 use super::positions::Times;
 use super::remnant;
@@ -322,16 +323,6 @@ impl Check<'_> {
             self.breaches.push(format!("scope {scope}: {live} live sessions, none counted"));
         }
         Ok(())
-    }
-
-    /// Every end that waits to be announced can be read: the outbox itself leaves out what cannot.
-    fn outbox(&mut self) -> Result<()> {
-        self.view.scan(Table::Outbox, (Bound::Unbounded, Bound::Unbounded), Direction::Asc, &mut |key, value| {
-            if let Err(error) = codec::decode::<OutboxRow<'_>>(Table::Outbox, key, value) {
-                self.breaches.push(error.to_string());
-            }
-            Ok(ControlFlow::Continue(()))
-        })
     }
 
     /// Rows below no session, but for what is left of deleted ones; and more rows in the listings than sessions.

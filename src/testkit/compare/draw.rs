@@ -41,7 +41,8 @@ impl World {
             10..18 => self.draw_repetition(),
             18..27 => self.draw_append(),
             27..44 => self.draw_submit(),
-            44..58 => self.draw_emit(),
+            44..56 => self.draw_emit(),
+            56..58 => self.draw_outbox(),
             58..69 => self.draw_finish(),
             69..75 => self.draw_control(),
             75..78 => self.draw_deletion(),
@@ -433,7 +434,11 @@ impl World {
                 let after = self.rng.below(40);
                 Op::Changes(at, after, self.rng.one([1, 2, 7, 1000]))
             }
-            _ => Op::Outbox(self.rng.one([1, 3, 1000])),
+            _ => match self.rng.below(3) {
+                0 => Op::OutboxHead(at),
+                1 => self.draw_outbox_page(),
+                _ => Op::Outbox(self.rng.one([1, 3, 1000])),
+            },
         }
     }
 }

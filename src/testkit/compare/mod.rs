@@ -3,6 +3,7 @@
 mod draw;
 mod inputs;
 mod op;
+mod outbox;
 mod readers;
 mod world;
 

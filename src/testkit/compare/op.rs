@@ -1,5 +1,6 @@
 //! The operations of a [`Store`] as values, so that two stores can be given the same one.
 
+use super::super::snapshot::outbox_pages;
 use crate::error::Result;
 use crate::id::{AgentId, MessageId, ThreadId, TurnId, WorkspaceId};
 use crate::page::{Matching, PageAt};
@@ -8,8 +9,8 @@ use crate::record::{
 };
 use crate::store::{
     Append, Cancel, CreateSession, Created, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent,
-    EnsureWorkspace, Finish, Finished, Interrupt, Listed, Matched, Promote, Recovered, SessionRef, SessionsQuery,
-    SetContextMark, Started, Stop, Stopped, Store, Submit, Submitted,
+    EnsureWorkspace, Finish, Finished, Interrupt, Listed, Matched, OutboxDelivered, OutboxFailed, OutboxRows, Promote,
+    Recovered, Redrive, SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, Submit, Submitted,
 };
 
 /// One operation with its input.
@@ -43,6 +44,12 @@ pub(super) enum Op {
     Changes(SessionRef, u64, u32),
     EndOrphans(EndOrphans),
     Outbox(u32),
+    /// All pages, of so many rows.
+    OutboxPages(OutboxRows, u32),
+    OutboxHead(SessionRef),
+    OutboxDelivered(OutboxDelivered),
+    OutboxFailed(OutboxFailed),
+    Redrive(Redrive),
 }
 
 /// What an operation answered.
@@ -73,6 +80,11 @@ pub(super) enum Answer {
     Changes(Vec<Change>),
     Recovered(Recovered),
     Outbox(Vec<WebhookRow>),
+    OutboxPages(Vec<Vec<WebhookRow>>),
+    OutboxHead(Option<Box<WebhookRow>>),
+    OutboxDelivered,
+    OutboxFailed(Box<WebhookRow>),
+    Redriven(u32),
 }
 
 /// Does it.
@@ -117,5 +129,13 @@ pub(super) fn apply(store: &dyn Store, op: &Op) -> Result<Answer> {
         Op::Changes(at, after, limit) => Answer::Changes(store.changes(at, after, limit)?),
         Op::EndOrphans(op) => Answer::Recovered(store.end_orphans(op)?),
         Op::Outbox(limit) => Answer::Outbox(store.outbox(limit)?),
+        Op::OutboxPages(rows, limit) => Answer::OutboxPages(outbox_pages(store, rows, limit)?),
+        Op::OutboxHead(at) => Answer::OutboxHead(store.outbox_head(at)?.map(Box::new)),
+        Op::OutboxDelivered(op) => {
+            store.outbox_delivered(op)?;
+            Answer::OutboxDelivered
+        }
+        Op::OutboxFailed(op) => Answer::OutboxFailed(Box::new(store.outbox_failed(op)?)),
+        Op::Redrive(op) => Answer::Redriven(store.redrive(op)?),
     })
 }

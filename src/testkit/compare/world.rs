@@ -7,7 +7,7 @@ use super::super::rng::Rng;
 use super::op::{Answer, Op};
 use crate::id::{AgentId, MessageId, OwnerId, Stamp, ThreadId, TurnId, WorkspaceId};
 use crate::limit::CALLER_TS_MICROS;
-use crate::record::{Message, SessionRecord, TurnState};
+use crate::record::{Message, SessionRecord, TurnState, WebhookRow};
 use crate::store::{Claim, Finished, SessionRef, Started, Submitted};
 use crate::time::Timestamp;
 
@@ -26,6 +26,8 @@ pub(super) struct World {
     pub past: Vec<Op>,
     /// Few enough that callers meet each other's.
     pub ids: Vec<Uuid>,
+    /// Rows of the outbox that were seen.
+    pub outbox: Vec<WebhookRow>,
     /// Who reads beside the operations.
     pub readers: Vec<Reader>,
 }
@@ -117,6 +119,7 @@ impl World {
             gone: Vec::new(),
             past: Vec::new(),
             ids,
+            outbox: Vec::new(),
             readers: Vec::new(),
         }
     }
@@ -199,6 +202,8 @@ impl World {
                     self.at(op, |known| known.finished(finished));
                 }
             }
+            Answer::Outbox(rows) => self.know_rows(rows),
+            Answer::OutboxPages(pages) => pages.iter().for_each(|rows| self.know_rows(rows)),
             Answer::Stopped(_) => self.at(op, |known| {
                 known.running = false;
                 known.queued.clear();
