@@ -222,6 +222,9 @@ pub trait Store: Send + Sync + 'static {
     /// Checks every invariant between the tables, and describes each breach.
     fn verify(&self) -> Result<Vec<String>>;
 
+    /// Answers once everything that was acknowledged is on disk, at once where nothing is acknowledged before that.
+    fn sync(&self) -> Result<()>;
+
     /// Ends the store: what was acknowledged is on disk, later operations are *closed*.
     fn close(&self) -> Result<()>;
 }

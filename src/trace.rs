@@ -2,6 +2,7 @@
 //!
 //! Names and fields are those of OpenTelemetry's conventions for generative AI: a turn is *invoke agent*, within the process.
 
+use crate::id::TurnId;
 use crate::record::Turn;
 use crate::shared::Shared;
 use crate::store::{Outcome, SessionRef};
@@ -16,7 +17,8 @@ mod on {
     use tracing::field::{Empty, display};
     use tracing::{Span, info_span};
 
-    use super::{Outcome, SessionRef, Shared, Turn};
+    use super::{Outcome, SessionRef, Shared, Turn, TurnId};
+    use crate::record::Usage;
 
     /// The span of a turn, from its agent's start to its end.
     pub(crate) struct TurnSpan(Span);
@@ -35,6 +37,11 @@ mod on {
                 parlor.workspace.id = %at.workspace,
                 parlor.turn.id = %turn.id,
                 parlor.turn.state = Empty,
+                gen_ai.usage.input_tokens = Empty,
+                gen_ai.usage.output_tokens = Empty,
+                gen_ai.usage.cache_read.input_tokens = Empty,
+                parlor.usage.reasoning_tokens = Empty,
+                parlor.usage.cost_micros = Empty,
                 error.type = Empty,
             );
             if !span.is_disabled()
@@ -59,12 +66,28 @@ mod on {
                 self.0.record("error.type", reason.as_str());
             }
         }
+
+        /// Says what the turn has consumed, once it is over.
+        pub(crate) fn used(&self, shared: &Shared, at: SessionRef, turn: TurnId) {
+            if self.0.is_disabled() {
+                return;
+            }
+            let Ok(Turn { usage, .. }) = shared.store().turn(at, turn) else { return };
+            if usage == Usage::ZERO {
+                return;
+            }
+            self.0.record("gen_ai.usage.input_tokens", usage.input);
+            self.0.record("gen_ai.usage.output_tokens", usage.output);
+            self.0.record("gen_ai.usage.cache_read.input_tokens", usage.cached);
+            self.0.record("parlor.usage.reasoning_tokens", usage.reasoning);
+            self.0.record("parlor.usage.cost_micros", usage.cost_micros);
+        }
     }
 }
 
 #[cfg(not(feature = "tracing"))]
 mod off {
-    use super::{Outcome, SessionRef, Shared, Turn};
+    use super::{Outcome, SessionRef, Shared, Turn, TurnId};
 
     pub(crate) struct TurnSpan;
 
@@ -78,5 +101,7 @@ mod off {
         }
 
         pub(crate) fn ends(&self, _: &Outcome) {}
+
+        pub(crate) fn used(&self, _: &Shared, _: SessionRef, _: TurnId) {}
     }
 }

@@ -5,10 +5,11 @@ mod support;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use crossbeam_channel::unbounded;
+use parlor::store::Store;
 use parlor::testkit::ManualClock;
 use parlor::time::Duration;
-use parlor::{AgentResult, Reason, Session, TurnEnd, TurnState};
-use support::{gate, on_every_store, open, session};
+use parlor::{AgentResult, Durability, Engine, ErrorKind, Reason, Session, TurnEnd, TurnState};
+use support::{Faulty, gate, on_every_store, open, session};
 
 #[test]
 fn every_end_is_told_once_in_order_and_can_be_read() {
@@ -99,6 +100,44 @@ fn a_hook_that_panics_or_hangs_is_in_nobodys_way() {
         closing.join().unwrap().unwrap();
         drop(keeper);
     });
+}
+
+#[test]
+fn an_end_that_is_not_on_disk_is_not_told() {
+    on_every_store(|store| {
+        let faulty = Arc::new(Faulty::new(store));
+        let (tell, told) = unbounded();
+        let engine = open(&(faulty.clone() as Arc<dyn Store>), |builder| {
+            builder
+                .agent_fn("worker", |turn| Ok(turn.input().text()))
+                .on_end(move |end: &TurnEnd| tell.send(end.turn.id).expect("the test listens"))
+        });
+        let session = session(&engine, "worker");
+        let first = session.send("1").unwrap();
+        assert_eq!(told.recv().unwrap(), first.id());
+        faulty.fail_sync(ErrorKind::Storage);
+        assert_eq!(session.send("2").unwrap().wait().unwrap().text(), "2");
+        engine.close().unwrap();
+        assert!(told.try_recv().is_err());
+    });
+}
+
+#[test]
+fn with_deferred_durability_the_ends_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let (tell, told) = unbounded();
+    let engine = Engine::builder(dir.path().join("a.parlor"))
+        .durability(Durability::Deferred(Duration::from_secs(60)))
+        .agent_fn("worker", |turn| Ok(turn.input().text()))
+        .on_end(move |end: &TurnEnd| tell.send(end.turn.id).expect("the test listens"))
+        .open()
+        .unwrap();
+    let session = session(&engine, "worker");
+    for n in 0..3 {
+        let turn = session.send(format!("{n}")).unwrap();
+        assert_eq!(told.recv().unwrap(), turn.id());
+    }
+    engine.close().unwrap();
 }
 
 #[test]

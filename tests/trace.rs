@@ -7,7 +7,7 @@ use std::fmt::Debug;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use parlor::AgentResult;
+use parlor::{AgentResult, Usage};
 use support::{on_every_store, open, session};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -76,6 +76,7 @@ fn each_turn_is_a_span_that_says_whose_it_is_and_how_it_ended() {
         keeper.0.spans.lock().unwrap().clear();
         let engine = open(&store, |builder| {
             builder.agent_fn("greeter", |turn| -> AgentResult {
+                turn.record_usage(Usage { input: 12, output: 3, cached: 2, reasoning: 1, cost_micros: 45 })?;
                 if turn.input().text() == "fail" { Err("as it was told".into()) } else { Ok("hello".into()) }
             })
         });
@@ -94,6 +95,11 @@ fn each_turn_is_a_span_that_says_whose_it_is_and_how_it_ended() {
                 ("parlor.workspace.id", session.workspace_id().to_string()),
                 ("parlor.turn.id", turn.id.to_string()),
                 ("parlor.turn.state", turn.state.as_str().to_owned()),
+                ("gen_ai.usage.input_tokens", "12".to_owned()),
+                ("gen_ai.usage.output_tokens", "3".to_owned()),
+                ("gen_ai.usage.cache_read.input_tokens", "2".to_owned()),
+                ("parlor.usage.reasoning_tokens", "1".to_owned()),
+                ("parlor.usage.cost_micros", "45".to_owned()),
             ];
             fields.extend(turn.reason.map(|reason| ("error.type", reason.as_str().to_owned())));
             fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<Fields>()

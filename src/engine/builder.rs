@@ -163,8 +163,8 @@ impl Builder {
         self
     }
 
-    /// What is to be called in this process when a turn has ended, however it did: after its end was committed,
-    /// on a thread of its own, one end after the other. By default nothing.
+    /// What is to be called in this process when a turn has ended, however it did: after its end was committed and is on
+    /// disk, whatever the [durability](Self::durability), on a thread of its own, one end after the other. By default nothing.
     ///
     /// It may use any handle, and take its time: nobody waits for it but a close, up to its deadline. While
     /// [`limit::HOOK_QUEUE`] ends wait for it, what would start a turn is

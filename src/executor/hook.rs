@@ -100,6 +100,8 @@ impl Announcer {
     /// The life of the thread.
     fn tell_all(&self, shared: &Shared) {
         let mut state = self.state.lock();
+        // How many of the next ones are on disk: what waits was committed before it was put there.
+        let mut synced = 0_usize;
         loop {
             let Some((at, agent_id, turn)) = state.queue.pop_front() else {
                 self.quiet.notify_all();
@@ -110,7 +112,16 @@ impl Announcer {
                 continue;
             };
             state.telling = true;
+            let waiting = state.queue.len();
             MutexGuard::unlocked(&mut state, || {
+                // What a crash may take back is not told.
+                if synced == 0 {
+                    if shared.store().sync().is_err() {
+                        return;
+                    }
+                    synced = waiting + 1;
+                }
+                synced -= 1;
                 // One whose session was deleted since, or that cannot be read, is not told.
                 if let Ok(turn) = shared.store().turn(at, turn) {
                     let end = TurnEnd { workspace_id: at.workspace, agent_id, turn };

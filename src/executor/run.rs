@@ -35,6 +35,7 @@ pub(super) fn run(pool: &Arc<Pool>, worker: WorkerNumber, job: Job) {
             let outcome = outcome(pool, worker, job, &live);
             span.ends(&outcome);
             end(pool, &live, outcome);
+            span.used(shared, live.at, live.claim.turn);
         });
     }
 }

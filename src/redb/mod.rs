@@ -394,6 +394,12 @@ impl Store for RedbStore {
         self.read(verify::all)
     }
 
+    fn sync(&self) -> Result<()> {
+        self.check_process()?;
+        self.shared.snapshot()?;
+        if self.shared.defers() { writer::sync_now(&self.shared) } else { Ok(()) }
+    }
+
     fn close(&self) -> Result<()> {
         // Closing writes to the file, and its locks may be held for good by threads that a fork does
         // not have. What a fork drops is leaked with the writer thread's share of it.

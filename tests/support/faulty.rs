@@ -26,6 +26,7 @@ pub struct Faulty {
 struct Spoiled {
     finish: Option<ErrorKind>,
     panic: bool,
+    sync: Option<ErrorKind>,
     hold_submit: Option<Gate>,
     hold_turn: Option<Gate>,
     hold_read: Option<Gate>,
@@ -50,6 +51,11 @@ impl Faulty {
     /// The next end of a turn panics.
     pub fn panic_once(&self) {
         self.spoiled().panic = true;
+    }
+
+    /// From now on nothing gets to the disk.
+    pub fn fail_sync(&self, kind: ErrorKind) {
+        self.spoiled().sync = Some(kind);
     }
 
     /// The answer to the next submit is held at this gate: the store has accepted the turn, and
@@ -228,6 +234,11 @@ impl Store for Faulty {
 
     fn context_mark(&self, at: SessionRef) -> Result<Option<ContextMark>> {
         self.inner.context_mark(at)
+    }
+
+    fn sync(&self) -> Result<()> {
+        let spoiled = self.spoiled().sync;
+        spoiled.map_or_else(|| self.inner.sync(), |kind| Err(Error::new(kind, "the disk is broken")))
     }
 
     fn outbox(&self, limit: u32) -> Result<Vec<WebhookRow>> {

@@ -21,7 +21,7 @@ pub(super) use checkpoint::{Look, run as run_checkpoints};
 pub use durability::Durability;
 pub(super) use job::Job;
 pub(super) use shared::{Keeping, Shared};
-pub(super) use syncing::{Unsynced, run as run_syncs};
+pub(super) use syncing::{Unsynced, run as run_syncs, sync_now};
 
 use uuid::Uuid;
 

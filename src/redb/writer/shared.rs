@@ -99,6 +99,11 @@ impl Shared {
         matches!(self.keeping, Keeping::Log { .. })
     }
 
+    /// Whether a write is acknowledged before it is on the disk.
+    pub(in crate::redb) fn defers(&self) -> bool {
+        matches!(self.keeping, Keeping::Log { durability: Durability::Deferred(_), .. })
+    }
+
     /// No more is written, and who waits to write is told so.
     pub(super) fn fail(&self, why: &Error) {
         self.shown.fail(why);

@@ -22,10 +22,14 @@ pub(in crate::redb) fn run(shared: &Shared, within: Duration, notes: &Receiver<U
         if silence == Silence::Gone {
             return;
         }
-        if let Err(error) = fault::guarded(|| sync(shared)) {
-            shared.fail(&error);
-        }
+        // Its error is told to whoever writes next.
+        let _ = sync_now(shared);
     }
+}
+
+/// Syncs what was written. Where that fails, nothing more is written.
+pub(in crate::redb) fn sync_now(shared: &Shared) -> Result<()> {
+    fault::guarded(|| sync(shared)).inspect_err(|error| shared.fail(error))
 }
 
 /// Syncs the log. Writing to it goes on meanwhile.
