@@ -211,18 +211,12 @@ pub trait Store: Send + Sync + 'static {
     /// an *invalid argument* without one in its place, for all of them.
     fn redrive(&self, op: Redrive) -> Result<u32>;
 
-    /// Waits until what earlier reads have shown is on disk. A store that shows nothing before it is on disk has
-    /// nothing to wait for, and need not have this.
-    ///
-    /// It is asked before something leaves the process: nobody outside may hear of what a crash could take back.
-    fn sync(&self) -> Result<()> {
-        Ok(())
-    }
-
     /// Checks every invariant between the tables, and describes each breach.
     fn verify(&self) -> Result<Vec<String>>;
 
     /// Answers once everything that was acknowledged is on disk, at once where nothing is acknowledged before that.
+    ///
+    /// It is asked before something leaves the process: nobody outside may hear of what a crash could take back.
     fn sync(&self) -> Result<()>;
 
     /// Ends the store: what was acknowledged is on disk, later operations are *closed*.

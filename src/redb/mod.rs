@@ -396,8 +396,14 @@ impl Store for RedbStore {
 
     fn sync(&self) -> Result<()> {
         self.check_process()?;
-        self.shared.snapshot()?;
-        if self.shared.defers() { writer::sync_now(&self.shared) } else { Ok(()) }
+        match &self.file {
+            Open::ToWrite(file) => {
+                file.shared.snapshot()?;
+                if file.shared.defers() { writer::sync_now(&file.shared) } else { Ok(()) }
+            }
+            // What is read there is on disk.
+            Open::ToRead(_) => Ok(()),
+        }
     }
 
     fn close(&self) -> Result<()> {
