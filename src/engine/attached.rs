@@ -95,7 +95,7 @@ pub(super) struct Polling(#[expect(dead_code, reason = "the thread ends when it 
 
 /// The thread's whole life: it ends with the engine.
 fn poll(shared: &Shared, every: Duration, stop: &Receiver<()>) {
-    while receive_within(stop, every) == Err(Silence::TimedOut) {
+    while let Err(Silence::TimedOut) = receive_within(stop, every) {
         shared.poll();
     }
 }
