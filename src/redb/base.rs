@@ -126,7 +126,7 @@ impl<'t> Pages<'t> {
             let Some((key, value)) = next.map_err(fault::storage)? else { return Ok(()) };
             let is_last = self.is_past(key.value());
             match Place::of(self.table, key.value()) {
-                Some(first) => self.unpack(first, value),
+                Some(first) => self.unpack(first, key.value(), value),
                 None if self.has(key.value()) => {
                     self.next.push_back(Row::Alone(key, value));
                 }
@@ -155,19 +155,28 @@ impl<'t> Pages<'t> {
     }
 
     /// Takes the rows of a pack that are between the two.
-    fn unpack(&mut self, first: Place<'_>, pack: AccessGuard<'t, Bytes>) {
+    fn unpack(&mut self, first: Place<'_>, key: &[u8], pack: AccessGuard<'t, Bytes>) {
         let pack = Arc::new(pack);
+        // Who follows a feed asks for the end of a pack: what is before needs no key.
+        let from = match &self.between.0 {
+            Bound::Included(from) | Bound::Excluded(from) => Place::of(self.table, from),
+            Bound::Unbounded => None,
+        };
+        let least = from.and_then(|from| from.after(key)).unwrap_or(0);
         let mut step = Step::default();
         while let Some((row, after)) = pack::next(pack.value(), step) {
-            let key = first.key(step.nth);
-            if !row.is_empty() && self.has(&key) {
+            let nth = std::mem::replace(&mut step, after).nth;
+            if nth < least || row.is_empty() {
+                continue;
+            }
+            let key = first.key(nth);
+            if self.has(&key) {
                 let row = Row::Packed(key, Arc::clone(&pack), row);
                 match self.direction {
                     Direction::Asc => self.next.push_back(row),
                     Direction::Desc => self.next.push_front(row),
                 }
             }
-            step = after;
         }
     }
 

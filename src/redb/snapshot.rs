@@ -124,6 +124,9 @@ impl Read for Snapshot {
         let ahead = |recent| Ahead::new(recent, table, between, direction, self.group);
         let mut recent: Vec<Ahead<'_>> = self.layers.recent.iter().map(|recent| ahead(recent)).collect();
         let mut pages = Pages::new(&self.layers.base, table, between, direction)?;
+        // What is removed from now on is of later states. Most tables never have any.
+        let removes = self.layers.recent.iter().any(|recent| recent.removes(table));
+        let removed_to = |newest, key: &[u8]| if removes { self.removed_to(newest, table, key) } else { None };
         loop {
             // The next key, from the newest that has it.
             let heads = recent.iter().enumerate().filter_map(|(nth, ahead)| Some((nth, ahead.head()?)));
@@ -137,7 +140,7 @@ impl Read for Snapshot {
             };
             let told = match next.filter(|_| !from_page) {
                 None => {
-                    if let Some(to) = pages.head().and_then(|key| self.removed_to(usize::MAX, table, key)) {
+                    if let Some(to) = pages.head().and_then(|key| removed_to(usize::MAX, key)) {
                         pages.skip(&to)?;
                         continue;
                     }
@@ -155,7 +158,7 @@ impl Read for Snapshot {
                         pages.take()?;
                     }
                     match newest.flatten() {
-                        Some(value) if self.removed_to(nth, table, &key).is_none() => each(&key, &value)?,
+                        Some(value) if removed_to(nth, &key).is_none() => each(&key, &value)?,
                         _ => ControlFlow::Continue(()),
                     }
                 }

@@ -139,6 +139,12 @@ impl Recent {
         self.0.read().removed_to(table, key, group).map(<[u8]>::to_vec)
     }
 
+    /// Whether rows of any session were removed as a whole.
+    pub(super) fn removes(&self, table: Table) -> bool {
+        let rows = self.0.read();
+        rows.removed.range((table, 0)..=(table, u32::MAX)).next().is_some()
+    }
+
     /// Whether rows of a session were removed as a whole.
     pub(super) fn removes_of(&self, table: Table, session: u32) -> bool {
         self.0.read().removed.contains_key(&(table, session))

@@ -28,14 +28,8 @@ struct State {
 impl Shown {
     /// The state after a group.
     pub(super) fn new(group: u64, layers: Layers) -> Self {
-        let state = State { group, layers: Some(layers), read: VecDeque::new(), failed: None };
-        let shown = Shown { published: RwLock::new(None), state: Mutex::new(state) };
-        let mut state = shown.state.lock();
-        if let Some(snapshot) = state.snapshot() {
-            shown.published.write().replace(snapshot);
-        }
-        drop(state);
-        shown
+        let mut state = State { group, layers: Some(layers), read: VecDeque::new(), failed: None };
+        Shown { published: RwLock::new(state.snapshot()), state: Mutex::new(state) }
     }
 
     /// What readers see; none once closed.
