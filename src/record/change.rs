@@ -34,4 +34,8 @@ pub enum ChangeKind {
     Turn(TurnId, TurnState),
     /// Its transcript begins with the message of this number from now on; with the first where there is none.
     ContextMark(Option<u32>),
+    /// The session was archived. It is the last event until the session is restored.
+    Archived,
+    /// The session was restored from its archive.
+    Restored,
 }

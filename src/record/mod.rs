@@ -1,5 +1,6 @@
 //! What is stored and what is given: records with public fields, and their `New*` inputs.
 
+mod archive;
 mod change;
 mod json;
 mod mark;
@@ -11,13 +12,14 @@ mod turn;
 mod usage;
 mod webhook;
 
+pub use archive::ArchiveRecord;
 pub use change::{Change, ChangeKind};
 pub use json::Json;
 pub use mark::ContextMark;
 pub use message::{Content, Image, Message, MessageType, Role, ToolCall};
 pub use new_message::NewMessage;
-pub(crate) use session::check_name;
 pub use session::{AgentRecord, NewSession, SessionRecord, SessionStatus, ThreadRecord, WorkspaceRecord};
+pub(crate) use session::{check_json, check_name};
 pub use ts::Ts;
 pub use turn::{NewTurn, Reason, Turn, TurnState};
 pub use usage::Usage;
