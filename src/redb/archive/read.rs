@@ -20,6 +20,9 @@ pub(super) struct Source {
     done: u64,
 }
 
+/// Called with the number, the key and the value of a row, and the stream.
+type EachRow<'a> = dyn FnMut(u64, &[u8], &[u8], &mut Vec<u8>) -> Result<()> + 'a;
+
 /// What comes next, by its number.
 #[derive(Clone, Copy)]
 enum Stage {
@@ -144,7 +147,7 @@ impl Source {
         number: impl Fn(&[u8]) -> Option<u64>,
         stream: &mut Vec<u8>,
         most: usize,
-        each: &mut dyn FnMut(u64, &[u8], &[u8], &mut Vec<u8>) -> Result<()>,
+        each: &mut EachRow<'_>,
     ) -> Result<u64> {
         let first = next;
         view.scan(Table::Rows, (Bound::Included(from), Bound::Included(to)), Direction::Asc, &mut |key, value| {

@@ -7,11 +7,11 @@ use crate::id::Stamp;
 use crate::page::{Direction, PageAt};
 use crate::progress::Progress;
 use crate::record::{ArchiveRecord, NewMessage, NewSession, SessionRecord};
-use crate::redb::codec::{self, ArchiveRow, ChunkRow};
+use crate::redb::codec::{self, ChunkRow};
 use crate::redb::tables::{Table, archives, of_session};
 use crate::redb::view::Read;
 use crate::redb::write_set::WriteSet;
-use crate::redb::{Options, RedbStore, verify};
+use crate::redb::{Options, RedbStore};
 use crate::store::{
     Append, ArchiveRef, ArchiveSession, ArchivesQuery, CreateSession, DeleteArchive, EnsureAgent, EnsureWorkspace,
     RestoreArchive, SessionRef, Store,
@@ -164,4 +164,114 @@ fn what_was_broken_off_is_cleared_away() {
     scene.wait_until_clear();
     assert_eq!((scene.rows(), scene.chunks()), (0, chunks));
     scene.holds();
+}
+
+#[test]
+fn an_archive_stays_through_closing_and_opening() {
+    let scene = Scene::new();
+    let at = scene.session(150);
+    let archive = scene.archive(at);
+    let scene = scene.reopen();
+    scene.holds();
+    scene.restore(&archive).expect("it is restored");
+    let scene = scene.reopen();
+    scene.holds();
+    assert_eq!(scene.store.session(at).expect("it is there").last_message, 150);
+}
+
+impl Scene {
+    /// What an archive that cannot be read is good for: nothing but to be listed and deleted.
+    fn is_damaged(&self, archive: &ArchiveRef, rows: usize) {
+        let refused = self.restore(archive).expect_err("it is damaged");
+        assert_eq!(refused.kind(), ErrorKind::Corrupt, "{refused}");
+        self.wait_until_clear();
+        assert_eq!(self.rows(), rows, "nothing is left of the attempt");
+        assert!(!self.breaches().is_empty(), "verification names it");
+        let query = ArchivesQuery { workspace: archive.workspace, agent: Some(archive.agent), page: PageAt::default() };
+        let listed = self.store.archives(query).expect("they are listed");
+        assert_eq!((listed.total, listed.items.len()), (1, 1));
+        let op = DeleteArchive { stamp: stamp(), archive: archive.clone() };
+        self.store.delete_archive(op).expect("it is deleted");
+        self.wait_until_clear();
+        self.holds();
+        assert_eq!(self.chunks().len(), 0);
+    }
+}
+
+#[test]
+fn a_damaged_chunk_is_corrupt_and_its_archive_can_be_deleted() {
+    type Damage = fn(&[Vec<u8>], &dyn Read, &mut WriteSet);
+    let damages: [Damage; 4] = [
+        |keys, _, writes| writes.remove(Table::Archives, keys[2].as_slice()),
+        |keys, _, writes| writes.remove(Table::Archives, keys[keys.len() - 1].as_slice()),
+        |keys, view, writes| {
+            let mut value = view.get(Table::Archives, &keys[1]).expect("read").expect("it is there").value().to_vec();
+            value[20] ^= 1;
+            writes.put_value(Table::Archives, keys[1].clone(), value);
+        },
+        // Sound where they stand, but in each other's place.
+        |keys, view, writes| {
+            for (from, to) in [(1, 2), (2, 1)] {
+                let value = view.get(Table::Archives, &keys[from]).expect("read").expect("it is there");
+                let row: ChunkRow<'_> =
+                    codec::decode(Table::Archives, &keys[from], value.value()).expect("it is sound");
+                writes.put(Table::Archives, keys[to].as_slice(), &row).expect("it is put");
+            }
+        },
+    ];
+    for damage in damages {
+        let scene = Scene::new();
+        scene.session(20);
+        let archive = scene.archive(scene.session(300));
+        scene.wait_until_clear();
+        let (rows, keys) = (scene.rows(), scene.chunks());
+        scene.write(move |view, writes| damage(&keys, view, writes));
+        scene.is_damaged(&archive, rows);
+    }
+}
+
+#[test]
+fn an_archive_whose_row_is_damaged_is_deleted_by_the_listing() {
+    let scene = Scene::new();
+    let archive = scene.archive(scene.session(30));
+    scene.wait_until_clear();
+    scene.write(|_, writes| writes.put_value(Table::Archives, archives::row(1), vec![1, 2, 3]));
+    scene.is_damaged(&archive, 0);
+}
+
+#[test]
+fn whatever_leads_to_an_archive_is_verified() {
+    let all = |scene: &Scene| scene.keys(Table::Archives, &[0], &[9]);
+    let scene = Scene::new();
+    scene.archive(scene.session(30));
+    let keys = all(&scene);
+    assert!(keys.len() >= 7, "{keys:?}");
+    for key in keys {
+        let (removed, kept) = (key.clone(), std::sync::mpsc::channel());
+        scene.write(move |view, writes| {
+            let value = view.get(Table::Archives, &removed).expect("read").expect("it is there").value().to_vec();
+            kept.0.send(value).expect("it is kept");
+            writes.remove(Table::Archives, removed);
+        });
+        assert!(!scene.breaches().is_empty(), "{key:?} is missing, and nobody says so");
+        let (back, value) = (key.clone(), kept.1.recv().expect("it was kept"));
+        scene.write(move |_, writes| writes.put_value(Table::Archives, back, value));
+        scene.holds();
+    }
+    for stray in [
+        archives::chunk(7, 0),
+        archives::chunk(1, 999),
+        archives::filename(2, "another"),
+        archives::session(1, &[1; 16]),
+        archives::listed(1, 5, 1),
+        vec![6],
+    ] {
+        let put = stray.clone();
+        scene.write(move |_, writes| {
+            writes.put(Table::Archives, put, &codec::NumberRow { number: 1 }).expect("it is put");
+        });
+        assert!(!scene.breaches().is_empty(), "{stray:?} is too much, and nobody says so");
+        scene.write(move |_, writes| writes.remove(Table::Archives, stray));
+        scene.holds();
+    }
 }
