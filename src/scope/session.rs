@@ -93,7 +93,8 @@ impl Session {
     /// # let session = engine.workspace("acme")?.agent("echo")?.create_session(Default::default())?;
     /// use parlor::SessionUpdate;
     ///
-    /// let now = session.update(SessionUpdate::default().last_channel("telegram").metadata(r#"{"pinned":true}"#.parse::<parlor::Json>()?))?;
+    /// let pinned = serde_json::json!({ "pinned": true });
+    /// let now = session.update(SessionUpdate::default().last_channel("telegram").metadata(pinned))?;
     /// assert_eq!(now.last_channel.as_deref(), Some("telegram"));
     /// # engine.close()
     /// # }
