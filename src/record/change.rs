@@ -38,4 +38,6 @@ pub enum ChangeKind {
     Archived,
     /// The session was restored from its archive.
     Restored,
+    /// What the session says of itself changed: its label, or another field of [`SessionUpdate`](super::SessionUpdate).
+    Updated,
 }

@@ -47,6 +47,7 @@ fn event(key: &[u8], value: &[u8]) -> Result<Change> {
         (codec::CHANGE_MARK, None) => ChangeKind::ContextMark((row.number != 0).then_some(row.number)),
         (codec::CHANGE_ARCHIVED, None) => ChangeKind::Archived,
         (codec::CHANGE_RESTORED, None) => ChangeKind::Restored,
+        (codec::CHANGE_UPDATED, None) => ChangeKind::Updated,
         (kind, _) => return Err(Error::corrupt(format!("event {number} has the unknown kind {kind}"))),
     };
     Ok(Change { number, kind })

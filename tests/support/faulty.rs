@@ -9,7 +9,7 @@ use parlor::store::{
     Append, ArchiveRef, ArchiveSession, ArchivesQuery, Cancel, CreateSession, Created, DeleteArchive, DeleteMessage,
     DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Finished, Interrupt, Listed, Matched,
     OutboxDelivered, OutboxFailed, OutboxPage, OutboxQuery, Promote, Recovered, Redrive, RestoreArchive, SessionRef,
-    SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, Submit, Submitted,
+    SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, Submit, Submitted, UpdateSession,
 };
 use parlor::{
     AgentRecord, ArchiveRecord, Change, ContextMark, Error, ErrorKind, Message, OnProgress, Result, SessionRecord,
@@ -150,6 +150,10 @@ impl Store for Faulty {
 
     fn sessions(&self, op: SessionsQuery) -> Result<Listed<SessionRecord>> {
         self.inner.sessions(op)
+    }
+
+    fn update_session(&self, op: UpdateSession) -> Result<SessionRecord> {
+        self.inner.update_session(op)
     }
 
     fn delete_session(&self, op: DeleteSession) -> Result<()> {

@@ -131,7 +131,7 @@ impl Work {
         let place = place::find(view, op.at)?;
         let head: HeadRow = view.expected(Table::Sessions, &sessions::head(place.number))?;
         check_idle(&head, place.session)?;
-        let body = session::body(view, op.at.workspace, place.session, place.number)?;
+        let body = session::body(view, op.at, place.number, head.body)?;
         let updated_at = op.stamp.at.as_micros().max(head.updated_at);
         let archived = HeadRow { changes: head.changes + 1, updated_at, ..head };
         let id = *op.stamp.uuid(0).as_bytes();

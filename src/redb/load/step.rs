@@ -9,8 +9,8 @@ use crate::limit::{LOAD_STEP_BYTES, LOAD_STEP_ROWS, SESSION_ROWS};
 use crate::record::{ContextMark, TurnState};
 use crate::redb::codec::{
     self, CHANGE_ARCHIVED, CHANGE_CREATED, CHANGE_DELETED, CHANGE_MARK, CHANGE_MESSAGE, CHANGE_RESTORED, CHANGE_TURN,
-    ChangeRow, HeadRow, Id, MarkRow, MessageRow, NumberRow, Row, SessionRow, ThreadRow, TurnRow, kind_of, role_of,
-    state_of,
+    CHANGE_UPDATED, ChangeRow, HeadRow, Id, MarkRow, MessageRow, NumberRow, Row, SessionRow, ThreadRow, TurnRow,
+    kind_of, role_of, state_of,
 };
 use crate::redb::place;
 use crate::redb::positions::{BLOCK, Class, Entry, PositionsDraft};
@@ -232,7 +232,7 @@ impl Step<'_> {
             }
             (CHANGE_TURN, Some(id), turn) => self.change_of_turn(id, turn, state_of(row.state)?, wrong)?,
             (CHANGE_MARK, None, mark) if mark <= head.messages.saturating_add(1) => seen.mark = mark,
-            (CHANGE_ARCHIVED | CHANGE_RESTORED, None, 0) => {}
+            (CHANGE_UPDATED | CHANGE_ARCHIVED | CHANGE_RESTORED, None, 0) => {}
             _ => return Err(wrong()),
         }
         let key = rows::change(self.loader.session, number);

@@ -81,7 +81,7 @@ pub(super) fn delete(view: &dyn Read, op: &DeleteSession) -> Result<(WriteSet, (
     let place = place::find(view, op.at)?;
     let head: HeadRow = view.expected(Table::Sessions, &sessions::head(place.number))?;
     message::check_idle(&head, place.session)?;
-    let body = session::body(view, op.at.workspace, place.session, place.number)?;
+    let body = session::body(view, op.at, place.number, head.body)?;
     let mut writes = WriteSet::default();
     Remnant::Session(place.number).put(&mut writes, op.stamp.at)?;
     hide(view, place, &head, &body.key, &mut writes)?;

@@ -15,7 +15,7 @@ use crate::store::{
     Append, ArchiveRef, ArchiveSession, ArchivesQuery, Cancel, CreateSession, Created, DeleteArchive, DeleteMessage,
     DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Finished, Interrupt, Listed, Matched,
     OutboxDelivered, OutboxFailed, OutboxRows, Promote, Recovered, Redrive, RestoreArchive, SessionRef, SessionsQuery,
-    SetContextMark, Started, Stop, Stopped, Store, Submit, Submitted,
+    SetContextMark, Started, Stop, Stopped, Store, Submit, Submitted, UpdateSession,
 };
 
 /// One operation with its input.
@@ -29,6 +29,7 @@ pub(super) enum Op {
     Session(SessionRef),
     SessionByKey(WorkspaceId, AgentId, String),
     Sessions(SessionsQuery),
+    UpdateSession(Box<UpdateSession>),
     DeleteSession(DeleteSession),
     ArchiveSession(ArchiveSession),
     Archives(ArchivesQuery),
@@ -118,6 +119,7 @@ pub(super) fn apply(store: &dyn Store, op: &Op) -> Result<Answer> {
             Answer::Session(Box::new(store.session_by_key(workspace, agent, &key)?))
         }
         Op::Sessions(query) => Answer::Sessions(store.sessions(query)?),
+        Op::UpdateSession(op) => Answer::Session(Box::new(store.update_session(*op)?)),
         Op::DeleteSession(op) => {
             store.delete_session(op)?;
             Answer::Deleted

@@ -28,6 +28,7 @@ mod sessions;
 mod submit;
 mod times;
 mod tools;
+mod update;
 mod usage;
 mod walls;
 mod whole;
@@ -50,11 +51,12 @@ macro_rules! subject {
 }
 use subject;
 
-const SUBJECTS: [(&str, &[(&str, Check)]); 29] = [
+const SUBJECTS: [(&str, &[(&str, Check)]); 30] = [
     ("names", names::CLAIMS),
     ("walls", walls::CLAIMS),
     ("create", create::CLAIMS),
     ("sessions", sessions::CLAIMS),
+    ("update", update::CLAIMS),
     ("append", append::CLAIMS),
     ("submit", submit::CLAIMS),
     ("interrupt", interrupt::CLAIMS),
