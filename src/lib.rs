@@ -216,6 +216,7 @@ mod follow;
 mod here;
 pub mod id;
 pub mod limit;
+mod lines;
 mod live;
 #[cfg(feature = "testkit")]
 mod model;
@@ -248,6 +249,7 @@ pub use engine::{Builder, CloseReport, Durability, Engine, FileStats, Stats, Tab
 pub use error::{Error, ErrorKind, Result};
 pub use executor::{Hook, TurnEnd};
 pub use follow::{Delta, Follow, Live, LiveFeed};
+pub use lines::{ExportReport, ImportOptions, ImportReport, OnConflict};
 pub use progress::{OnProgress, Progress};
 pub use record::{
     AgentRecord, ArchiveRecord, Change, ChangeKind, Content, ContextMark, Image, Json, Message, MessageType,

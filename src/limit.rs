@@ -240,6 +240,24 @@ pub const LOAD_STEP_BYTES: usize = 512 << 10;
 /// Rows that one commit writes of a session that is restored: a message has two beside the lists it stands in.
 pub const LOAD_STEP_ROWS: usize = 4096;
 
+/// Longest line of an import, and longest list of messages, in bytes: it is in memory as a whole.
+///
+/// Six times the largest message, for in JSON a character of text may take six bytes, and what stands around it.
+pub const LINES_LINE_BYTES: usize = 6 * MESSAGE_BYTES + (4 << 20);
+/// Most fields of one object of a line that is imported.
+pub const LINES_FIELDS: usize = 256;
+/// Most names of unknown fields that an import counts one by one.
+pub const LINES_UNKNOWN: usize = 1000;
+/// Bytes of such a name that are kept.
+pub const LINES_NAME_BYTES: usize = 255;
+
+/// Most messages of a list that an import takes as one session: all are in memory.
+pub const LINES_LIST_MESSAGES: usize = 100_000;
+/// Messages that an import appends at once, of those that were written elsewhere.
+pub const LINES_BATCH_MESSAGES: usize = 100;
+/// Bytes after which it appends them.
+pub const LINES_BATCH_BYTES: usize = 1 << 20;
+
 /// Most messages, turns or threads in one session (their numbers are 32 bits wide).
 pub const SESSION_ROWS: u32 = u32::MAX - 1;
 
@@ -253,6 +271,7 @@ const _: () = {
     assert!(0 < REMNANT_ROWS && 0 < REMNANT_BYTES && REMNANT_WAIT_BYTES <= GROUP_BYTES);
     assert!(0 < ARCHIVE_CHUNK_BYTES && ARCHIVE_CHUNK_BYTES <= LOAD_STEP_BYTES && 0 < LOAD_STEP_ROWS);
     assert!(LOAD_STEP_BYTES <= LOG_SEGMENT_BYTES as usize / 4);
+    assert!(LINES_BATCH_MESSAGES <= BATCH_MESSAGES && LINES_BATCH_BYTES + MESSAGE_BYTES <= BATCH_BYTES);
     assert!(WORKERS_DEFAULT <= WORKERS_MAX);
     assert!(ABANDONED_DEFAULT <= ABANDONED_MAX);
     assert!(QUEUE_TURNS_DEFAULT <= QUEUE_TURNS_MAX && QUEUE_BYTES_MIN <= QUEUE_BYTES_DEFAULT);

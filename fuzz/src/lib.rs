@@ -1,6 +1,7 @@
 //! What the fuzz targets do with their bytes. Each panics where something does not hold.
 #![forbid(unsafe_code)]
 
+mod lines;
 mod pages;
 
 use std::path::Path;
@@ -9,14 +10,15 @@ use std::sync::Arc;
 use parlor::store::Store;
 use parlor::testkit::{ModelStore, Subject, check_key_order, check_rows, compare_bytes, redb_store_in_blocks};
 
+pub use lines::lines;
 pub use pages::pages;
 
 /// What a target does with its bytes.
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Target); 4] =
-    [("operations", operations), ("pages", pages), ("keys", keys), ("records", records)];
+pub const TARGETS: [(&str, Target); 5] =
+    [("operations", operations), ("pages", pages), ("keys", keys), ("records", records), ("lines", lines)];
 
 /// The default store and the model answer alike to any operations, and readers see each message once.
 /// The first byte chooses the size of the blocks of positions.

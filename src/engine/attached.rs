@@ -8,6 +8,7 @@ use crate::id::SessionId;
 use crate::poll::{Polls, Source};
 use crate::redb::{RedbStore, Sharing};
 use crate::shared::Shared;
+use crate::store::Store;
 use crate::sync::{Arc, Receiver, Sender, Silence, ThreadBuilder, bounded, receive_within};
 use crate::time::Duration;
 
@@ -79,14 +80,14 @@ impl Builder {
         };
         let store = Arc::new(self.wait(|| RedbStore::attach(path, self.file))?);
         let polls = Polls::new(Arc::clone(&store) as Arc<dyn Source>);
-        let shared = Arc::new(Shared::polled(store, Arc::clone(&self.clock), polls));
+        let shared = Arc::new(Shared::polled(Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&self.clock), polls));
         let (polling, stop) = bounded(1);
         let (polled, every) = (Arc::clone(&shared), self.poll_every);
         let thread = ThreadBuilder::new().name("parlor-poll".into()).spawn(move || poll(&polled, every, &stop));
         thread.map_err(|error| {
             Error::new(ErrorKind::Storage, "the thread parlor-poll cannot start").with_source(error)
         })?;
-        Ok(self.over(shared, Vec::new(), Some(Polling(polling))))
+        Ok(self.over(shared, Vec::new(), Some(Polling(polling)), Some(store)))
     }
 }
 

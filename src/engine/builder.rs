@@ -12,6 +12,7 @@ use crate::delivery::{Courier, DeliveryOptions, Transport};
 use crate::error::{Error, ErrorKind, Result};
 use crate::executor::{self, Executor, Hook, Load};
 use crate::limit;
+use crate::lines::Lines;
 use crate::record::{Turn, check_name};
 use crate::redb::{Durability, LogLoss, Options, RedbStore, Sharing, Trust};
 use crate::scope::Core;
@@ -319,7 +320,8 @@ impl Builder {
         let (mut transport, delivery) = (self.transport.take(), self.delivery);
         let paused = shared.is_paused().then(|| Paused { runners, transport: transport.take(), delivery });
         let delivery = transport.map(|transport| Courier::start(Arc::clone(&shared), transport, delivery));
-        let mut engine = self.over(shared, recovered, None);
+        let lines = file.clone().map(|file| file as Arc<dyn Lines>);
+        let mut engine = self.over(shared, recovered, None, lines);
         (engine.file, engine.paused) = (file, Mutex::new(paused));
         let Core { executor, behaviours, .. } = &*engine.core;
         for started in started {
@@ -333,10 +335,16 @@ impl Builder {
     }
 
     /// An engine over what was opened.
-    pub(super) fn over(self, shared: Arc<Shared>, recovered: Vec<Turn>, polling: Option<Polling>) -> Engine {
+    pub(super) fn over(
+        self,
+        shared: Arc<Shared>,
+        recovered: Vec<Turn>,
+        polling: Option<Polling>,
+        lines: Option<Arc<dyn Lines>>,
+    ) -> Engine {
         let executor = Executor::new(Arc::clone(&shared), self.runtime, self.hook);
         let behaviours: HashMap<_, _> = self.agents.into_iter().collect();
-        let core = Arc::new(Core { shared, executor, behaviours });
+        let core = Arc::new(Core { shared, executor, behaviours, lines });
         Engine {
             core,
             grace: self.runtime.grace,

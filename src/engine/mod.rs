@@ -3,6 +3,7 @@
 mod attached;
 mod builder;
 mod file;
+mod lines;
 mod pause;
 
 pub use builder::Builder;

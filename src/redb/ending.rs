@@ -260,7 +260,7 @@ fn write_result(
 
 /// The calls of a turn that none of its messages answers, in order. A message that cannot be
 /// read has no calls and answers none: its damage must not keep the turn from ending.
-fn open_calls(view: &dyn Read, session: u32, turn: Id, from: u32, to: u32) -> Result<Vec<ToolCall>> {
+pub(super) fn open_calls(view: &dyn Read, session: u32, turn: Id, from: u32, to: u32) -> Result<Vec<ToolCall>> {
     let mut calls = Vec::new();
     let mut answers: BTreeMap<String, u32> = BTreeMap::new();
     let mut times = Times::new(view, session, to);

@@ -19,6 +19,7 @@ mod file;
 #[cfg(feature = "testkit")]
 #[allow(clippy::panic, reason = "a check reports by panicking")]
 mod keys;
+mod lines;
 mod load;
 mod log;
 mod look;

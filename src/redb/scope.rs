@@ -95,7 +95,8 @@ pub(super) fn ensure_agent(view: &dyn Read, op: &EnsureAgent) -> Result<(WriteSe
     Ok((writes, record))
 }
 
-fn make(view: &dyn Read, by: [Vec<u8>; 2], row: &ScopeRow<'_>) -> Result<WriteSet> {
+/// Writes a workspace or an agent that is found by two keys.
+pub(super) fn make(view: &dyn Read, by: [Vec<u8>; 2], row: &ScopeRow<'_>) -> Result<WriteSet> {
     let mut writes = WriteSet::default();
     let mut counters = counters(view)?;
     let number = next_number(&mut counters.scopes, "workspaces and agents")?;

@@ -25,7 +25,7 @@ pub(super) fn create(view: &dyn Read, op: &CreateSession) -> Result<(WriteSet, C
     let workspace = place::workspace(view, op.workspace)?;
     let agent = place::agent(view, workspace, op.agent)?;
     let fingerprint = match op.new.id {
-        Some(_) => Some(codec::of_create(agent, &op.new, op.first.as_ref().map(|(new, _)| new))?),
+        Some(_) => Some(codec::of_create(&op.new, op.first.as_ref().map(|(new, _)| new))?),
         None => None,
     };
     let session = op.new.id.unwrap_or_else(|| op.stamp.uuid(0).into());
@@ -124,7 +124,8 @@ fn write_body(draft: &mut Draft<'_>, op: &CreateSession, key: &str, fingerprint:
 fn replay(view: &dyn Read, op: &CreateSession, place: Place, fingerprint: Option<Id>) -> Result<Created> {
     let key = sessions::body(place.number);
     let original = view.row(Table::Sessions, &key, |value| {
-        Ok(codec::decode::<SessionRow<'_>>(Table::Sessions, &key, value)?.fingerprint)
+        let row: SessionRow<'_> = codec::decode(Table::Sessions, &key, value)?;
+        Ok(row.fingerprint.filter(|_| row.agent == place.agent))
     })?;
     if fingerprint.is_none() || original.flatten() != fingerprint {
         return Err(Error::conflict(format!("session id {} was used before with other content", place.session)));

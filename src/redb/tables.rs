@@ -193,6 +193,11 @@ pub(super) mod names {
         key(&[&[AGENTS], &workspace.to_be_bytes(), &text(name)])
     }
 
+    /// What the keys of the agents of a workspace by their names begin with.
+    pub(in crate::redb) fn agents_of(workspace: u32) -> Vec<u8> {
+        key(&[&[AGENTS], &workspace.to_be_bytes()])
+    }
+
     /// An agent's number by its id in a workspace.
     pub(in crate::redb) fn agent_id(workspace: u32, id: &Id) -> Vec<u8> {
         key(&[&[4], &workspace.to_be_bytes(), id])

@@ -3,6 +3,7 @@
 mod agent;
 mod archive;
 mod control;
+mod lines;
 mod listing;
 mod outbox;
 mod session;
@@ -19,6 +20,7 @@ use std::collections::HashMap;
 use crate::agent::Agent;
 use crate::error::{Error, ErrorKind, Result};
 use crate::executor::{Admission, Executor};
+use crate::lines::Lines;
 use crate::shared::Shared;
 use crate::store::{Behaviour, Runner, SessionRef, Store};
 use crate::sync::Arc;
@@ -29,6 +31,8 @@ pub(crate) struct Core {
     pub(crate) executor: Executor,
     /// The behaviours, by the names of their agents.
     pub(crate) behaviours: HashMap<String, Arc<dyn Agent>>,
+    /// The store as lines, where it is one of ours.
+    pub(crate) lines: Option<Arc<dyn Lines>>,
 }
 
 impl Core {

@@ -18,7 +18,7 @@ use crate::watch::Watch;
 /// closed, every operation is [`Closed`](crate::ErrorKind::Closed).
 #[derive(Clone)]
 pub struct Workspace {
-    core: Arc<Core>,
+    pub(super) core: Arc<Core>,
     record: Arc<WorkspaceRecord>,
 }
 

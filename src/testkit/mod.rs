@@ -81,6 +81,16 @@ fn open(path: &Path, options: Options) -> Result<Arc<dyn Store>> {
     Ok(Arc::new(RedbStore::open(path, options)?))
 }
 
+/// Every session of the workspaces of these names in a store: its workspace and id, whether it is busy, and all that can be
+/// read of it, as text.
+///
+/// # Errors
+///
+/// Those of the store's reads.
+pub fn sessions_of(store: &dyn Store, workspaces: &[&str]) -> Result<Vec<(String, bool, String)>> {
+    snapshot::sessions_as_text(store, workspaces)
+}
+
 /// Draws two keys of the default store from bytes and holds them to each other: their bytes sort
 /// as what they stand for does, and none begins with the other.
 ///

@@ -6,7 +6,9 @@ use std::fmt::Debug;
 use crate::error::Result;
 use crate::id::WorkspaceId;
 use crate::page::{Direction, Matching, PageAt, Roles, Types};
-use crate::record::{ArchiveRecord, Change, ContextMark, Message, SessionRecord, ThreadRecord, Ts, Turn, WebhookRow};
+use crate::record::{
+    ArchiveRecord, Change, ContextMark, Message, SessionRecord, SessionStatus, ThreadRecord, Ts, Turn, WebhookRow,
+};
 use crate::store::{ArchivesQuery, Listed, OutboxQuery, OutboxRows, SessionRef, SessionsQuery, Store};
 
 /// Everything below some workspaces, and the outbox.
@@ -163,4 +165,19 @@ pub(super) fn assert_same<T: PartialEq + Debug>(left: &Result<T>, right: &Result
         (Err(left), Err(right)) if left.kind() == right.kind() => {}
         _ => panic!("one answers {left:#?}\nthe other answers {right:#?}"),
     }
+}
+
+/// Every session of a store, as text: by its workspace's name and its id, whether it is busy, and all that can be read of it.
+pub(super) fn sessions_as_text(store: &dyn Store, names: &[&str]) -> Result<Vec<(String, bool, String)>> {
+    let mut all = Vec::new();
+    for name in names {
+        let Some(workspace) = store.find_workspace(name)? else { continue };
+        for record in all_sessions(store, workspace.id)? {
+            let at = SessionRef { workspace: workspace.id, session: record.id };
+            let is_busy = record.status == SessionStatus::Running;
+            all.push((format!("{name} {}", record.id), is_busy, format!("{:#?}", SessionSnapshot::of(store, at)?)));
+        }
+    }
+    all.sort();
+    Ok(all)
 }

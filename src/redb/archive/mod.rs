@@ -18,5 +18,6 @@ mod write;
 pub(super) use chunk::{Opened, open};
 pub(super) use listing::{delete, get, list};
 pub(super) use outbox::announced;
+pub(super) use read::Source;
 pub(super) use restore::restore;
 pub(super) use write::archive;

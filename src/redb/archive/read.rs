@@ -11,7 +11,7 @@ use crate::redb::tables::{Table, rows, sessions};
 use crate::redb::view::{self, Read};
 
 /// A session that is being read. What it reads must stand as it did at the beginning.
-pub(super) struct Source {
+pub(in crate::redb) struct Source {
     session: u32,
     /// Where it stood at the beginning.
     head: HeadRow,
@@ -35,7 +35,7 @@ enum Stage {
 
 impl Source {
     /// Begins: what the session is, and where it will stand, are the first records.
-    pub(super) fn open(
+    pub(in crate::redb) fn open(
         view: &dyn Read,
         session: u32,
         head: HeadRow,
@@ -61,17 +61,17 @@ impl Source {
     }
 
     /// Whether all was read.
-    pub(super) fn is_done(&self) -> bool {
+    pub(in crate::redb) fn is_done(&self) -> bool {
         matches!(self.stage, Stage::End)
     }
 
     /// What was read so far, and what there is.
-    pub(super) fn progress(&self) -> (u64, u64) {
+    pub(in crate::redb) fn progress(&self) -> (u64, u64) {
         (self.done, records(&self.head))
     }
 
     /// Reads on until the stream has so many bytes, or the end.
-    pub(super) fn read(&mut self, view: &dyn Read, stream: &mut Vec<u8>, most: usize) -> Result<()> {
+    pub(in crate::redb) fn read(&mut self, view: &dyn Read, stream: &mut Vec<u8>, most: usize) -> Result<()> {
         while stream.len() < most && !self.is_done() {
             self.stage = match self.stage {
                 Stage::Thread(next) if next > self.head.threads => Stage::Message(1, 1),

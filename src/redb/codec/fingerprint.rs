@@ -43,9 +43,9 @@ pub(in crate::redb) fn of_send(new: &NewTurn) -> Result<Id> {
     digest((2u8, of_turn(new)))
 }
 
-/// Of a new session with its first turn, under an agent.
-pub(in crate::redb) fn of_create(agent: u32, new: &NewSession, first: Option<&NewTurn>) -> Result<Id> {
+/// Of a new session with its first turn. Its agent, whose number is of this file alone, is compared beside it.
+pub(in crate::redb) fn of_create(new: &NewSession, first: Option<&NewTurn>) -> Result<Id> {
     let texts = [&new.key, &new.label, &new.chat_type, &new.last_channel].map(Option::as_deref);
     let jsons = [&new.origin, &new.metadata, &new.profile].map(|json| json_text(json.as_ref()));
-    digest((3u8, agent, texts, jsons, first.map(of_turn)))
+    digest((3u8, texts, jsons, first.map(of_turn)))
 }

@@ -25,8 +25,8 @@ mod tests;
 
 pub(super) use archive::{ArchiveRow, ArchivedRow, ChunkRow};
 pub(super) use convert::{
-    json_text, kind_byte, kind_of, message_id, reason_byte, role_byte, role_of, state_byte, state_of, turn_id,
-    usage_of, usage_row,
+    json_text, kind_byte, kind_of, message_id, reason_byte, reason_of, role_byte, role_of, state_byte, state_of,
+    turn_id, usage_of, usage_row,
 };
 pub(super) use fingerprint::{of_append, of_create, of_send};
 #[cfg(feature = "testkit")]

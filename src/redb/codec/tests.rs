@@ -225,7 +225,7 @@ fn fingerprints_are_part_of_the_format() {
     let new = NewMessage::text("hello").id(uuid::Uuid::from_bytes(id(1)));
     let append = of_append(&new, None).expect("it encodes");
     let send = of_send(&new.clone().into()).expect("it encodes");
-    let create = of_create(1, &Default::default(), Some(&new.into())).expect("it encodes");
+    let create = of_create(&Default::default(), Some(&new.into())).expect("it encodes");
     let golden =
         ["9147dbfca0f79830d2b72e56037e1d13", "84d287843c6041c6db1556598303a55d", "0898f99bf49235fb743ec43a01a48be5"];
     assert_eq!([append, send, create].map(|id| full_hex(&id)), golden);

@@ -15,9 +15,8 @@ mod record;
 mod step;
 
 pub(super) use publish::{Loaded, Published, begin, is_archived, publish};
-use record::Kept;
-pub(super) use record::{Kind, Record, Unread};
-pub(super) use step::scaled;
+pub(super) use record::{Kept, Kind, Record, Unread};
+pub(super) use step::{Step, scaled};
 
 use std::ops::ControlFlow;
 
