@@ -151,3 +151,29 @@ fn conversations_that_were_imported_are_exported_and_come_back() {
     other.close().expect("it closes");
     assert!(redb_store(dir.path().join("b")).and_then(|store| store.verify()).expect("it can be read").is_empty());
 }
+
+/// Where conversations that people had are: see `.ci/run`.
+const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data");
+
+#[test]
+fn real_conversations_come_back_as_they_were() {
+    let data = std::env::var("PARLOR_DATA").unwrap_or_else(|_| DATA.into());
+    let engine = empty();
+    let (mut sessions, mut messages) = (0, 0);
+    for name in ["tau_airline", "crosswoz_val"] {
+        let Ok(text) = std::fs::read(format!("{data}/{name}.jsonl")) else {
+            println!("no {name} in {data}: it is left out");
+            continue;
+        };
+        let report = agent(&engine, name, "worker").import(&*text, ImportOptions::default()).expect("it is imported");
+        assert!(report.unknown.is_empty(), "{:?}", report.unknown);
+        assert_eq!(report.messages, text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count() as u64);
+        (sessions, messages) = (sessions + report.sessions, messages + report.messages);
+    }
+    println!("{sessions} sessions, {messages} messages");
+    let (other, exported) = (empty(), lines(&engine));
+    let report = import(&other, &exported).expect("it is imported");
+    assert_eq!((report.sessions, report.messages), (sessions, messages));
+    assert_same(&exported, &lines(&other));
+    assert_whole(&other);
+}

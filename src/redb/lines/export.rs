@@ -225,6 +225,8 @@ impl Part<'_> {
                 }
             }
         }
+        // A session's own line, of three records, is whole by now.
+        lines.end();
         Ok(())
     }
 
