@@ -234,3 +234,56 @@ fn a_store_of_ones_own_has_no_lines() {
     let report = agent.import(&b"[{\"role\":\"user\",\"content\":\"hello\"}]"[..], ImportOptions::default());
     assert_eq!(report.expect("it is imported").messages, 1);
 }
+
+#[test]
+fn a_long_session_comes_back_through_many_steps() {
+    let engine = busy_with_tools();
+    let session = rich(&engine, "acme", "long");
+    for n in 0..24 {
+        let texts = (0..1000).map(|m| if m == n { "x".repeat(3000) } else { format!("{n} {m}") });
+        session.append(texts.collect::<Vec<_>>()).expect("they are appended");
+        session.send(format!("{n}?")).and_then(|turn| turn.wait()).expect("it ends");
+    }
+    let exported = lines(&engine);
+    let other = empty();
+    let (mut steps, mut last) = (0, 0);
+    let went = |progress: parlor::Progress| {
+        assert!(progress.done >= last && progress.done <= progress.total);
+        (steps, last) = (steps + 1, progress.done);
+        ControlFlow::Continue(())
+    };
+    let report = other.import_with(exported.as_bytes(), ImportOptions::default(), went).expect("it is imported");
+    assert!(steps > 10 && last == report.threads + report.turns + report.messages + report.changes, "{steps} {last}");
+    assert_whole(&other);
+    assert_same(&exported, &lines(&other));
+}
+
+#[test]
+fn of_two_imports_at_once_each_session_comes_in_by_one() {
+    let engine = busy_with_tools();
+    (0..20).for_each(|n| drop(rich(&engine, "acme", &format!("{n}"))));
+    let (exported, other) = (lines(&engine), empty());
+    let acme = other.workspace("acme").expect("a workspace");
+    let mut watch = acme.watch();
+    let both = std::sync::Barrier::new(2);
+    let reports = std::thread::scope(|scope| {
+        let import = || {
+            both.wait();
+            other.import(exported.as_bytes(), skipping()).expect("it is imported")
+        };
+        let threads = [scope.spawn(import), scope.spawn(import)];
+        threads.map(|thread| thread.join().expect("it ends"))
+    });
+    let [one, two] = &reports;
+    assert_eq!((one.sessions + two.sessions, one.sessions_skipped + two.sessions_skipped), (20, 20));
+    assert_whole(&other);
+    // The workspace was there before.
+    let sessions = |lines: &str| lines.split_once("\n{\"line\":\"session\"").map(|(_, sessions)| sessions.to_owned());
+    assert_eq!(sessions(&exported).expect("sessions"), sessions(&lines(&other)).expect("sessions"));
+    // Whoever watches has heard of all.
+    let mut seen = std::collections::BTreeSet::new();
+    while seen.len() < 20 {
+        seen.insert(watch.next().expect("the engine is open").expect("a session").session);
+    }
+    assert_eq!(acme.sessions(()).expect("sessions").meta.total, 20);
+}

@@ -6,7 +6,7 @@ use super::rows::{self, Line};
 use super::scopes::{self, Made};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AgentId, SessionId, Stamp, WorkspaceId};
-use crate::limit::ARCHIVE_CHUNK_BYTES;
+use crate::limit::LOAD_STEP_BYTES;
 use crate::lines::{
     ChangeForm, EndForm, Fields, HeaderForm, Import, ImportReport, MessageForm, OnConflict, ScopeForm, SessionForm,
     Target, ThreadForm, TurnForm, Unknown, at,
@@ -237,7 +237,7 @@ impl Importing<'_, '_, '_> {
             Current::Loading(loading) => {
                 loading.check_next(line, kind, number)?;
                 loading.push(line, bytes, below);
-                if loading.bytes < ARCHIVE_CHUNK_BYTES {
+                if loading.bytes < LOAD_STEP_BYTES {
                     return Ok(());
                 }
                 loading.load(self.store)?;
