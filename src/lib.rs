@@ -250,9 +250,10 @@ pub use executor::{Hook, TurnEnd};
 pub use follow::{Delta, Follow, Live, LiveFeed};
 pub use progress::{OnProgress, Progress};
 pub use record::{
-    AgentRecord, ArchiveRecord, Change, ChangeKind, Content, ContextMark, Image, Json, Message, MessageType,
-    NewMessage, NewSession, NewTurn, Reason, Role, SessionRecord, SessionStatus, SessionUpdate, ThreadRecord, ToolCall,
-    Ts, Turn, TurnState, Usage, Webhook, WebhookRow, WebhookSecrets, WebhookState, WorkspaceRecord,
+    AgentRecord, ArchiveRecord, Change, ChangeKind, Content, ContextMark, ForkedFrom, Image, Json, Message,
+    MessageType, NewMessage, NewSession, NewTurn, Reason, Role, SessionRecord, SessionStatus, SessionUpdate,
+    ThreadRecord, ToolCall, Ts, Turn, TurnState, Usage, Webhook, WebhookRow, WebhookSecrets, WebhookState,
+    WorkspaceRecord,
 };
 pub use scope::{AgentHandle, Archive, Listing, MessageIter, PageQuery, Session, Thread, Workspace};
 pub use store::{Policy, QueueBounds, Stopped};

@@ -102,6 +102,17 @@ pub trait Store: Send + Sync + 'static {
     /// nothing is written and no event is told. The inputs that made the session stay what a repeated creation is compared with.
     fn update_session(&self, op: UpdateSession) -> Result<SessionRecord>;
 
+    /// Makes a session of the same agent with the messages of another one up to one of them, that one included.
+    ///
+    /// Copied are those that are not soft-deleted, all that they say and carry, with their `ts` and `created_at`; in threads
+    /// where they stood in some. They are numbered anew, have new ids ([`Stamp::uuid`] of their number; of a thread that of its
+    /// number behind those of all messages), and stand in no turn. The context mark is copied where it begins with one of
+    /// them or right behind, and told last. Everything else is as in a session that is made by
+    /// [`create_session`](Self::create_session); `updated_at` is the greatest of the stamp's time and the times that were copied.
+    /// It may be *busy*; a message that is not there, or was soft-deleted, is *not found*. An id of the caller's that the workspace
+    /// has: the original where every input is the same, else *conflict*. `on` is called after each step, and may cancel it.
+    fn fork_session(&self, op: ForkSession, on: &mut OnProgress<'_>) -> Result<SessionRecord>;
+
     /// Deletes a session and all that it holds, for good; *conflict* while it is busy.
     ///
     /// From its commit on the session and everything below it are *not found*, by id and by key; listings and
@@ -369,6 +380,19 @@ pub struct DeleteMessage {
     pub at: SessionRef,
     /// The message.
     pub message: MessageId,
+}
+
+/// Input of [`Store::fork_session`].
+#[derive(Debug, Clone)]
+pub struct ForkSession {
+    /// When.
+    pub stamp: Stamp,
+    /// The session that is forked.
+    pub at: SessionRef,
+    /// Its last message that is copied.
+    pub message: MessageId,
+    /// What the new session says of itself.
+    pub new: NewSession,
 }
 
 /// Input of [`Store::update_session`].

@@ -10,6 +10,7 @@
 //! names is not found; it is a bad request; the session is busy or the key taken; a bound is passed.
 
 mod archive;
+mod fork;
 mod outbox;
 mod session;
 #[cfg(test)]
@@ -29,8 +30,8 @@ use crate::record::{
 };
 use crate::store::{
     Append, ArchiveRef, ArchiveSession, ArchivesQuery, Cancel, CreateSession, Created, DeleteArchive, DeleteMessage,
-    DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Finished, Interrupt, Listed, Matched,
-    OutboxDelivered, OutboxFailed, OutboxPage, OutboxQuery, Outcome, Promote, Recovered, Recovery, Redrive,
+    DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Finished, ForkSession, Interrupt, Listed,
+    Matched, OutboxDelivered, OutboxFailed, OutboxPage, OutboxQuery, Outcome, Promote, Recovered, Recovery, Redrive,
     RestoreArchive, SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, Submit, Submitted,
     UpdateSession, Waiting,
 };
@@ -253,6 +254,10 @@ impl Store for ModelStore {
 
     fn update_session(&self, op: UpdateSession) -> Result<SessionRecord> {
         self.change(op.at, |session| Ok(session.update(&op)))
+    }
+
+    fn fork_session(&self, op: ForkSession, on: &mut OnProgress<'_>) -> Result<SessionRecord> {
+        self.fork(&op, on)
     }
 
     fn delete_session(&self, op: DeleteSession) -> Result<()> {

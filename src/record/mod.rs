@@ -19,7 +19,7 @@ pub use json::Json;
 pub use mark::ContextMark;
 pub use message::{Content, Image, Message, MessageType, Role, ToolCall};
 pub use new_message::NewMessage;
-pub use session::{AgentRecord, NewSession, SessionRecord, SessionStatus, ThreadRecord, WorkspaceRecord};
+pub use session::{AgentRecord, ForkedFrom, NewSession, SessionRecord, SessionStatus, ThreadRecord, WorkspaceRecord};
 pub(crate) use session::{check_json, check_name};
 pub use session_update::SessionUpdate;
 pub use ts::Ts;

@@ -3,6 +3,7 @@
 mod agent;
 mod archive;
 mod control;
+mod fork;
 mod listing;
 mod outbox;
 mod session;

@@ -124,9 +124,11 @@ fn rows_of_sessions_have_their_golden_bytes() {
         profile: None,
         created_at: 5,
         fingerprint: Some(id(6)),
+        forked: Some(ForkRow { session: id(7), message: id(8), number: 9 }),
     };
-    let golden =
-        format!("{}0203{}0161016b01016c00000001025b5d000501{}", "01".repeat(16), "04".repeat(16), "06".repeat(16));
+    let ids = [1, 4, 6, 7, 8].map(|byte| format!("{byte:02}").repeat(16));
+    let [own, agent, fingerprint, session_id, message] = ids;
+    let golden = format!("{own}0203{agent}0161016b01016c00000001025b5d000501{fingerprint}01{session_id}{message}09");
     check(&session, &golden, &mut Vec::new());
 }
 

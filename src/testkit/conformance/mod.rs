@@ -10,6 +10,7 @@ mod delete;
 mod delete_session;
 mod ends;
 mod fence;
+mod fork;
 mod inputs;
 mod interrupt;
 mod listing;
@@ -51,7 +52,7 @@ macro_rules! subject {
 }
 use subject;
 
-const SUBJECTS: [(&str, &[(&str, Check)]); 30] = [
+const SUBJECTS: [(&str, &[(&str, Check)]); 31] = [
     ("names", names::CLAIMS),
     ("walls", walls::CLAIMS),
     ("create", create::CLAIMS),
@@ -78,6 +79,7 @@ const SUBJECTS: [(&str, &[(&str, Check)]); 30] = [
     ("delete", delete::CLAIMS),
     ("delete_session", delete_session::CLAIMS),
     ("archive", archive::CLAIMS),
+    ("fork", fork::CLAIMS),
     ("orphans", orphans::CLAIMS),
     ("outbox", outbox::CLAIMS),
     ("races", races::CLAIMS),
