@@ -228,6 +228,11 @@ pub const REMNANT_BYTES: usize = 4 << 20;
 /// more rows than it clears away, so that what is left of deleted sessions does not grow.
 pub const REMNANT_WAIT_BYTES: usize = 128 * REMNANT_ROWS;
 
+/// The shortest time limit of a turn, in milliseconds: less is no time to do anything in.
+pub const TIME_LIMIT_MS_MIN: u64 = 1;
+/// The longest, in milliseconds: a leap year.
+pub const TIME_LIMIT_MS_MAX: u64 = 366 * 24 * 60 * 60 * 1000;
+
 /// Most messages, turns or threads in one session (their numbers are 32 bits wide).
 pub const SESSION_ROWS: u32 = u32::MAX - 1;
 
@@ -239,6 +244,8 @@ const _: () = {
     assert!((SESSION_ROWS as u64) < TS_MICROS_MAX - CALLER_TS_MICROS);
     assert!(MESSAGE_BYTES <= 2 * GROUP_BYTES);
     assert!(0 < REMNANT_ROWS && 0 < REMNANT_BYTES && REMNANT_WAIT_BYTES <= GROUP_BYTES);
+    assert!(0 < TIME_LIMIT_MS_MIN && TIME_LIMIT_MS_MIN < TIME_LIMIT_MS_MAX);
+    assert!(TIME_LIMIT_MS_MAX < u64::MAX / 1_000_000, "a file has it in nanoseconds");
     assert!(WORKERS_DEFAULT <= WORKERS_MAX);
     assert!(ABANDONED_DEFAULT <= ABANDONED_MAX);
     assert!(QUEUE_TURNS_DEFAULT <= QUEUE_TURNS_MAX && QUEUE_BYTES_MIN <= QUEUE_BYTES_DEFAULT);

@@ -75,7 +75,7 @@ use crate::store::{
     Append, Cancel, CreateSession, Created, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent,
     EnsureWorkspace, Finish, Finished, Interrupt, Listed, Matched, OutboxDelivered, OutboxFailed, OutboxPage,
     OutboxQuery, Outcome, Promote, Recovered, Redrive, SessionRef, SessionsQuery, SetContextMark, Started, Stop,
-    Stopped, Store, Submit, Submitted,
+    Stopped, Store, Submit, Submitted, Waiting,
 };
 use crate::sync::{Arc, Mutex, Sender, ThreadBuilder, bounded, offer};
 
@@ -327,6 +327,10 @@ impl Store for RedbStore {
 
     fn promote(&self, op: Promote) -> Result<Vec<Started>> {
         self.write(1 << 16, move |view| queue::promote_all(view, &op))
+    }
+
+    fn waiting(&self) -> Result<Waiting> {
+        self.read(queue::waiting_in_all)
     }
 
     fn delete_message(&self, op: DeleteMessage) -> Result<()> {

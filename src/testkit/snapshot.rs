@@ -7,12 +7,13 @@ use crate::error::Result;
 use crate::id::WorkspaceId;
 use crate::page::{Direction, Matching, PageAt, Roles, Types};
 use crate::record::{Change, ContextMark, Message, SessionRecord, ThreadRecord, Ts, Turn, WebhookRow};
-use crate::store::{Listed, OutboxQuery, OutboxRows, SessionRef, SessionsQuery, Store};
+use crate::store::{Listed, OutboxQuery, OutboxRows, SessionRef, SessionsQuery, Store, Waiting};
 
 /// Everything below some workspaces, and the outbox.
 #[derive(Debug, PartialEq)]
 pub(super) struct Snapshot {
     sessions: Vec<SessionSnapshot>,
+    waiting: Waiting,
     outbox: Vec<WebhookRow>,
     dead: Vec<Vec<WebhookRow>>,
 }
@@ -37,7 +38,8 @@ impl Snapshot {
                 sessions.push(SessionSnapshot::of(store, at)?);
             }
         }
-        Ok(Snapshot { sessions, outbox: store.outbox(OUTBOX)?, dead: outbox_pages(store, OutboxRows::Dead, OUTBOX)? })
+        let (waiting, outbox) = (store.waiting()?, store.outbox(OUTBOX)?);
+        Ok(Snapshot { sessions, waiting, outbox, dead: outbox_pages(store, OutboxRows::Dead, OUTBOX)? })
     }
 }
 

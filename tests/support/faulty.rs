@@ -9,7 +9,7 @@ use parlor::store::{
     Append, Cancel, CreateSession, Created, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent,
     EnsureWorkspace, Finish, Finished, Interrupt, Listed, Matched, OutboxDelivered, OutboxFailed, OutboxPage,
     OutboxQuery, Promote, Recovered, Redrive, SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store,
-    Submit, Submitted,
+    Submit, Submitted, Waiting,
 };
 use parlor::{
     AgentRecord, Change, ContextMark, Error, ErrorKind, Message, Result, SessionRecord, ThreadRecord, Turn, WebhookRow,
@@ -226,6 +226,10 @@ impl Store for Faulty {
 
     fn end_orphans(&self, op: EndOrphans) -> Result<Recovered> {
         self.inner.end_orphans(op)
+    }
+
+    fn waiting(&self) -> Result<Waiting> {
+        self.inner.waiting()
     }
 
     fn set_context_mark(&self, op: SetContextMark) -> Result<()> {

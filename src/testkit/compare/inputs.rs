@@ -8,6 +8,7 @@ use crate::record::{
     Content, Image, Json, MessageType, NewMessage, NewSession, NewTurn, Reason, Role, ToolCall, Ts, Usage, Webhook,
 };
 use crate::store::Outcome;
+use crate::time::Duration;
 
 impl World {
     /// What callers know of a session: ids of its messages, its last `ts`, its threads.
@@ -102,6 +103,7 @@ impl World {
         new.user_params = self.rng.percent(15).then(|| self.json());
         new.profile = self.rng.percent(15).then(|| self.json());
         new.webhook = self.rng.percent(25).then(|| self.webhook());
+        new.time_limit = self.rng.percent(15).then(|| Duration::from_millis(self.rng.one([1, 60_000])));
         new
     }
 
