@@ -141,7 +141,10 @@ fn drain(engine: &Engine, sessions: &[Session], notes: &Notes) {
     for (number, session) in sessions.iter().enumerate() {
         match session.idle().wait_timeout(left()) {
             Ok(record) if record.running_turn.is_none() && record.queued_turns == 0 => {}
-            Ok(record) => notes.breach(format_args!("session {number} is not idle after {DRAIN:?}: {record:?}")),
+            Ok(record) => notes.breach(format_args!(
+                "session {number} is not idle after {DRAIN:?}: running {:?}, queued {}",
+                record.running_turn, record.queued_turns
+            )),
             Err(error) => notes.breach(format_args!("session {number} cannot be waited for: {error}")),
         }
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use parlor::id::{MessageId, SessionId, TurnId};
 use parlor::page::{Direction, MessageQuery};
-use parlor::{Change, ChangeKind, Engine, Reason, Session, SessionStatus, TurnState, limit};
+use parlor::{Change, ChangeKind, Engine, Reason, Role, Session, SessionStatus, TurnState, limit};
 
 use crate::Failure;
 use crate::child::{AGENT, WORKSPACE};
@@ -75,7 +75,7 @@ impl Ledger {
         let mut anew = Ledger::default();
         for session in sessions(&engine)? {
             let mut account = Account::default();
-            let wrote = writers(&session)?;
+            let wrote = writers(&session, &mut self.breaches)?;
             let mut ended = HashSet::new();
             for change in events(&session, 0)? {
                 match change.kind {
@@ -111,6 +111,9 @@ impl Ledger {
                 continue;
             }
             let turn = session.turn(id)?.get()?;
+            if turn.reason == Some(Reason::Closed) {
+                self.breaches.push(format!("turn {id} was ended as closed, and the engine was not"));
+            }
             if turn.state != state {
                 self.breaches.push(format!("turn {id} became {state:?} and is {:?}", turn.state));
             }
@@ -196,13 +199,18 @@ fn events(session: &Session, after: u64) -> Result<Vec<Change>, Failure> {
     }
 }
 
-/// Which turn wrote each message. What started the turn was there before it, and what a rollback deleted is not shown.
-fn writers(session: &Session) -> Result<HashMap<MessageId, TurnId>, Failure> {
+/// Which turn wrote each message, and whether it says so. What started the turn was there before it, and what a rollback
+/// deleted is not shown.
+fn writers(session: &Session, breaches: &mut Vec<String>) -> Result<HashMap<MessageId, TurnId>, Failure> {
     let all = MessageQuery::all().direction(Direction::Asc).limit(limit::PAGE_LIMIT_MAX);
     let mut wrote = HashMap::new();
     for message in session.messages(all).iter() {
         let message = message?;
         if let Some(turn) = message.turn_id {
+            let text = message.text();
+            if message.role == Role::Assistant && !text.is_empty() && !text.ends_with(&turn.to_string()) {
+                breaches.push(format!("message {} of turn {turn} says {text:?}", message.id));
+            }
             wrote.insert(message.id, turn);
         }
     }

@@ -8,7 +8,7 @@
 //! 64 sessions, 8 senders, all policies, and agents that answer, fail, panic, hang for up to three grace periods, go on
 //! when they were told to stop, and feed themselves; an eighth of the sessions has half of the sends. The first half of the time belongs to short lives that end by a kill, after
 //! each of which the file is checked; the second half to one long life, which ends in good order. With `--dir` the file stays.
-//! `--plant FAULT` plants a fault in the runtime (`FenceOpen`, `PendingDropped`, `PromotedApart`), to see that it is found.
+//! `--plant FAULT` plants a fault in the runtime (`FenceOpen`, `PendingDropped`), to see that it is found.
 
 mod child;
 mod ledger;

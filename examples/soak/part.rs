@@ -86,7 +86,8 @@ impl Part {
 pub fn play(turn: &TurnContext, notes: &Notes) -> AgentResult<Option<NewMessage>> {
     let part: Part = turn.user_params().ok_or("the turn came without a part")?.to()?;
     let mut random = Random::new(part.seed);
-    let answer = NewMessage::text(format!("{}, answered", turn.input().text()));
+    // What an agent says ends with its turn's id: what is written in the name of another turn is found out.
+    let say = |what: &str| format!("{what}, of {}", turn.turn().id);
     match part.act {
         Act::Answer => {}
         Act::Nothing => return Ok(None),
@@ -98,13 +99,13 @@ pub fn play(turn: &TurnContext, notes: &Notes) -> AgentResult<Option<NewMessage>
         Act::Panic => std::panic::panic_any(PANIC),
         Act::Hang => {
             pause(part.time());
-            turn.message("woken")?;
+            turn.message(say("woken"))?;
         }
         Act::Deaf => {
             for _ in 0..4 {
                 pause(part.time() / 4);
                 // What an abandoned or interrupted one writes is refused, and it goes on all the same.
-                let _ = turn.message("still here");
+                let _ = turn.message(say("still here"));
             }
         }
         Act::Wait => {
@@ -119,7 +120,7 @@ pub fn play(turn: &TurnContext, notes: &Notes) -> AgentResult<Option<NewMessage>
             notes.accepted(turn.session_id(), fed.id());
         }
     }
-    Ok(Some(answer))
+    Ok(Some(NewMessage::text(say("answered"))))
 }
 
 fn work(turn: &TurnContext, random: &mut Random) -> AgentResult<()> {

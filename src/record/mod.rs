@@ -1,5 +1,6 @@
 //! What is stored and what is given: records with public fields, and their `New*` inputs.
 
+mod call_json;
 mod change;
 mod json;
 mod mark;
@@ -11,6 +12,7 @@ mod turn;
 mod usage;
 mod webhook;
 
+pub(crate) use call_json::CallJson;
 pub use change::{Change, ChangeKind};
 pub use json::Json;
 pub use mark::ContextMark;
@@ -19,6 +21,7 @@ pub use new_message::NewMessage;
 pub(crate) use session::check_name;
 pub use session::{AgentRecord, NewSession, SessionRecord, SessionStatus, ThreadRecord, WorkspaceRecord};
 pub use ts::Ts;
+pub(crate) use turn::check_time_limit;
 pub use turn::{NewTurn, Reason, Turn, TurnState};
 pub use usage::Usage;
 pub use webhook::{Webhook, WebhookRow, WebhookSecrets, WebhookState};

@@ -27,6 +27,7 @@ struct Spoiled {
     finish: Option<ErrorKind>,
     panic: bool,
     sync: Option<ErrorKind>,
+    syncs: usize,
     hold_submit: Option<Gate>,
     hold_turn: Option<Gate>,
     hold_read: Option<Gate>,
@@ -56,6 +57,11 @@ impl Faulty {
     /// From now on nothing gets to the disk.
     pub fn fail_sync(&self, kind: ErrorKind) {
         self.spoiled().sync = Some(kind);
+    }
+
+    /// How often it was asked whether all is on the disk, since it was last healed.
+    pub fn syncs(&self) -> usize {
+        self.spoiled().syncs
     }
 
     /// The answer to the next submit is held at this gate: the store has accepted the turn, and
@@ -241,7 +247,11 @@ impl Store for Faulty {
     }
 
     fn sync(&self) -> Result<()> {
-        let spoiled = self.spoiled().sync;
+        let spoiled = {
+            let mut spoiled = self.spoiled();
+            spoiled.syncs += 1;
+            spoiled.sync
+        };
         spoiled.map_or_else(|| self.inner.sync(), |kind| Err(Error::new(kind, "the disk is broken")))
     }
 
