@@ -244,14 +244,14 @@ pub use agent::{Agent, AgentResult, CancelToken, Reply, TurnContext, agent_fn};
 #[cfg(feature = "webhook")]
 pub use delivery::{Addresses, Schemes, WebhookTransport};
 pub use delivery::{Delivery, DeliveryError, DeliveryOptions, Transport};
-pub use engine::{Builder, CloseReport, Durability, Engine, Stats};
+pub use engine::{Builder, CloseReport, Durability, Engine, FileStats, Stats, TableStats};
 pub use error::{Error, ErrorKind, Result};
 pub use executor::{Hook, TurnEnd};
 pub use follow::{Delta, Follow, Live, LiveFeed};
 pub use record::{
     AgentRecord, Change, ChangeKind, Content, ContextMark, Image, Json, Message, MessageType, NewMessage, NewSession,
-    NewTurn, Reason, Role, SessionRecord, SessionStatus, ThreadRecord, ToolCall, Ts, Turn, TurnState, Usage, Webhook,
-    WebhookRow, WebhookSecrets, WebhookState, WorkspaceRecord,
+    NewTurn, Reason, Role, SessionRecord, SessionStatus, SessionUpdate, ThreadRecord, ToolCall, Ts, Turn, TurnState,
+    Usage, Webhook, WebhookRow, WebhookSecrets, WebhookState, WorkspaceRecord,
 };
 pub use scope::{AgentHandle, Listing, MessageIter, PageQuery, Session, Thread, Workspace};
 pub use store::{Policy, QueueBounds, Stopped, Waiting};

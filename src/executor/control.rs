@@ -59,7 +59,8 @@ impl Pool {
         let store = shared.open()?;
         let (admission, ()) = self.enter(Some(at), |_| Default::default())?;
         let agent = self.behaviours.get(agent);
-        let next = Some(shared.runner(if agent.is_some() { Behaviour::Registered } else { Behaviour::Missing }));
+        let behaviour = if agent.is_some() { Behaviour::Registered } else { Behaviour::Missing };
+        let next = (!shared.is_paused()).then(|| shared.runner(behaviour));
         let op = Interrupt { stamp: shared.stamp(), at, turn, reason: Reason::Request, next };
         let Some(Finished { turn, next }) = store.interrupt(op)? else { return Ok(None) };
         let next = next.zip(agent).map(|(started, agent)| Job::of(*started, Arc::clone(agent)));

@@ -28,7 +28,7 @@ use crate::store::{
     Append, Cancel, CreateSession, Created, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent,
     EnsureWorkspace, Finish, Finished, Interrupt, Listed, Matched, OutboxDelivered, OutboxFailed, OutboxPage,
     OutboxQuery, Outcome, Promote, Recovered, Recovery, Redrive, SessionRef, SessionsQuery, SetContextMark, Started,
-    Stop, Stopped, Store, Submit, Submitted, Waiting,
+    Stop, Stopped, Store, Submit, Submitted, UpdateSession, Waiting,
 };
 use crate::sync::{Mutex, MutexGuard};
 
@@ -236,6 +236,10 @@ impl Store for ModelStore {
             .collect();
         listed.sort_by_key(|session| Reverse((session.updated_at, session.id)));
         Ok(page_of(listed, op.page))
+    }
+
+    fn update_session(&self, op: UpdateSession) -> Result<SessionRecord> {
+        self.change(op.at, |session| Ok(session.update(&op)))
     }
 
     fn delete_session(&self, op: DeleteSession) -> Result<()> {

@@ -13,7 +13,7 @@ use crate::store::{
     Append, Cancel, CreateSession, Created, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent,
     EnsureWorkspace, Finish, Finished, Interrupt, Listed, Matched, OutboxDelivered, OutboxFailed, OutboxPage,
     OutboxQuery, Promote, Recovered, Redrive, SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store,
-    Submit, Submitted, Waiting,
+    Submit, Submitted, UpdateSession, Waiting,
 };
 use crate::sync::Arc;
 
@@ -110,6 +110,10 @@ impl Store for Traced {
 
     fn sessions(&self, op: SessionsQuery) -> Result<Listed<SessionRecord>> {
         self.0.sessions(op)
+    }
+
+    fn update_session(&self, op: UpdateSession) -> Result<SessionRecord> {
+        Operation::new("update_session").at(op.at).run(|| self.0.update_session(op))
     }
 
     fn delete_session(&self, op: DeleteSession) -> Result<()> {

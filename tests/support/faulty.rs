@@ -9,7 +9,7 @@ use parlor::store::{
     Append, Cancel, CreateSession, Created, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent,
     EnsureWorkspace, Finish, Finished, Interrupt, Listed, Matched, OutboxDelivered, OutboxFailed, OutboxPage,
     OutboxQuery, Promote, Recovered, Redrive, SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store,
-    Submit, Submitted, Waiting,
+    Submit, Submitted, UpdateSession, Waiting,
 };
 use parlor::{
     AgentRecord, Change, ContextMark, Error, ErrorKind, Message, Result, SessionRecord, ThreadRecord, Turn, WebhookRow,
@@ -156,6 +156,10 @@ impl Store for Faulty {
 
     fn sessions(&self, op: SessionsQuery) -> Result<Listed<SessionRecord>> {
         self.inner.sessions(op)
+    }
+
+    fn update_session(&self, op: UpdateSession) -> Result<SessionRecord> {
+        self.inner.update_session(op)
     }
 
     fn delete_session(&self, op: DeleteSession) -> Result<()> {

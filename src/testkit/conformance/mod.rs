@@ -27,6 +27,7 @@ mod sessions;
 mod submit;
 mod times;
 mod tools;
+mod update;
 mod usage;
 mod walls;
 mod whole;
@@ -49,11 +50,12 @@ macro_rules! subject {
 }
 use subject;
 
-const SUBJECTS: [(&str, &[(&str, Check)]); 28] = [
+const SUBJECTS: [(&str, &[(&str, Check)]); 29] = [
     ("names", names::CLAIMS),
     ("walls", walls::CLAIMS),
     ("create", create::CLAIMS),
     ("sessions", sessions::CLAIMS),
+    ("update", update::CLAIMS),
     ("append", append::CLAIMS),
     ("submit", submit::CLAIMS),
     ("interrupt", interrupt::CLAIMS),
