@@ -222,6 +222,7 @@ mod live;
 mod model;
 pub mod page;
 mod poll;
+mod progress;
 pub mod record;
 mod redb;
 mod scope;
@@ -248,12 +249,13 @@ pub use engine::{Builder, CloseReport, Durability, Engine, FileStats, Stats, Tab
 pub use error::{Error, ErrorKind, Result};
 pub use executor::{Hook, TurnEnd};
 pub use follow::{Delta, Follow, Live, LiveFeed};
+pub use progress::{OnProgress, Progress};
 pub use record::{
-    AgentRecord, Change, ChangeKind, Content, ContextMark, Image, Json, Message, MessageType, NewMessage, NewSession,
-    NewTurn, Reason, Role, SessionRecord, SessionStatus, SessionUpdate, ThreadRecord, ToolCall, Ts, Turn, TurnState,
-    Usage, Webhook, WebhookRow, WebhookSecrets, WebhookState, WorkspaceRecord,
+    AgentRecord, ArchiveRecord, Change, ChangeKind, Content, ContextMark, Image, Json, Message, MessageType,
+    NewMessage, NewSession, NewTurn, Reason, Role, SessionRecord, SessionStatus, SessionUpdate, ThreadRecord, ToolCall,
+    Ts, Turn, TurnState, Usage, Webhook, WebhookRow, WebhookSecrets, WebhookState, WorkspaceRecord,
 };
-pub use scope::{AgentHandle, Listing, MessageIter, PageQuery, Session, Thread, Workspace};
+pub use scope::{AgentHandle, Archive, Listing, MessageIter, PageQuery, Session, Thread, Workspace};
 pub use store::{Policy, QueueBounds, Stopped, Waiting};
 pub use time::{Clock, SystemClock, Timestamp};
 pub use transcript::TranscriptMessage;

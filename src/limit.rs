@@ -237,6 +237,14 @@ pub const TIME_LIMIT_MS_MIN: u64 = 1;
 /// The longest, in milliseconds: a leap year.
 pub const TIME_LIMIT_MS_MAX: u64 = 366 * 24 * 60 * 60 * 1000;
 
+/// Bytes of a session in one chunk of its archive, before they are compressed: what is in memory at once when it is read.
+pub const ARCHIVE_CHUNK_BYTES: usize = 256 << 10;
+/// Bytes, about, that one commit writes of an archive, or of a session that is restored: so few that the log takes them, and
+/// that nobody waits for long.
+pub const LOAD_STEP_BYTES: usize = 512 << 10;
+/// Rows that one commit writes of a session that is restored: a message has two beside the lists it stands in.
+pub const LOAD_STEP_ROWS: usize = 4096;
+
 /// Most messages, turns or threads in one session (their numbers are 32 bits wide).
 pub const SESSION_ROWS: u32 = u32::MAX - 1;
 
@@ -250,6 +258,8 @@ const _: () = {
     assert!(0 < REMNANT_ROWS && 0 < REMNANT_BYTES && REMNANT_WAIT_BYTES <= GROUP_BYTES);
     assert!(0 < TIME_LIMIT_MS_MIN && TIME_LIMIT_MS_MIN < TIME_LIMIT_MS_MAX);
     assert!(TIME_LIMIT_MS_MAX < u64::MAX / 1_000_000, "a file has it in nanoseconds");
+    assert!(0 < ARCHIVE_CHUNK_BYTES && ARCHIVE_CHUNK_BYTES <= LOAD_STEP_BYTES && 0 < LOAD_STEP_ROWS);
+    assert!(LOAD_STEP_BYTES <= LOG_SEGMENT_BYTES as usize / 4);
     assert!(WORKERS_DEFAULT <= WORKERS_MAX);
     assert!(ABANDONED_DEFAULT <= ABANDONED_MAX);
     assert!(QUEUE_TURNS_DEFAULT <= QUEUE_TURNS_MAX && QUEUE_BYTES_MIN <= QUEUE_BYTES_DEFAULT);

@@ -9,6 +9,7 @@
 //! found; the claim is fenced; the input is invalid; its id was used before; a thread that it
 //! names is not found; it is a bad request; the session is busy or the key taken; a bound is passed.
 
+mod archive;
 mod outbox;
 mod session;
 #[cfg(test)]
@@ -21,17 +22,21 @@ use std::cmp::Reverse;
 use crate::error::{Error, Result};
 use crate::id::{AgentId, MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
 use crate::page::{Matching, PageAt};
+use crate::progress::OnProgress;
 use crate::record::{
-    AgentRecord, Change, ContextMark, Message, Reason, SessionRecord, ThreadRecord, Turn, WebhookRow, WorkspaceRecord,
+    AgentRecord, ArchiveRecord, Change, ContextMark, Message, Reason, SessionRecord, ThreadRecord, Turn, WebhookRow,
+    WorkspaceRecord,
 };
 use crate::store::{
-    Append, Cancel, CreateSession, Created, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent,
-    EnsureWorkspace, Finish, Finished, Interrupt, Listed, Matched, OutboxDelivered, OutboxFailed, OutboxPage,
-    OutboxQuery, Outcome, Promote, Recovered, Recovery, Redrive, SessionRef, SessionsQuery, SetContextMark, Started,
-    Stop, Stopped, Store, Submit, Submitted, UpdateSession, Waiting,
+    Append, ArchiveRef, ArchiveSession, ArchivesQuery, Cancel, CreateSession, Created, DeleteArchive, DeleteMessage,
+    DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Finished, Interrupt, Listed, Matched,
+    OutboxDelivered, OutboxFailed, OutboxPage, OutboxQuery, Outcome, Promote, Recovered, Recovery, Redrive,
+    RestoreArchive, SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, Submit, Submitted,
+    UpdateSession, Waiting,
 };
 use crate::sync::{Mutex, MutexGuard};
 
+use archive::Archived;
 use session::Session;
 
 /// The reference [`Store`]: in memory, without a file, and slow.
@@ -60,6 +65,8 @@ struct State {
     workspaces: Vec<WorkspaceRecord>,
     agents: Vec<AgentRecord>,
     sessions: Vec<Session>,
+    /// Sessions that are archived, in the order in which they were.
+    archives: Vec<Archived>,
     /// How many sessions there ever were.
     made: u64,
 }
@@ -89,6 +96,16 @@ impl ModelStore {
     /// Changes a session, or leaves it as it was where the verb fails.
     fn change<T>(&self, at: SessionRef, verb: impl FnOnce(&mut Session) -> Result<T>) -> Result<T> {
         self.open()?.change(at, verb)
+    }
+
+    /// As [`change`](Self::change), of what it has in the outbox; also of an archived one.
+    fn change_announcing<T>(&self, at: SessionRef, verb: impl FnOnce(&mut Session) -> Result<T>) -> Result<T> {
+        let mut state = self.open()?;
+        let session = state.announcing_at(at)?;
+        let mut copy = session.clone();
+        let answer = verb(&mut copy)?;
+        *session = copy;
+        Ok(answer)
     }
 }
 
@@ -193,6 +210,9 @@ impl Store for ModelStore {
         {
             return original.created_before(&op);
         }
+        if op.new.id.is_some() && state.is_archived(SessionRef { workspace: op.workspace, session: id }) {
+            return Err(archive::taken(id));
+        }
         if let Some((_, runner)) = &op.first {
             runner.behaviour.check()?;
         }
@@ -247,6 +267,26 @@ impl Store for ModelStore {
         state.session(op.at)?.check_idle()?;
         state.sessions.retain(|session| !session.is(op.at));
         Ok(())
+    }
+
+    fn archive_session(&self, op: ArchiveSession, on: &mut OnProgress<'_>) -> Result<ArchiveRecord> {
+        ModelStore::archive(self, &op, on)
+    }
+
+    fn archives(&self, op: ArchivesQuery) -> Result<Listed<ArchiveRecord>> {
+        self.open()?.archives(&op)
+    }
+
+    fn archive(&self, at: &ArchiveRef) -> Result<ArchiveRecord> {
+        Ok(self.open()?.find_archive(at)?.record.clone())
+    }
+
+    fn restore_archive(&self, op: RestoreArchive, on: &mut OnProgress<'_>) -> Result<SessionRecord> {
+        self.restore(&op, on)
+    }
+
+    fn delete_archive(&self, op: DeleteArchive) -> Result<()> {
+        self.open()?.delete_archive(&op)
     }
 
     fn thread(&self, at: SessionRef, thread: ThreadId) -> Result<ThreadRecord> {
@@ -372,7 +412,8 @@ impl Store for ModelStore {
 
     fn outbox(&self, limit: u32) -> Result<Vec<WebhookRow>> {
         let state = self.open()?;
-        let rows = state.sessions.iter().flat_map(Session::pending);
+        let all = state.announcing();
+        let rows = all.iter().flat_map(|session| session.pending());
         Ok(rows.take(limit as usize).cloned().collect())
     }
 
@@ -381,19 +422,19 @@ impl Store for ModelStore {
     }
 
     fn outbox_head(&self, at: SessionRef) -> Result<Option<WebhookRow>> {
-        self.read(at, |session| Ok(session.pending().next().cloned()))
+        Ok(self.open()?.announcing_at(at)?.pending().next().cloned())
     }
 
     fn outbox_delivered(&self, op: OutboxDelivered) -> Result<()> {
-        self.change(op.row.at, |session| session.announced(&op))
+        self.change_announcing(op.row.at, |session| session.announced(&op))
     }
 
     fn outbox_failed(&self, op: OutboxFailed) -> Result<WebhookRow> {
-        self.change(op.row.at, |session| session.not_announced(&op))
+        self.change_announcing(op.row.at, |session| session.not_announced(&op))
     }
 
     fn redrive(&self, op: Redrive) -> Result<u32> {
-        self.change(op.at, |session| session.redrive(&op))
+        self.change_announcing(op.at, |session| session.redrive(&op))
     }
 
     fn verify(&self) -> Result<Vec<String>> {

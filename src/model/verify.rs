@@ -50,14 +50,17 @@ impl State {
         breaches.distinct("workspace name", self.workspaces.iter().map(|workspace| &workspace.name));
         breaches.distinct("agent id", self.agents.iter().map(|agent| (agent.workspace_id, agent.id)));
         breaches.distinct("agent name", self.agents.iter().map(|agent| (agent.workspace_id, &agent.name)));
-        breaches.distinct("session id", bases().map(|base| (base.workspace_id, base.id)));
+        let archived = || self.archives.iter().map(|archived| &archived.record);
+        let archived_ids = archived().map(|record| (record.workspace_id, record.session_id));
+        breaches.distinct("archive name", archived().map(|record| &record.filename));
+        breaches.distinct("session id", bases().map(|base| (base.workspace_id, base.id)).chain(archived_ids));
         breaches.distinct("session key", bases().map(|base| (base.workspace_id, base.agent_id, &base.key)));
         for agent in &self.agents {
             breaches.name = format!("agent {}", agent.id);
             let workspace = self.workspace(agent.workspace_id).ok().map(|workspace| workspace.id);
             breaches.compare("workspace", Some(agent.workspace_id), workspace);
         }
-        for session in &self.sessions {
+        for session in self.announcing() {
             let base = &session.base;
             breaches.name = format!("session {}", base.id);
             let agent = self.agent(base.workspace_id, base.agent_id).ok().map(|agent| &agent.name);
@@ -121,7 +124,7 @@ impl Session {
     /// The feed tells of the creation, of every message, deletion and state of a turn, and of nothing else.
     fn feed_breaches(&self, breaches: &mut Breaches) {
         let (mut created, mut written, mut deleted, mut turned) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let mut marked = None;
+        let (mut marked, mut moves) = (None, Vec::new());
         for change in &self.changes {
             match change.kind {
                 ChangeKind::Created => created.push(change.number),
@@ -132,6 +135,7 @@ impl Session {
                 }
                 ChangeKind::Turn(id, state) => turned.push((id, state)),
                 ChangeKind::ContextMark(mark) => marked = mark,
+                ChangeKind::Archived | ChangeKind::Restored => moves.push(change.kind),
                 // Which fields changed it does not say.
                 ChangeKind::Updated => {}
             }
@@ -142,6 +146,8 @@ impl Session {
         breaches.distinct("deletion", &deleted);
         breaches.compare("events of deletions", deleted.iter().copied().collect(), self.deleted.clone());
         breaches.compare("event of the context mark", marked, self.mark.as_ref().map(|mark| mark.message));
+        let due = [ChangeKind::Archived, ChangeKind::Restored].into_iter().cycle().take(moves.len());
+        breaches.compare("events of archiving and restoring", moves.clone(), due.collect());
         self.turn_events(&turned, breaches);
     }
 

@@ -4,6 +4,7 @@
 //! answers, and a writing one returns a write set. The writer applies it; readers read the
 //! published snapshot.
 
+mod archive;
 mod attached;
 mod backup;
 mod base;
@@ -18,6 +19,7 @@ mod file;
 #[cfg(feature = "testkit")]
 #[allow(clippy::panic, reason = "a check reports by panicking")]
 mod keys;
+mod load;
 mod log;
 mod look;
 mod mark;
@@ -70,15 +72,17 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AgentId, MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
 use crate::limit::{REASON_BYTES, SESSION_JSON_BYTES, WRITER_QUEUE};
 use crate::page::{Matching, PageAt};
+use crate::progress::OnProgress;
 use crate::record::{
-    AgentRecord, Change, ContextMark, Message, NewMessage, SessionRecord, ThreadRecord, Turn, WebhookRow,
-    WorkspaceRecord,
+    AgentRecord, ArchiveRecord, Change, ContextMark, Message, NewMessage, SessionRecord, ThreadRecord, Turn,
+    WebhookRow, WorkspaceRecord,
 };
 use crate::store::{
-    Append, Cancel, CreateSession, Created, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent,
-    EnsureWorkspace, Finish, Finished, Interrupt, Listed, Matched, OutboxDelivered, OutboxFailed, OutboxPage,
-    OutboxQuery, Outcome, Promote, Recovered, Redrive, SessionRef, SessionsQuery, SetContextMark, Started, Stop,
-    Stopped, Store, Submit, Submitted, UpdateSession, Waiting,
+    Append, ArchiveRef, ArchiveSession, ArchivesQuery, Cancel, CreateSession, Created, DeleteArchive, DeleteMessage,
+    DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Finished, Interrupt, Listed, Matched,
+    OutboxDelivered, OutboxFailed, OutboxPage, OutboxQuery, Outcome, Promote, Recovered, Redrive, RestoreArchive,
+    SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, Submit, Submitted, UpdateSession,
+    Waiting,
 };
 use crate::sync::{Arc, Mutex, Sender, ThreadBuilder, bounded, offer};
 
@@ -211,6 +215,26 @@ impl RedbStore {
         }
         answer.recv().unwrap_or_else(|_| Err(Error::closed()))
     }
+
+    /// As [`write`](Self::write), of a verb that leaves something to be cleared away.
+    fn write_leaving(&self, verb: impl FnOnce(&dyn Read) -> Result<(WriteSet, ())> + Send + 'static) -> Result<()> {
+        let left = self.written()?.left.clone();
+        self.write(1024, move |view| {
+            let written = verb(view)?;
+            left.note();
+            Ok(written)
+        })?;
+        self.look()
+    }
+
+    /// Has the writer thread look for what there is to clear away.
+    fn look(&self) -> Result<()> {
+        if let Some(tasks) = self.written()?.tasks.lock().clone() {
+            // It may have been written on this thread. A full queue looks after the next group anyway.
+            offer(&tasks, Task::Look);
+        }
+        Ok(())
+    }
 }
 
 fn start(name: &str, thread: impl FnOnce() + Send + 'static) -> Result<()> {
@@ -285,18 +309,27 @@ impl Store for RedbStore {
     }
 
     fn delete_session(&self, op: DeleteSession) -> Result<()> {
-        let file = self.written()?;
-        let left = file.left.clone();
-        self.write(1024, move |view| {
-            let deleted = remnant::delete(view, &op)?;
-            left.note();
-            Ok(deleted)
-        })?;
-        if let Some(tasks) = file.tasks.lock().clone() {
-            // It may have been written on this thread. A full queue looks after the next group anyway.
-            offer(&tasks, Task::Look);
-        }
-        Ok(())
+        self.write_leaving(move |view| remnant::delete(view, &op))
+    }
+
+    fn archive_session(&self, op: ArchiveSession, on: &mut OnProgress<'_>) -> Result<ArchiveRecord> {
+        archive::archive(self, op, on)
+    }
+
+    fn archives(&self, op: ArchivesQuery) -> Result<Listed<ArchiveRecord>> {
+        self.read(|view| archive::list(view, &op))
+    }
+
+    fn archive(&self, at: &ArchiveRef) -> Result<ArchiveRecord> {
+        self.read(|view| archive::get(view, at))
+    }
+
+    fn restore_archive(&self, op: RestoreArchive, on: &mut OnProgress<'_>) -> Result<SessionRecord> {
+        archive::restore(self, op, on)
+    }
+
+    fn delete_archive(&self, op: DeleteArchive) -> Result<()> {
+        self.write_leaving(move |view| archive::delete(view, &op))
     }
 
     fn thread(&self, at: SessionRef, thread: ThreadId) -> Result<ThreadRecord> {
@@ -444,37 +477,4 @@ impl Drop for RedbStore {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-    use crate::id::Stamp;
-    use crate::time::Timestamp;
-
-    #[test]
-    fn a_fork_is_refused_and_leaves_the_file_as_it_is() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().join("a.parlor");
-        let options = Options { cache_bytes: 1 << 20, ..Options::default() };
-        let mut store = RedbStore::open(&path, options).expect("it opens");
-        let op = EnsureWorkspace { stamp: Stamp::new(Timestamp::from_micros(1), 1), name: "acme".into() };
-        store.ensure_workspace(op.clone()).expect("it is made");
-        let before = fs::read(&path).expect("the file");
-
-        // What a fork sees: another process of the same memory. It has no writer thread to drop this share.
-        store.process = store.process.wrapping_add(1);
-        let Open::ToWrite(file) = &store.file else { unreachable!("it was opened to be written") };
-        let writers = Arc::clone(&file.shared);
-        let refused = [
-            store.find_workspace("acme").map(drop),
-            store.ensure_workspace(EnsureWorkspace { name: "other".into(), ..op }).map(drop),
-            store.close(),
-        ];
-        for answer in refused {
-            assert_eq!(answer.expect_err("it is another's").kind(), ErrorKind::Closed);
-        }
-        drop(store);
-        assert!(fs::read(&path).expect("the file") == before, "the fork wrote to the file");
-        drop(writers);
-    }
-}
+mod tests;

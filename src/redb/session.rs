@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::codec::{self, CountRow, HeadRow, Id, ListedRow, NumberRow, SessionRow};
 use super::draft::Draft;
+use super::load::is_archived;
 use super::place::{self, Place};
 use super::tables::{Table, activity, meta, names, sessions};
 use super::view::{Read, Stage};
@@ -32,6 +33,9 @@ pub(super) fn create(view: &dyn Read, op: &CreateSession) -> Result<(WriteSet, C
     if let Some(number) = place::named(view, &names::session_id(workspace, id))? {
         let place = Place { number, workspace, agent, session };
         return replay(view, op, place, fingerprint).map(|created| (WriteSet::default(), created));
+    }
+    if op.new.id.is_some() && is_archived(view, workspace, session)? {
+        return Err(Error::conflict(format!("session id {session} is that of an archived session")));
     }
     if let Some((_, runner)) = &op.first {
         runner.behaviour.check()?;
@@ -62,7 +66,7 @@ pub(super) fn create(view: &dyn Read, op: &CreateSession) -> Result<(WriteSet, C
     };
     let head = HeadRow { updated_at: draft.now(), ..draft.head };
     let row = body_row(op, draft.place, &key, &agent_name, fingerprint);
-    let record = standing(unused(op.workspace, session, &row), &ListedRow::of(number, &head), head.updated_at);
+    let record = record(op.workspace, session, &row, &ListedRow::of(number, &head), head.updated_at);
     Ok((draft.seal()?, Created { session: record, first, replayed: false }))
 }
 
@@ -207,6 +211,17 @@ pub(super) fn body(view: &dyn Read, at: SessionRef, number: u32, rewritten: u32)
         view.bodies().keep(number, rewritten, &record, bytes);
     }
     Ok(record)
+}
+
+/// A session as its row has it, where it stands now.
+pub(super) fn record(
+    workspace: WorkspaceId,
+    session: SessionId,
+    row: &SessionRow<'_>,
+    listed: &ListedRow,
+    updated_at: u64,
+) -> SessionRecord {
+    standing(unused(workspace, session, row), listed, updated_at)
 }
 
 /// A session before anything happened in it.

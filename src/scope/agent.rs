@@ -20,7 +20,7 @@ use crate::watch::Watch;
 /// every operation is [`Closed`](crate::ErrorKind::Closed).
 #[derive(Clone)]
 pub struct AgentHandle {
-    core: Arc<Core>,
+    pub(super) core: Arc<Core>,
     record: Arc<AgentRecord>,
 }
 

@@ -1,6 +1,7 @@
 //! The scopes: workspace, agent, session, thread. Cheap handles, one store operation a method.
 
 mod agent;
+mod archive;
 mod control;
 mod listing;
 mod outbox;
@@ -8,6 +9,7 @@ mod session;
 mod workspace;
 
 pub use agent::AgentHandle;
+pub use archive::Archive;
 pub use listing::{Listing, MessageIter, PageQuery};
 pub use session::{Session, Thread};
 pub use workspace::Workspace;

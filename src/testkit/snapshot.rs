@@ -6,8 +6,8 @@ use std::fmt::Debug;
 use crate::error::Result;
 use crate::id::WorkspaceId;
 use crate::page::{Direction, Matching, PageAt, Roles, Types};
-use crate::record::{Change, ContextMark, Message, SessionRecord, ThreadRecord, Ts, Turn, WebhookRow};
-use crate::store::{Listed, OutboxQuery, OutboxRows, SessionRef, SessionsQuery, Store, Waiting};
+use crate::record::{ArchiveRecord, Change, ContextMark, Message, SessionRecord, ThreadRecord, Ts, Turn, WebhookRow};
+use crate::store::{ArchivesQuery, Listed, OutboxQuery, OutboxRows, SessionRef, SessionsQuery, Store, Waiting};
 
 /// Everything below some workspaces, and the outbox.
 #[derive(Debug, PartialEq)]
@@ -16,6 +16,7 @@ pub(super) struct Snapshot {
     waiting: Waiting,
     outbox: Vec<WebhookRow>,
     dead: Vec<Vec<WebhookRow>>,
+    archives: Vec<ArchiveRecord>,
 }
 
 /// Everything of one session.
@@ -31,15 +32,17 @@ pub(super) struct SessionSnapshot {
 
 impl Snapshot {
     pub(super) fn of(store: &dyn Store, workspaces: &[WorkspaceId]) -> Result<Self> {
-        let mut sessions = Vec::new();
+        let (mut sessions, mut archives) = (Vec::new(), Vec::new());
         for &workspace in workspaces {
+            archives.extend(all_archives(store, workspace)?);
             for record in all_sessions(store, workspace)? {
                 let at = SessionRef { workspace, session: record.id };
                 sessions.push(SessionSnapshot::of(store, at)?);
             }
         }
-        let (waiting, outbox) = (store.waiting()?, store.outbox(OUTBOX)?);
-        Ok(Snapshot { sessions, waiting, outbox, dead: outbox_pages(store, OutboxRows::Dead, OUTBOX)? })
+        let (outbox, dead) = (store.outbox(OUTBOX)?, outbox_pages(store, OutboxRows::Dead, OUTBOX)?);
+        let waiting = store.waiting()?;
+        Ok(Snapshot { sessions, waiting, outbox, dead, archives })
     }
 }
 
@@ -116,6 +119,11 @@ pub(super) fn all_turns(store: &dyn Store, at: SessionRef) -> Result<Vec<Turn>> 
 /// Newest activity first.
 pub(super) fn all_sessions(store: &dyn Store, workspace: WorkspaceId) -> Result<Vec<SessionRecord>> {
     every_page(|page| store.sessions(SessionsQuery { workspace, agent: None, page }))
+}
+
+/// Newest first.
+fn all_archives(store: &dyn Store, workspace: WorkspaceId) -> Result<Vec<ArchiveRecord>> {
+    every_page(|page| store.archives(ArchivesQuery { workspace, agent: None, page }))
 }
 
 fn every_page<T>(read: impl Fn(PageAt) -> Result<Listed<T>>) -> Result<Vec<T>> {

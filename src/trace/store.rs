@@ -6,14 +6,16 @@ use tracing::{Span, debug_span};
 use crate::error::Result;
 use crate::id::{AgentId, MessageId, ThreadId, TurnId, WorkspaceId};
 use crate::page::{Matching, PageAt};
+use crate::progress::OnProgress;
 use crate::record::{
-    AgentRecord, Change, ContextMark, Message, SessionRecord, ThreadRecord, Turn, WebhookRow, WorkspaceRecord,
+    AgentRecord, ArchiveRecord, Change, ContextMark, Message, SessionRecord, ThreadRecord, Turn, WebhookRow,
+    WorkspaceRecord,
 };
 use crate::store::{
-    Append, Cancel, CreateSession, Created, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent,
-    EnsureWorkspace, Finish, Finished, Interrupt, Listed, Matched, OutboxDelivered, OutboxFailed, OutboxPage,
-    OutboxQuery, Promote, Recovered, Redrive, SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store,
-    Submit, Submitted, UpdateSession, Waiting,
+    Append, ArchiveRef, ArchiveSession, ArchivesQuery, Cancel, CreateSession, Created, DeleteArchive, DeleteMessage,
+    DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Finished, Interrupt, Listed, Matched,
+    OutboxDelivered, OutboxFailed, OutboxPage, OutboxQuery, Promote, Recovered, Redrive, RestoreArchive, SessionRef,
+    SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, Submit, Submitted, UpdateSession, Waiting,
 };
 use crate::sync::Arc;
 
@@ -118,6 +120,28 @@ impl Store for Traced {
 
     fn delete_session(&self, op: DeleteSession) -> Result<()> {
         Operation::new("delete_session").at(op.at).run(|| self.0.delete_session(op))
+    }
+
+    fn archive_session(&self, op: ArchiveSession, on: &mut OnProgress<'_>) -> Result<ArchiveRecord> {
+        Operation::new("archive_session").at(op.at).run(|| self.0.archive_session(op, on))
+    }
+
+    fn archives(&self, op: ArchivesQuery) -> Result<Listed<ArchiveRecord>> {
+        self.0.archives(op)
+    }
+
+    fn archive(&self, at: &ArchiveRef) -> Result<ArchiveRecord> {
+        self.0.archive(at)
+    }
+
+    fn restore_archive(&self, op: RestoreArchive, on: &mut OnProgress<'_>) -> Result<SessionRecord> {
+        let span = Operation::new("restore_archive").of(op.archive.workspace).agent(op.archive.agent);
+        span.run(|| self.0.restore_archive(op, on))
+    }
+
+    fn delete_archive(&self, op: DeleteArchive) -> Result<()> {
+        let span = Operation::new("delete_archive").of(op.archive.workspace).agent(op.archive.agent);
+        span.run(|| self.0.delete_archive(op))
     }
 
     fn thread(&self, at: SessionRef, thread: ThreadId) -> Result<ThreadRecord> {

@@ -105,7 +105,7 @@ fn image(text: &str) -> Result<Image> {
     let most = limit::MESSAGE_BYTES;
     if encoded.len() / 4 * 3 > most + 2 {
         let text = format!("base64_image has {} characters, more than a message of {most} bytes", encoded.len());
-        return Err(Error::new(crate::ErrorKind::TooLarge, text));
+        return Err(Error::new(crate::error::ErrorKind::TooLarge, text));
     }
     let data = STANDARD.decode(encoded).map_err(|error| wrong("no base64").with_source(error))?;
     Ok(Image { media_type, data })

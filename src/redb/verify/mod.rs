@@ -4,6 +4,7 @@
 //! clocks are those of the rows; totals are recounted; claims and running turns are each other's, and so are the queue
 //! and the turns that wait.
 
+mod archives;
 mod index;
 mod outbox;
 mod positions;
@@ -18,7 +19,7 @@ use super::codec::{
     TurnRow, state_byte,
 };
 use super::positions::Times;
-use super::remnant;
+use super::remnant::{self, Remnant};
 use super::tables::{Table, activity, claims, names, rows, session_of, sessions};
 use super::view::Read;
 use crate::error::Result;
@@ -27,7 +28,8 @@ use crate::record::{TurnState, Usage};
 
 /// Every breach in the file.
 pub(super) fn all(view: &dyn Read) -> Result<Vec<String>> {
-    let mut check = Check { view, breaches: Vec::new(), live: BTreeMap::new(), deleted: remnant::all(view)? };
+    let deleted = remnant::all(view)?;
+    let mut check = Check { view, breaches: Vec::new(), live: BTreeMap::new(), deleted, archived: Vec::new() };
     let (mut numbers, mut marked) = (Vec::new(), Vec::new());
     view.scan(Table::Sessions, (Bound::Unbounded, Bound::Unbounded), Direction::Asc, &mut |key, _| {
         match key.split_last_chunk::<1>() {
@@ -50,6 +52,7 @@ pub(super) fn all(view: &dyn Read) -> Result<Vec<String>> {
     check.counts()?;
     check.names(numbers.len())?;
     check.remnants()?;
+    check.archives()?;
     check.outbox()?;
     check.strays(&numbers)?;
     Ok(check.breaches)
@@ -62,6 +65,8 @@ struct Check<'v> {
     live: BTreeMap<u32, u64>,
     /// Sessions that were deleted, of which some may be left.
     deleted: Vec<u32>,
+    /// The numbers that archived sessions had, in order.
+    archived: Vec<u32>,
 }
 
 impl Check<'_> {
@@ -328,14 +333,20 @@ impl Check<'_> {
     /// Rows below no session, but for what is left of deleted ones; and more rows in the listings than sessions.
     fn strays(&mut self, live: &[u32]) -> Result<()> {
         let all = (Bound::Unbounded, Bound::Unbounded);
+        let archived = remnant::all_of(self.view, Remnant::Archived)?;
         for table in [Table::Rows, Table::Claims, Table::Outbox] {
             let mut last = None;
+            // What is left of deleted sessions, and of archived ones, which keep what they have in the outbox.
+            let left: [&[u32]; 2] = match table {
+                Table::Rows => [&self.deleted, &archived],
+                Table::Outbox => [&self.deleted, &self.archived],
+                _ => [&[], &[]],
+            };
             self.view.scan(table, all, Direction::Asc, &mut |key, _| {
                 let session = session_of(key);
                 if session != last {
                     last = session;
-                    let left = if table == Table::Claims { &[][..] } else { &self.deleted };
-                    let known = |session| [live, left].iter().any(|all| all.binary_search(&session).is_ok());
+                    let known = |session| left.iter().chain([&live]).any(|all| all.binary_search(&session).is_ok());
                     if !session.is_some_and(known) {
                         self.breaches.push(format!("{table:?} has {} below no session", codec::hex(key)));
                     }

@@ -38,7 +38,8 @@ impl World {
         match self.rng.below(100) {
             0..5 => self.draw_names(),
             5..10 => self.draw_creation(),
-            10..18 => self.draw_repetition(),
+            10..12 => self.draw_archive(),
+            12..18 => self.draw_repetition(),
             18..27 => self.draw_append(),
             27..44 => self.draw_submit(),
             44..56 => self.draw_emit(),
@@ -62,7 +63,7 @@ impl World {
     }
 
     /// Mostly an agent in its workspace.
-    fn agent(&mut self) -> (WorkspaceId, AgentId) {
+    pub(super) fn agent(&mut self) -> (WorkspaceId, AgentId) {
         let pick = self.rng.index(self.agents.len());
         let Some((workspace, agent)) = self.agents.get(pick).copied() else {
             return (self.workspace(), AgentId::from_uuid(self.fresh()));
@@ -82,7 +83,7 @@ impl World {
     }
 
     /// Mostly a session of which this holds.
-    fn place_where(&mut self, wanted: fn(&Known) -> bool) -> (SessionRef, Option<usize>) {
+    pub(super) fn place_where(&mut self, wanted: fn(&Known) -> bool) -> (SessionRef, Option<usize>) {
         let such = (0..self.sessions.len()).filter(|index| self.sessions.get(*index).is_some_and(wanted));
         let such: Vec<usize> = such.collect();
         match self.rng.pick(&such).copied() {
@@ -412,7 +413,7 @@ impl World {
         Op::Messages(at, matching)
     }
 
-    fn page(&mut self) -> PageAt {
+    pub(super) fn page(&mut self) -> PageAt {
         PageAt { page: self.rng.one([1, 1, 1, 2, 3, u64::MAX]), limit: self.rng.one([1, 2, 3, 50, 100]) }
     }
 

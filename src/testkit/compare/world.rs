@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::super::reader::Reader;
 use super::super::rng::Rng;
+use super::archives::Archived;
 use super::op::{Answer, Op};
 use crate::id::{AgentId, MessageId, OwnerId, Stamp, ThreadId, TurnId, WorkspaceId};
 use crate::limit::CALLER_TS_MICROS;
@@ -22,6 +23,8 @@ pub(super) struct World {
     pub sessions: Vec<Known>,
     /// Sessions that were deleted.
     pub gone: Vec<SessionRef>,
+    /// Sessions that are archived.
+    pub archived: Archived,
     /// Operations whose ids can be used again.
     pub past: Vec<Op>,
     /// Few enough that callers meet each other's.
@@ -117,6 +120,7 @@ impl World {
             agents: Vec::new(),
             sessions: Vec::new(),
             gone: Vec::new(),
+            archived: Archived::default(),
             past: Vec::new(),
             ids,
             outbox: Vec::new(),
@@ -202,6 +206,12 @@ impl World {
                     self.at(op, |known| known.finished(finished));
                 }
             }
+            Answer::Archived(record) => self.learn_archived(record),
+            Answer::Restored(_) => {
+                if let Op::RestoreArchive(op) = op {
+                    self.learn_restored(&op.archive);
+                }
+            }
             Answer::Outbox(rows) => self.know_rows(rows),
             Answer::OutboxPages(pages) => pages.iter().for_each(|rows| self.know_rows(rows)),
             Answer::Stopped(_) => self.at(op, |known| {
@@ -221,6 +231,9 @@ impl World {
                 if let Op::DeleteSession(op) = op {
                     self.sessions.retain(|known| known.at != op.at);
                     self.gone.push(op.at);
+                }
+                if let Op::DeleteArchive(op) = op {
+                    self.learn_discarded(&op.archive);
                 }
             }
             _ => {}

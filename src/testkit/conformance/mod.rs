@@ -1,6 +1,7 @@
 //! The specification of [`Store`] in code: one check a claim, each on a fresh store.
 
 mod append;
+mod archive;
 mod changes;
 mod control;
 mod create;
@@ -50,7 +51,7 @@ macro_rules! subject {
 }
 use subject;
 
-const SUBJECTS: [(&str, &[(&str, Check)]); 29] = [
+const SUBJECTS: [(&str, &[(&str, Check)]); 30] = [
     ("names", names::CLAIMS),
     ("walls", walls::CLAIMS),
     ("create", create::CLAIMS),
@@ -76,6 +77,7 @@ const SUBJECTS: [(&str, &[(&str, Check)]); 29] = [
     ("changes", changes::CLAIMS),
     ("delete", delete::CLAIMS),
     ("delete_session", delete_session::CLAIMS),
+    ("archive", archive::CLAIMS),
     ("orphans", orphans::CLAIMS),
     ("outbox", outbox::CLAIMS),
     ("races", races::CLAIMS),
