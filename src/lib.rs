@@ -191,7 +191,8 @@
 //! Off by default are:
 //!
 //! * `stream`: [`Follow`] and [`Watch`] as `futures_core::Stream`.
-//! * `tracing`: a span for each turn, with the field names of OpenTelemetry's conventions for generative AI.
+//! * `tracing`: a span for each turn and for each write of the store, with the field names of OpenTelemetry's conventions for
+//!   generative AI and for databases. No content, no secrets.
 //! * `webhook`: `WebhookTransport`, which announces the ends of turns over HTTP.
 //! * `testkit`: the reference store, the conformance suite for a
 //!   [`Store`](store::Store) of your own, and what tests of them need.
@@ -256,7 +257,7 @@ pub use record::{
     WorkspaceRecord,
 };
 pub use scope::{AgentHandle, Archive, Listing, MessageIter, PageQuery, Session, Thread, Workspace};
-pub use store::{Policy, QueueBounds, Stopped};
+pub use store::{Policy, QueueBounds, Stopped, Waiting};
 pub use time::{Clock, SystemClock, Timestamp};
 pub use transcript::TranscriptMessage;
 pub use wait::{Idle, TurnHandle, TurnReport};

@@ -51,11 +51,11 @@ mod turns;
 
 pub use archives::{ArchiveRef, ArchiveSession, ArchivesQuery, DeleteArchive, RestoreArchive};
 pub use outbox::{OutboxDelivered, OutboxFailed, OutboxKey, OutboxPage, OutboxPlace, OutboxQuery, OutboxRows, Redrive};
+pub(crate) use turns::next_in_chain;
 pub use turns::{
     Behaviour, Cancel, Claim, Emit, EndOrphans, Finish, Finished, Interrupt, Outcome, Policy, Promote, QueueBounds,
-    Recovered, Recovery, Runner, Runners, Started, Stop, Stopped, Submit, Submitted,
+    Recovered, Recovery, Runner, Runners, Started, Stop, Stopped, Submit, Submitted, Waiting,
 };
-pub(crate) use turns::{Waiting, next_in_chain};
 
 use crate::error::Result;
 use crate::id::{AgentId, MessageId, SessionId, Stamp, ThreadId, TurnId, WorkspaceId};
@@ -186,7 +186,8 @@ pub trait Store: Send + Sync + 'static {
     fn finish(&self, op: Finish) -> Result<Finished>;
 
     /// Ends the running turn as *interrupted*, whoever runs it, and promotes the one that waits next, as
-    /// [`finish`](Self::finish) does. None where no turn is running; then nothing is written.
+    /// [`finish`](Self::finish) does. None where no turn is running, or another than the one that is named; then nothing is
+    /// written.
     fn interrupt(&self, op: Interrupt) -> Result<Option<Finished>>;
 
     /// Ends the running turn as *interrupted*, and all that wait as *interrupted* (`cancelled`), in one commit.
@@ -208,6 +209,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// The messages of a session that match, with their exact total and greatest `ts`.
     fn messages(&self, at: SessionRef, matching: Matching) -> Result<Matched>;
+
+    /// How much waits in all sessions. It costs the same however much that is.
+    fn waiting(&self) -> Result<Waiting>;
 
     /// A turn by its id.
     fn turn(&self, at: SessionRef, turn: TurnId) -> Result<Turn>;

@@ -146,6 +146,13 @@ impl State {
     }
 }
 
+/// How much waits in these sessions.
+fn in_all<'a>(sessions: impl Iterator<Item = &'a Session>) -> Waiting {
+    sessions
+        .map(Session::waiting)
+        .fold(Waiting::default(), |sum, each| Waiting { turns: sum.turns + each.turns, bytes: sum.bytes + each.bytes })
+}
+
 fn no_session(id: SessionId) -> Error {
     Error::not_found(format_args!("session {id}"))
 }
@@ -297,12 +304,12 @@ impl Store for ModelStore {
 
     fn submit(&self, op: Submit) -> Result<Submitted> {
         let mut state = self.open()?;
-        let others = state.sessions.iter().filter(|session| !session.is(op.at)).map(Session::waiting);
-        let others = others.fold(Waiting::default(), |sum, each| Waiting {
-            turns: sum.turns + each.turns,
-            bytes: sum.bytes + each.bytes,
-        });
+        let others = in_all(state.sessions.iter().filter(|session| !session.is(op.at)));
         state.change(op.at, |session| session.submit(&op, others))
+    }
+
+    fn waiting(&self) -> Result<Waiting> {
+        Ok(in_all(self.open()?.sessions.iter()))
     }
 
     fn emit(&self, op: Emit) -> Result<Vec<Message>> {

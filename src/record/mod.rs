@@ -1,6 +1,7 @@
 //! What is stored and what is given: records with public fields, and their `New*` inputs.
 
 mod archive;
+mod call_json;
 mod change;
 mod json;
 mod mark;
@@ -14,6 +15,7 @@ mod usage;
 mod webhook;
 
 pub use archive::ArchiveRecord;
+pub(crate) use call_json::CallJson;
 pub use change::{Change, ChangeKind};
 pub use json::Json;
 pub use mark::ContextMark;
@@ -23,6 +25,7 @@ pub use session::{AgentRecord, ForkedFrom, NewSession, SessionRecord, SessionSta
 pub(crate) use session::{check_json, check_name};
 pub use session_update::SessionUpdate;
 pub use ts::Ts;
+pub(crate) use turn::check_time_limit;
 pub use turn::{NewTurn, Reason, Turn, TurnState};
 pub use usage::Usage;
 pub use webhook::{Webhook, WebhookRow, WebhookSecrets, WebhookState};

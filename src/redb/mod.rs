@@ -83,7 +83,7 @@ use crate::store::{
     DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Finished, ForkSession, Interrupt, Listed,
     Matched, OutboxDelivered, OutboxFailed, OutboxPage, OutboxQuery, Outcome, Promote, Recovered, Redrive,
     RestoreArchive, SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, Submit, Submitted,
-    UpdateSession,
+    UpdateSession, Waiting,
 };
 use crate::sync::{Arc, Mutex, Sender, ThreadBuilder, bounded, offer};
 
@@ -375,6 +375,10 @@ impl Store for RedbStore {
 
     fn promote(&self, op: Promote) -> Result<Vec<Started>> {
         self.write(1 << 16, move |view| queue::promote_all(view, &op))
+    }
+
+    fn waiting(&self) -> Result<Waiting> {
+        self.read(queue::waiting_in_all)
     }
 
     fn delete_message(&self, op: DeleteMessage) -> Result<()> {

@@ -10,6 +10,7 @@ use parlor::store::{
     DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Finished, ForkSession, Interrupt, Listed,
     Matched, OutboxDelivered, OutboxFailed, OutboxPage, OutboxQuery, Promote, Recovered, Redrive, RestoreArchive,
     SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, Submit, Submitted, UpdateSession,
+    Waiting,
 };
 use parlor::{
     AgentRecord, ArchiveRecord, Change, ContextMark, Error, ErrorKind, Message, OnProgress, Result, SessionRecord,
@@ -27,6 +28,7 @@ struct Spoiled {
     finish: Option<ErrorKind>,
     panic: bool,
     sync: Option<ErrorKind>,
+    syncs: usize,
     hold_submit: Option<Gate>,
     hold_turn: Option<Gate>,
     hold_read: Option<Gate>,
@@ -56,6 +58,11 @@ impl Faulty {
     /// From now on nothing gets to the disk.
     pub fn fail_sync(&self, kind: ErrorKind) {
         self.spoiled().sync = Some(kind);
+    }
+
+    /// How often it was asked whether all is on the disk, since it was last healed.
+    pub fn syncs(&self) -> usize {
+        self.spoiled().syncs
     }
 
     /// The answer to the next submit is held at this gate: the store has accepted the turn, and
@@ -256,6 +263,10 @@ impl Store for Faulty {
         self.inner.end_orphans(op)
     }
 
+    fn waiting(&self) -> Result<Waiting> {
+        self.inner.waiting()
+    }
+
     fn set_context_mark(&self, op: SetContextMark) -> Result<()> {
         self.inner.set_context_mark(op)
     }
@@ -265,7 +276,11 @@ impl Store for Faulty {
     }
 
     fn sync(&self) -> Result<()> {
-        let spoiled = self.spoiled().sync;
+        let spoiled = {
+            let mut spoiled = self.spoiled();
+            spoiled.syncs += 1;
+            spoiled.sync
+        };
         spoiled.map_or_else(|| self.inner.sync(), |kind| Err(Error::new(kind, "the disk is broken")))
     }
 

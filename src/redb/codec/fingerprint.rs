@@ -5,7 +5,7 @@
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::convert::{json_text, kind_byte, role_byte};
+use super::convert::{json_text, kind_byte, nanos, role_byte};
 use super::{BodyRow, CONFIG, HookRow, Id};
 use crate::error::{Error, Result};
 use crate::id::{MessageId, SessionId, ThreadId};
@@ -30,6 +30,7 @@ fn of_turn(new: &NewTurn) -> impl bincode::Encode {
         json_text(new.user_params.as_ref()),
         json_text(new.profile.as_ref()),
         new.webhook.as_ref().map(HookRow::of),
+        new.time_limit.map(nanos),
     )
 }
 

@@ -25,7 +25,7 @@ mod tests;
 
 pub(super) use archive::{ArchiveRow, ArchivedRow, ChunkRow};
 pub(super) use convert::{
-    json_text, kind_byte, kind_of, message_id, reason_byte, role_byte, role_of, state_byte, state_of, turn_id,
+    json_text, kind_byte, kind_of, message_id, nanos, reason_byte, role_byte, role_of, state_byte, state_of, turn_id,
     usage_of, usage_row,
 };
 pub(super) use fingerprint::{of_append, of_create, of_fork, of_send};

@@ -320,6 +320,8 @@ pub(in crate::redb) struct TurnRow<'a> {
     pub usage: Option<UsageRow>,
     pub user_params: Option<&'a str>,
     pub profile: Option<&'a str>,
+    /// In nanoseconds.
+    pub time_limit: Option<u64>,
     /// Kept until the turn ends, then moved to the outbox.
     pub webhook: Option<HookRow<'a>>,
     pub created_at: u64,

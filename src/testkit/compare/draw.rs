@@ -231,7 +231,10 @@ impl World {
         let (at, known) = self.place_where(|known| !known.is_idle());
         let stamp = self.stamp();
         match self.rng.below(7) {
-            0 => Op::Interrupt(Interrupt { stamp, at, reason: self.rng.one(Reason::ALL), next: self.next() }),
+            0 => {
+                let turn = self.rng.percent(50).then(|| self.turn_of(known));
+                Op::Interrupt(Interrupt { stamp, at, turn, reason: self.rng.one(Reason::ALL), next: self.next() })
+            }
             1 => Op::Stop(Stop { stamp, at, reason: self.rng.one(Reason::ALL) }),
             2 => {
                 let queued = known.and_then(|index| self.sessions.get(index)).map(|known| known.queued.as_slice());
@@ -373,8 +376,9 @@ impl World {
     fn other_turn(&mut self, of: &NewTurn) -> NewTurn {
         let mut turn = self.turn(None);
         turn.message.id = of.message.id;
-        match self.rng.below(4) {
+        match self.rng.below(5) {
             0 => NewTurn { message: turn.message, ..of.clone() },
+            3 => NewTurn { time_limit: turn.time_limit, ..of.clone() },
             1 => NewTurn { webhook: turn.webhook, ..of.clone() },
             2 => NewTurn { profile: turn.profile, ..of.clone() },
             _ => NewTurn { thread: None, ..of.clone() },
