@@ -136,25 +136,3 @@ fn a_disk_that_is_full_when_the_log_is_made_is_no_space_and_room_is_all_it_takes
     }
     assert!(made > 0, "there is room at last");
 }
-
-/// What the disk does says nothing of what is in the file.
-#[test]
-fn a_disk_that_fails_while_a_file_is_made_and_opened_is_not_taken_for_a_damaged_file() {
-    let made_and_opened = |disk: &SimulatedDisk| {
-        let store = disk.open(Durability::Sync)?;
-        session(&*store)?;
-        store.close()?;
-        disk.open(Durability::Sync)?.close()
-    };
-    let whole = SimulatedDisk::new();
-    made_and_opened(&whole).expect("nothing fails");
-    for at in 0..whole.operations() {
-        for how in [Failure::Once(Io::Other), Failure::Forever(Io::Other), Failure::Once(Io::StorageFull)] {
-            let disk = SimulatedDisk::new();
-            disk.fail(at, how);
-            if let Err(error) = made_and_opened(&disk) {
-                assert_ne!(error.kind(), ErrorKind::Corrupt, "operation {at} fails as {how:?}: {error}");
-            }
-        }
-    }
-}
