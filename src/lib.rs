@@ -255,7 +255,7 @@ pub use record::{
     Ts, Turn, TurnState, Usage, Webhook, WebhookRow, WebhookSecrets, WebhookState, WorkspaceRecord,
 };
 pub use scope::{AgentHandle, Archive, Listing, MessageIter, PageQuery, Session, Thread, Workspace};
-pub use store::{Policy, QueueBounds, Stopped};
+pub use store::{ImportIds, Policy, QueueBounds, Stopped};
 pub use time::{Clock, SystemClock, Timestamp};
 pub use transcript::TranscriptMessage;
 pub use wait::{Idle, TurnHandle, TurnReport};

@@ -2,6 +2,7 @@
 
 mod append;
 mod archive;
+mod archive_stream;
 mod changes;
 mod control;
 mod create;
@@ -51,7 +52,7 @@ macro_rules! subject {
 }
 use subject;
 
-const SUBJECTS: [(&str, &[(&str, Check)]); 30] = [
+const SUBJECTS: [(&str, &[(&str, Check)]); 31] = [
     ("names", names::CLAIMS),
     ("walls", walls::CLAIMS),
     ("create", create::CLAIMS),
@@ -78,6 +79,7 @@ const SUBJECTS: [(&str, &[(&str, Check)]); 30] = [
     ("delete", delete::CLAIMS),
     ("delete_session", delete_session::CLAIMS),
     ("archive", archive::CLAIMS),
+    ("archive_stream", archive_stream::CLAIMS),
     ("orphans", orphans::CLAIMS),
     ("outbox", outbox::CLAIMS),
     ("races", races::CLAIMS),
