@@ -5,7 +5,6 @@
 mod support;
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::thread;
 
 use crossbeam_channel::unbounded;
@@ -90,7 +89,10 @@ fn a_busy_session_is_a_conflict_and_a_stopped_one_is_archived() {
         session.stop().unwrap();
         let session = session.archive().unwrap().restore().unwrap();
         keeper.open();
-        assert_eq!(session.send("again").unwrap().wait().unwrap().text(), "done");
+        let again = session.send("again").unwrap();
+        keeper.arrival();
+        keeper.open();
+        assert_eq!(again.wait().unwrap().text(), "done");
         engine.close().unwrap();
     });
 }
@@ -173,7 +175,7 @@ fn a_watch_tells_of_archiving_and_restoring() {
 #[test]
 fn a_change_meanwhile_stands_and_a_close_breaks_it_off() {
     on_every_store(|store| {
-        let engine = Arc::new(echo(&store));
+        let engine = echo(&store);
         let session = session(&engine, "echo");
         let changed = session.archive_with(|progress: Progress| {
             if progress.is_last() {
@@ -200,12 +202,9 @@ fn a_change_meanwhile_stands_and_a_close_breaks_it_off() {
             }
         });
         arrival.recv().unwrap();
-        let closer = thread::spawn({
-            let engine = Arc::clone(&engine);
-            move || engine.close_within(Duration::from_secs(60)).map(|_| ())
-        });
+        let closer = thread::spawn(move || engine.close_within(Duration::from_secs(60)).map(|_| ()));
         // It takes no more work, and waits for what is under way.
-        while engine.workspace("acme").is_ok() {
+        while session.get().is_ok() {
             thread::yield_now();
         }
         let_go.send(()).unwrap();
@@ -396,16 +395,14 @@ fn records_that_contradict_each_other_are_refused_without_a_trace() {
             let moved = records.remove(index);
             records.push(moved);
         });
-        refused(&format!("{what} cut short"), &|records| drop(records[index].1.pop()));
+        refused(&format!("{what} cut short"), &|records| records[index].1.truncate(records[index].1.len() - 1));
         refused(&format!("{what} of another version"), &|records| records[index].1[0] = 9);
         refused(&format!("{what} of no kind"), &|records| records[index].0 = 99);
         refused(&format!("{what} of another kind"), &|records| records[index].0 = if index == thread { 8 } else { 4 });
     }
     refused("a message that was deleted without an event", &|records| records[message].0 = 7);
     refused("messages in another order", &|records| records.swap(message + 2, message + 3));
-    refused("no event at the end that it was archived", &|records| {
-        records.pop();
-    });
+    refused("no event at the end that it was archived", &|records| records.truncate(records.len() - 1));
     // The id of the message; its ts.
     refused("an id of no kind", &|records| records[message].1[4..20].fill(0));
     refused("another id than its event's", &|records| records[message + 3].1[4] ^= 1);
