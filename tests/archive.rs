@@ -355,7 +355,9 @@ fn a_stream_that_was_tampered_with_is_refused_without_a_trace() {
 }
 
 /// A record of a stream: its kind and its row.
-fn records(mut records: &[u8]) -> Vec<(u8, Vec<u8>)> {
+type Record = (u8, Vec<u8>);
+
+fn records(mut records: &[u8]) -> Vec<Record> {
     let mut all = Vec::new();
     while let Some((&[kind, a, b, c, d], rest)) = records.split_first_chunk() {
         let (row, rest) = rest.split_at(u32::from_le_bytes([a, b, c, d]) as usize);
@@ -365,8 +367,8 @@ fn records(mut records: &[u8]) -> Vec<(u8, Vec<u8>)> {
     all
 }
 
-fn stream_of(records: &[(u8, Vec<u8>)]) -> Vec<u8> {
-    let record = |(kind, row): &(u8, Vec<u8>)| [&[*kind][..], &(row.len() as u32).to_le_bytes(), row].concat();
+fn stream_of(records: &[Record]) -> Vec<u8> {
+    let record = |(kind, row): &Record| [&[*kind][..], &(row.len() as u32).to_le_bytes(), row].concat();
     pack_archive(&records.iter().flat_map(record).collect::<Vec<_>>(), 1 << 18).unwrap()
 }
 
@@ -375,7 +377,7 @@ fn records_that_contradict_each_other_are_refused_without_a_trace() {
     let exported = Exported::new();
     let sound = records(&unpack_archive(&exported.stream).unwrap());
     let at = |kind: u8| sound.iter().position(|(found, _)| *found == kind).unwrap();
-    let refused = |what: &str, change: &dyn Fn(&mut Vec<(u8, Vec<u8>)>)| {
+    let refused = |what: &str, change: &dyn Fn(&mut Vec<Record>)| {
         let mut records = sound.clone();
         change(&mut records);
         exported.is_refused(what, &stream_of(&records), ErrorKind::Corrupt);
@@ -395,14 +397,20 @@ fn records_that_contradict_each_other_are_refused_without_a_trace() {
             let moved = records.remove(index);
             records.push(moved);
         });
-        refused(&format!("{what} cut short"), &|records| records[index].1.truncate(records[index].1.len() - 1));
+        refused(&format!("{what} cut short"), &|records| {
+            let length = records[index].1.len() - 1;
+            records[index].1.truncate(length);
+        });
         refused(&format!("{what} of another version"), &|records| records[index].1[0] = 9);
         refused(&format!("{what} of no kind"), &|records| records[index].0 = 99);
         refused(&format!("{what} of another kind"), &|records| records[index].0 = if index == thread { 8 } else { 4 });
     }
     refused("a message that was deleted without an event", &|records| records[message].0 = 7);
     refused("messages in another order", &|records| records.swap(message + 2, message + 3));
-    refused("no event at the end that it was archived", &|records| records.truncate(records.len() - 1));
+    refused("no event at the end that it was archived", &|records| {
+        let length = records.len() - 1;
+        records.truncate(length);
+    });
     // The id of the message; its ts.
     refused("an id of no kind", &|records| records[message].1[4..20].fill(0));
     refused("another id than its event's", &|records| records[message + 3].1[4] ^= 1);
@@ -458,10 +466,10 @@ fn bytes(case: u64) -> Vec<u8> {
         state ^= state << 17;
         state
     };
-    let length = 1 + 4 * (1 + next() % if case % 5 == 0 { 60 } else { 4 });
+    let length = 1 + 4 * (1 + next() % if case.is_multiple_of(5) { 60 } else { 4 });
     let mut bytes: Vec<u8> = (0..length).map(|_| (next() >> 32) as u8).collect();
     // Mostly the records of a sound archive, changed here and there.
-    if case % 4 != 0 {
+    if !case.is_multiple_of(4) {
         bytes[0] |= 3;
     }
     bytes
