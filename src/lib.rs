@@ -257,7 +257,7 @@ pub use record::{
     WorkspaceRecord,
 };
 pub use scope::{AgentHandle, Archive, Listing, MessageIter, PageQuery, Session, Thread, Workspace};
-pub use store::{Policy, QueueBounds, Stopped, Waiting};
+pub use store::{ImportIds, Policy, QueueBounds, Stopped, Waiting};
 pub use time::{Clock, SystemClock, Timestamp};
 pub use transcript::TranscriptMessage;
 pub use wait::{Idle, TurnHandle, TurnReport};

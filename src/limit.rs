@@ -239,6 +239,8 @@ pub const TIME_LIMIT_MS_MAX: u64 = 366 * 24 * 60 * 60 * 1000;
 
 /// Bytes of a session in one chunk of its archive, before they are compressed: what is in memory at once when it is read.
 pub const ARCHIVE_CHUNK_BYTES: usize = 256 << 10;
+/// Most bytes of an archive that is imported, before they are compressed: said before they come, and held to.
+pub const ARCHIVE_BYTES: u64 = 64 << 30;
 /// Bytes, about, that one commit writes of an archive, or of a session that is restored: so few that the log takes them, and
 /// that nobody waits for long.
 pub const LOAD_STEP_BYTES: usize = 512 << 10;

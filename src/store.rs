@@ -49,13 +49,17 @@ mod archives;
 mod outbox;
 mod turns;
 
-pub use archives::{ArchiveRef, ArchiveSession, ArchivesQuery, DeleteArchive, RestoreArchive};
+pub use archives::{
+    ArchiveRef, ArchiveSession, ArchivesQuery, DeleteArchive, ImportArchive, ImportIds, RestoreArchive,
+};
 pub use outbox::{OutboxDelivered, OutboxFailed, OutboxKey, OutboxPage, OutboxPlace, OutboxQuery, OutboxRows, Redrive};
 pub(crate) use turns::next_in_chain;
 pub use turns::{
     Behaviour, Cancel, Claim, Emit, EndOrphans, Finish, Finished, Interrupt, Outcome, Policy, Promote, QueueBounds,
     Recovered, Recovery, Runner, Runners, Started, Stop, Stopped, Submit, Submitted, Waiting,
 };
+
+use std::io::{Read, Write};
 
 use crate::error::Result;
 use crate::id::{AgentId, MessageId, SessionId, Stamp, ThreadId, TurnId, WorkspaceId};
@@ -147,6 +151,18 @@ pub trait Store: Send + Sync + 'static {
     /// outbox. Its key in use by a live session is a *conflict*; an archive that cannot be read is *corrupt*. Nothing has changed
     /// then. `on` is asked as by [`archive_session`](Self::archive_session).
     fn restore_archive(&self, op: RestoreArchive, on: &mut OnProgress<'_>) -> Result<SessionRecord>;
+
+    /// Writes an archive into a stream, for a store of the same kind to [import](Self::import_archive). `on` is asked between
+    /// the steps. A stream that cannot be written is *storage*; what was written to it then is no archive.
+    fn export_archive(&self, at: &ArchiveRef, to: &mut dyn Write, on: &mut OnProgress<'_>) -> Result<()>;
+
+    /// Reads an archive from a stream, which anybody may have made, as an archive of an agent. It reads no further than the
+    /// archive goes.
+    ///
+    /// All of it is checked before anything shows: what is no sound archive is *corrupt*, one over its bound *too large*, and
+    /// nothing has changed then. It has its session's key, label and times; nothing of it waits in the outbox. `on` is asked as by
+    /// [`archive_session`](Self::archive_session).
+    fn import_archive(&self, op: ImportArchive, from: &mut dyn Read, on: &mut OnProgress<'_>) -> Result<ArchiveRecord>;
 
     /// Deletes an archive for good, and with it what of its session waits in the outbox. The session's id is free. A damaged one
     /// can be deleted, too.

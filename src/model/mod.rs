@@ -19,6 +19,7 @@ mod turn;
 mod verify;
 
 use std::cmp::Reverse;
+use std::io::{Read, Write};
 
 use crate::error::{Error, Result};
 use crate::id::{AgentId, MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
@@ -30,10 +31,10 @@ use crate::record::{
 };
 use crate::store::{
     Append, ArchiveRef, ArchiveSession, ArchivesQuery, Cancel, CreateSession, Created, DeleteArchive, DeleteMessage,
-    DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Finished, ForkSession, Interrupt, Listed,
-    Matched, OutboxDelivered, OutboxFailed, OutboxPage, OutboxQuery, Outcome, Promote, Recovered, Recovery, Redrive,
-    RestoreArchive, SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, Submit, Submitted,
-    UpdateSession, Waiting,
+    DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Finished, ForkSession, ImportArchive,
+    Interrupt, Listed, Matched, OutboxDelivered, OutboxFailed, OutboxPage, OutboxQuery, Outcome, Promote, Recovered,
+    Recovery, Redrive, RestoreArchive, SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store,
+    Submit, Submitted, UpdateSession, Waiting,
 };
 use crate::sync::{Mutex, MutexGuard};
 
@@ -68,6 +69,8 @@ struct State {
     sessions: Vec<Session>,
     /// Sessions that are archived, in the order in which they were.
     archives: Vec<Archived>,
+    /// What was exported: its stream is its place here.
+    exported: Vec<Archived>,
     /// How many sessions there ever were.
     made: u64,
 }
@@ -288,6 +291,14 @@ impl Store for ModelStore {
 
     fn restore_archive(&self, op: RestoreArchive, on: &mut OnProgress<'_>) -> Result<SessionRecord> {
         self.restore(&op, on)
+    }
+
+    fn export_archive(&self, at: &ArchiveRef, to: &mut dyn Write, on: &mut OnProgress<'_>) -> Result<()> {
+        self.export(at, to, on)
+    }
+
+    fn import_archive(&self, op: ImportArchive, from: &mut dyn Read, on: &mut OnProgress<'_>) -> Result<ArchiveRecord> {
+        self.import(&op, from, on)
     }
 
     fn delete_archive(&self, op: DeleteArchive) -> Result<()> {

@@ -52,7 +52,7 @@ pub(super) struct Written {
 }
 
 /// Which operation wrote a message; with its inputs where it can be replayed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Origin {
     /// An append: the thread it named, and the input.
     Append(Option<ThreadId>, NewMessage),
@@ -158,6 +158,20 @@ impl Session {
             return Ok(self.record());
         }
         Err(Error::conflict(format!("session id {} was used before with other inputs", self.base.id)))
+    }
+
+    /// Gives it, and all that stands below it, another id, which nobody brought.
+    pub fn renamed(&mut self, id: SessionId) {
+        (self.base.id, self.new.id) = (id, None);
+        self.threads.iter_mut().for_each(|thread| thread.session_id = id);
+        for written in &mut self.messages {
+            let Written { message, origin } = &**written;
+            let message = Message { session_id: id, ..message.clone() };
+            *written = Arc::new(Written { message, origin: origin.clone() });
+        }
+        for run in &mut self.runs {
+            Arc::make_mut(run).turn.session_id = id;
+        }
     }
 
     pub fn is(&self, at: SessionRef) -> bool {

@@ -52,6 +52,8 @@ mod write_set;
 mod writer;
 
 #[cfg(feature = "testkit")]
+pub(crate) use archive::{pack, unpack};
+#[cfg(feature = "testkit")]
 pub(crate) use codec::check_rows;
 pub(crate) use file::{LogLoss, Options, Sharing, Trust};
 #[cfg(feature = "testkit")]
@@ -62,6 +64,7 @@ pub use simulated::{Failure, Loss, SimulatedDisk, Touch, Watcher};
 pub use whole::{FileStats, TableStats};
 pub use writer::Durability;
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use self::attached::Attached;
@@ -80,10 +83,10 @@ use crate::record::{
 };
 use crate::store::{
     Append, ArchiveRef, ArchiveSession, ArchivesQuery, Cancel, CreateSession, Created, DeleteArchive, DeleteMessage,
-    DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Finished, ForkSession, Interrupt, Listed,
-    Matched, OutboxDelivered, OutboxFailed, OutboxPage, OutboxQuery, Outcome, Promote, Recovered, Redrive,
-    RestoreArchive, SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, Submit, Submitted,
-    UpdateSession, Waiting,
+    DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Finished, ForkSession, ImportArchive,
+    Interrupt, Listed, Matched, OutboxDelivered, OutboxFailed, OutboxPage, OutboxQuery, Outcome, Promote, Recovered,
+    Redrive, RestoreArchive, SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, Submit,
+    Submitted, UpdateSession, Waiting,
 };
 use crate::sync::{Arc, Mutex, Sender, ThreadBuilder, bounded, offer};
 
@@ -331,6 +334,19 @@ impl Store for RedbStore {
 
     fn restore_archive(&self, op: RestoreArchive, on: &mut OnProgress<'_>) -> Result<SessionRecord> {
         archive::restore(self, op, on)
+    }
+
+    fn export_archive(&self, at: &ArchiveRef, to: &mut dyn io::Write, on: &mut OnProgress<'_>) -> Result<()> {
+        archive::export(self, at, to, on)
+    }
+
+    fn import_archive(
+        &self,
+        op: ImportArchive,
+        from: &mut dyn io::Read,
+        on: &mut OnProgress<'_>,
+    ) -> Result<ArchiveRecord> {
+        archive::import(self, &op, from, on)
     }
 
     fn delete_archive(&self, op: DeleteArchive) -> Result<()> {

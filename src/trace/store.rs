@@ -1,5 +1,7 @@
 //! A store whose writing operations are spans.
 
+use std::io::{Read, Write};
+
 use tracing::field::{Empty, debug, display};
 use tracing::{Span, debug_span};
 
@@ -13,10 +15,10 @@ use crate::record::{
 };
 use crate::store::{
     Append, ArchiveRef, ArchiveSession, ArchivesQuery, Cancel, CreateSession, Created, DeleteArchive, DeleteMessage,
-    DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Finished, ForkSession, Interrupt, Listed,
-    Matched, OutboxDelivered, OutboxFailed, OutboxPage, OutboxQuery, Promote, Recovered, Redrive, RestoreArchive,
-    SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, Submit, Submitted, UpdateSession,
-    Waiting,
+    DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Finished, ForkSession, ImportArchive,
+    Interrupt, Listed, Matched, OutboxDelivered, OutboxFailed, OutboxPage, OutboxQuery, Promote, Recovered, Redrive,
+    RestoreArchive, SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, Submit, Submitted,
+    UpdateSession, Waiting,
 };
 use crate::sync::Arc;
 
@@ -137,6 +139,15 @@ impl Store for Traced {
 
     fn archive(&self, at: &ArchiveRef) -> Result<ArchiveRecord> {
         self.0.archive(at)
+    }
+
+    fn export_archive(&self, at: &ArchiveRef, to: &mut dyn Write, on: &mut OnProgress<'_>) -> Result<()> {
+        self.0.export_archive(at, to, on)
+    }
+
+    fn import_archive(&self, op: ImportArchive, from: &mut dyn Read, on: &mut OnProgress<'_>) -> Result<ArchiveRecord> {
+        let span = Operation::new("import_archive").of(op.workspace).agent(op.agent);
+        span.run(|| self.0.import_archive(op, from, on))
     }
 
     fn restore_archive(&self, op: RestoreArchive, on: &mut OnProgress<'_>) -> Result<SessionRecord> {

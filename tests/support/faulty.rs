@@ -1,5 +1,6 @@
 //! A store that fails where a test wants it to.
 
+use std::io::{Read, Write};
 use std::sync::{Arc, Mutex};
 
 use super::Gate;
@@ -7,10 +8,10 @@ use parlor::id::{AgentId, MessageId, ThreadId, TurnId, WorkspaceId};
 use parlor::page::{Damaged, Matching, PageAt};
 use parlor::store::{
     Append, ArchiveRef, ArchiveSession, ArchivesQuery, Cancel, CreateSession, Created, DeleteArchive, DeleteMessage,
-    DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Finished, ForkSession, Interrupt, Listed,
-    Matched, OutboxDelivered, OutboxFailed, OutboxPage, OutboxQuery, Promote, Recovered, Redrive, RestoreArchive,
-    SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, Submit, Submitted, UpdateSession,
-    Waiting,
+    DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Finished, ForkSession, ImportArchive,
+    Interrupt, Listed, Matched, OutboxDelivered, OutboxFailed, OutboxPage, OutboxQuery, Promote, Recovered, Redrive,
+    RestoreArchive, SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, Submit, Submitted,
+    UpdateSession, Waiting,
 };
 use parlor::{
     AgentRecord, ArchiveRecord, Change, ContextMark, Error, ErrorKind, Message, OnProgress, Result, SessionRecord,
@@ -185,6 +186,14 @@ impl Store for Faulty {
 
     fn restore_archive(&self, op: RestoreArchive, on: &mut OnProgress<'_>) -> Result<SessionRecord> {
         self.inner.restore_archive(op, on)
+    }
+
+    fn export_archive(&self, at: &ArchiveRef, to: &mut dyn Write, on: &mut OnProgress<'_>) -> Result<()> {
+        self.inner.export_archive(at, to, on)
+    }
+
+    fn import_archive(&self, op: ImportArchive, from: &mut dyn Read, on: &mut OnProgress<'_>) -> Result<ArchiveRecord> {
+        self.inner.import_archive(op, from, on)
     }
 
     fn delete_archive(&self, op: DeleteArchive) -> Result<()> {

@@ -20,6 +20,8 @@ pub(in crate::redb) struct Loaded {
     pub(in crate::redb) body: Body,
     pub(in crate::redb) head: HeadRow,
     pub(in crate::redb) mark: Option<ContextMark>,
+    /// Whether the last event tells that it was archived.
+    pub(in crate::redb) is_archived: bool,
 }
 
 impl Loaded {

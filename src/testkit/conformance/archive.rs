@@ -68,11 +68,11 @@ impl Scene {
     }
 }
 
-fn go_on(_: Progress) -> ControlFlow<()> {
+pub(super) fn go_on(_: Progress) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
-fn archives(scene: &Scene) -> Vec<ArchiveRecord> {
+pub(super) fn archives(scene: &Scene) -> Vec<ArchiveRecord> {
     let query = ArchivesQuery { workspace: scene.workspace, agent: Some(scene.agent), page: PageAt::default() };
     ok(scene.store.archives(query)).items
 }

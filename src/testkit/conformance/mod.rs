@@ -2,6 +2,7 @@
 
 mod append;
 mod archive;
+mod archive_stream;
 mod changes;
 mod control;
 mod create;
@@ -52,7 +53,7 @@ macro_rules! subject {
 }
 use subject;
 
-const SUBJECTS: [(&str, &[(&str, Check)]); 31] = [
+const SUBJECTS: [(&str, &[(&str, Check)]); 32] = [
     ("names", names::CLAIMS),
     ("walls", walls::CLAIMS),
     ("create", create::CLAIMS),
@@ -80,6 +81,7 @@ const SUBJECTS: [(&str, &[(&str, Check)]); 31] = [
     ("delete_session", delete_session::CLAIMS),
     ("archive", archive::CLAIMS),
     ("fork", fork::CLAIMS),
+    ("archive_stream", archive_stream::CLAIMS),
     ("orphans", orphans::CLAIMS),
     ("outbox", outbox::CLAIMS),
     ("races", races::CLAIMS),
