@@ -7,8 +7,8 @@ use super::fields::Value;
 use super::{Fields, Unknown, VERSION};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limit::{MESSAGE_BYTES, MESSAGE_CALLS, MESSAGE_ITEM_BYTES};
-use crate::record::{MessageType, Reason, Role, TurnState, Usage, check_name};
-use crate::time::Timestamp;
+use crate::record::{MessageType, Reason, Role, TurnState, Usage, check_name, check_time_limit};
+use crate::time::{Duration, Timestamp};
 
 /// Images that a message can have: each counts so many bytes.
 const IMAGES: usize = MESSAGE_BYTES / MESSAGE_ITEM_BYTES;
@@ -40,6 +40,8 @@ pub(crate) struct SessionForm {
     pub(crate) profile: Option<String>,
     pub(crate) created_at: u64,
     pub(crate) fingerprint: Option<[u8; 16]>,
+    /// A session, and the id and the number of its last message that was copied.
+    pub(crate) forked: Option<(Uuid, Uuid, u32)>,
     pub(crate) threads: u32,
     pub(crate) turns: u32,
     pub(crate) messages: u32,
@@ -78,6 +80,8 @@ pub(crate) struct TurnForm {
     pub(crate) usage: Usage,
     pub(crate) user_params: Option<String>,
     pub(crate) profile: Option<String>,
+    /// In nanoseconds.
+    pub(crate) time_limit: Option<u64>,
     pub(crate) created_at: u64,
     pub(crate) started_at: Option<u64>,
     pub(crate) ended_at: u64,
@@ -185,6 +189,9 @@ impl SessionForm {
             profile: f.json("profile", "profile_json")?,
             created_at: time(f, "created_at_micros")?,
             fingerprint: f.may("fingerprint")?,
+            forked: f.object(("forked_from", "forked_from."), unknown, |from| {
+                Ok((from.need("session")?, from.need("message")?, from.need("message_number")?))
+            })?,
             threads: f.need("threads")?,
             turns: f.need("turns")?,
             messages: f.need("messages")?,
@@ -233,6 +240,7 @@ impl TurnForm {
             usage: usage(f, unknown)?,
             user_params: f.json("user_params", "user_params_json")?,
             profile: f.json("profile", "profile_json")?,
+            time_limit: time_limit(f)?,
             created_at: time(f, "created_at_micros")?,
             started_at: maybe_time(f, "started_at_micros")?,
             ended_at: time(f, "ended_at_micros")?,
@@ -325,6 +333,12 @@ fn checked_time(fields: &Fields<'_>, name: &str, micros: u64) -> Result<u64> {
         return Ok(micros);
     }
     Err(fields.refusal(name, &micros.to_string(), format_args!("at most {most} microseconds")))
+}
+
+fn time_limit(fields: &mut Fields<'_>) -> Result<Option<u64>> {
+    let nanos = fields.may("time_limit_nanos")?;
+    check_time_limit(nanos.map(Duration::from_nanos)).map_err(|error| super::at(fields.line(), error))?;
+    Ok(nanos)
 }
 
 fn usage(fields: &mut Fields<'_>, unknown: &mut Unknown) -> Result<Usage> {

@@ -16,6 +16,7 @@ mod ending;
 mod fault;
 mod feed;
 mod file;
+mod fork;
 #[cfg(feature = "testkit")]
 #[allow(clippy::panic, reason = "a check reports by panicking")]
 mod keys;
@@ -52,6 +53,8 @@ mod write_set;
 mod writer;
 
 #[cfg(feature = "testkit")]
+pub(crate) use archive::{pack, unpack};
+#[cfg(feature = "testkit")]
 pub(crate) use codec::check_rows;
 pub(crate) use file::{LogLoss, Options, Sharing, Trust};
 #[cfg(feature = "testkit")]
@@ -62,6 +65,7 @@ pub use simulated::{Failure, Loss, SimulatedDisk, Touch, Watcher};
 pub use whole::{FileStats, TableStats};
 pub use writer::Durability;
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use self::attached::Attached;
@@ -80,9 +84,10 @@ use crate::record::{
 };
 use crate::store::{
     Append, ArchiveRef, ArchiveSession, ArchivesQuery, Cancel, CreateSession, Created, DeleteArchive, DeleteMessage,
-    DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Finished, Interrupt, Listed, Matched,
-    OutboxDelivered, OutboxFailed, OutboxPage, OutboxQuery, Outcome, Promote, Recovered, Redrive, RestoreArchive,
-    SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, Submit, Submitted, UpdateSession,
+    DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Finished, ForkSession, ImportArchive,
+    Interrupt, Listed, Matched, OutboxDelivered, OutboxFailed, OutboxPage, OutboxQuery, Outcome, Promote, Recovered,
+    Redrive, RestoreArchive, SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, Submit,
+    Submitted, UpdateSession, Waiting,
 };
 use crate::sync::{Arc, Mutex, Sender, ThreadBuilder, bounded, offer};
 
@@ -308,6 +313,10 @@ impl Store for RedbStore {
         self.write(SESSION_JSON_BYTES, move |view| session::update(view, &op))
     }
 
+    fn fork_session(&self, op: ForkSession, on: &mut OnProgress<'_>) -> Result<SessionRecord> {
+        fork::fork(self, &op, on)
+    }
+
     fn delete_session(&self, op: DeleteSession) -> Result<()> {
         self.write_leaving(move |view| remnant::delete(view, &op))
     }
@@ -326,6 +335,19 @@ impl Store for RedbStore {
 
     fn restore_archive(&self, op: RestoreArchive, on: &mut OnProgress<'_>) -> Result<SessionRecord> {
         archive::restore(self, op, on)
+    }
+
+    fn export_archive(&self, at: &ArchiveRef, to: &mut dyn io::Write, on: &mut OnProgress<'_>) -> Result<()> {
+        archive::export(self, at, to, on)
+    }
+
+    fn import_archive(
+        &self,
+        op: ImportArchive,
+        from: &mut dyn io::Read,
+        on: &mut OnProgress<'_>,
+    ) -> Result<ArchiveRecord> {
+        archive::import(self, &op, from, on)
     }
 
     fn delete_archive(&self, op: DeleteArchive) -> Result<()> {
@@ -370,6 +392,10 @@ impl Store for RedbStore {
 
     fn promote(&self, op: Promote) -> Result<Vec<Started>> {
         self.write(1 << 16, move |view| queue::promote_all(view, &op))
+    }
+
+    fn waiting(&self) -> Result<Waiting> {
+        self.read(queue::waiting_in_all)
     }
 
     fn delete_message(&self, op: DeleteMessage) -> Result<()> {

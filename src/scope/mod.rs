@@ -3,6 +3,7 @@
 mod agent;
 mod archive;
 mod control;
+mod fork;
 mod lines;
 mod listing;
 mod outbox;
@@ -15,11 +16,9 @@ pub use listing::{Listing, MessageIter, PageQuery};
 pub use session::{Session, Thread};
 pub use workspace::Workspace;
 
-use std::collections::HashMap;
-
 use crate::agent::Agent;
 use crate::error::{Error, ErrorKind, Result};
-use crate::executor::{Admission, Executor};
+use crate::executor::{Admission, Behaviours, Executor};
 use crate::lines::Lines;
 use crate::shared::Shared;
 use crate::store::{Behaviour, Runner, SessionRef, Store};
@@ -29,8 +28,7 @@ use crate::sync::Arc;
 pub(crate) struct Core {
     pub(crate) shared: Arc<Shared>,
     pub(crate) executor: Executor,
-    /// The behaviours, by the names of their agents.
-    pub(crate) behaviours: HashMap<String, Arc<dyn Agent>>,
+    pub(crate) behaviours: Arc<Behaviours>,
     /// The store as lines, where it is one of ours.
     pub(crate) lines: Option<Arc<dyn Lines>>,
 }

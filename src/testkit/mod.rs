@@ -11,6 +11,7 @@
 //! All of it reports by panicking, as tests do: the message names the claim, or the seed and the
 //! step, and what was seen instead.
 
+mod archives;
 mod caught;
 mod clock;
 mod compare;
@@ -21,6 +22,7 @@ mod snapshot;
 
 pub use crate::bug::{Bug, plant};
 pub use crate::model::ModelStore;
+pub use archives::{check_archive, pack_archive, unpack_archive};
 pub use clock::ManualClock;
 pub use compare::{Subject, compare, compare_bytes, compare_with};
 pub use conformance::{Check, claims, conformance};

@@ -153,6 +153,11 @@ fn what_does_not_fit_the_rest_of_its_session_is_corrupt_and_named_with_its_line(
             "\"state\":\"running\"",
             "line 13: a session that is loaded is wrong: turn 1: it has not ended",
         ),
+        (
+            "\"what\":\"deleted\",\"of\":2,\"id\":",
+            "\"what\":\"archived\",\"was\":",
+            "line 43: a session that is loaded is wrong: events of deletions: 1 where 0 is so",
+        ),
         ("\"sessions\":2", "\"sessions\":3", "line 82: sessions is 3, where 2 lines are so"),
         ("\"messages\":26", "\"messages\":27", "line 82: messages is 27, where 26 lines are so"),
     ];
@@ -160,6 +165,12 @@ fn what_does_not_fit_the_rest_of_its_session_is_corrupt_and_named_with_its_line(
         let (kind, text) = refused(&with(from, to));
         assert_eq!((kind, &*text), (ErrorKind::Corrupt, expected), "{from} as {to}");
     }
+    // One that was archived is no live session.
+    let archived = with("\"what\":\"deleted\",\"of\":2,\"id\":", "\"what\":\"archived\",\"was\":");
+    let archived = String::from_utf8(archived).expect("text").replacen("\"deleted\":true,", "", 1);
+    let (kind, text) = refused(archived.as_bytes());
+    let expected = "line 43: the events before it end with an archiving";
+    assert_eq!((kind, &*text), (ErrorKind::Corrupt, expected));
 }
 
 #[test]

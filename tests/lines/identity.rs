@@ -18,15 +18,20 @@ fn all_of_an_engine_comes_back_as_it_was() {
     rich(&engine, "acme", "two");
     rich(&engine, "globex \n\u{0}", "one");
     agent(&engine, "nobody", "nothing");
+    let one = agent(&engine, "acme", "worker").session_by_key("one").expect("it is there");
+    let (at, fork) = (one.history(4).expect("a history")[0].id, NewSession::default().key("fork").id(Uuid::now_v7()));
+    one.fork(at, fork.clone()).expect("a fork");
+    let restored = agent(&engine, "acme", "worker").session_by_key("two").and_then(|session| session.archive());
+    restored.and_then(|archive| archive.restore()).expect("it is restored");
     let exported = lines(&engine);
     let other = empty();
     let report = import(&other, &exported).expect("it is imported");
-    assert_eq!((report.workspaces_made, report.agents_made, report.sessions), (3, 3, 3));
+    assert_eq!((report.workspaces_made, report.agents_made, report.sessions), (3, 3, 4));
     assert_eq!((report.sessions_skipped, report.ended, report.unknown.len()), (0, 0, 0));
     assert_eq!(report.lines, exported.lines().count() as u64);
     assert_whole(&other);
     assert_same(&exported, &lines(&other));
-    for (name, key) in [("acme", "one"), ("acme", "two"), ("globex \n\u{0}", "one")] {
+    for (name, key) in [("acme", "one"), ("acme", "two"), ("acme", "fork"), ("globex \n\u{0}", "one")] {
         let [left, right] = [&engine, &other].map(|engine| agent(engine, name, "worker"));
         let [left, right] = [left, right].map(|agent| agent.session_by_key(key).expect("it is there"));
         assert_eq!(left.get().expect("a record"), right.get().expect("a record"));
@@ -35,6 +40,11 @@ fn all_of_an_engine_comes_back_as_it_was() {
         assert_eq!(left.turns(()).expect("turns").items, right.turns(()).expect("turns").items);
         assert_eq!(left.transcript().expect("a transcript"), right.transcript().expect("a transcript"));
     }
+    // What it was forked from has come along, too.
+    let one = agent(&other, "acme", "worker").session_by_key("one").expect("it is there");
+    let again = one.fork(at, fork).and_then(|fork| fork.get()).expect("the original");
+    assert_eq!(again.forked_from.map(|from| (from.session, from.message)), Some((one.id(), at)));
+    assert_eq!(other.workspace("acme").and_then(|acme| acme.sessions(())).expect("sessions").meta.total, 3);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parlor::testkit::{ModelStore, compare, redb_store};
 use parlor::{
@@ -63,6 +64,7 @@ pub fn rich(engine: &Engine, workspace: &str, key: &str) -> Session {
     let seeded = session.append(seeded).expect("they are appended");
     let send = |text: &str| {
         let turn = NewTurn::from(NewMessage::text(text).id(Uuid::now_v7())).user_params(json("{ }"));
+        let turn = turn.time_limit(Duration::from_secs(3600));
         session.send(turn).and_then(|turn| turn.wait()).expect("it ends")
     };
     send("hello");

@@ -254,6 +254,9 @@ impl Importing<'_, '_, '_> {
         loading.load(self.store)?;
         let Loading { loader, published, waiting, _held: held, numbers, .. } = *loading;
         let loaded = loader.finish().map_err(|error| at(line, error))?;
+        if loaded.is_archived {
+            return Err(Error::corrupt(format!("line {line}: the events before it end with an archiving")));
+        }
         let (left, told) = (self.store.written()?.left.clone(), published.clone());
         let shown = self.store.write(waiting.size() + 4096, move |view| {
             check_free(view, (published.workspace, published.agent), published.id, &loaded.body.key)?;

@@ -4,8 +4,8 @@ use crate::error::{Error, Result};
 use crate::lines::Printer;
 use crate::redb::codec::{
     self, CHANGE_ARCHIVED, CHANGE_CREATED, CHANGE_DELETED, CHANGE_MARK, CHANGE_MESSAGE, CHANGE_RESTORED, CHANGE_TURN,
-    CHANGE_UPDATED, ChangeRow, HeadRow, MarkRow, MessageRow, SessionRow, ThreadRow, TurnRow, UsageRow, kind_of,
-    reason_of, role_of, state_of,
+    CHANGE_UPDATED, ChangeRow, ForkRow, HeadRow, MarkRow, MessageRow, SessionRow, ThreadRow, TurnRow, UsageRow,
+    kind_of, reason_of, role_of, state_of,
 };
 use crate::redb::load::Kept;
 
@@ -33,6 +33,11 @@ pub(super) fn session(to: &mut Printer, row: &SessionRow<'_>) {
         .maybe_json("profile", "profile_json", row.profile)
         .number("created_at_micros", row.created_at)
         .maybe_hex("fingerprint", row.fingerprint);
+    if let Some(ForkRow { session, message, number }) = row.forked {
+        to.object("forked_from", |to| {
+            to.id("session", session).id("message", message).number("message_number", number);
+        });
+    }
 }
 
 /// Where it stands.
@@ -91,6 +96,7 @@ pub(super) fn turn(to: &mut Printer, number: u32, row: &TurnRow<'_>) -> Result<(
     usage(to, row.usage);
     to.maybe_json("user_params", "user_params_json", row.user_params)
         .maybe_json("profile", "profile_json", row.profile)
+        .maybe_number("time_limit_nanos", row.time_limit)
         .number("created_at_micros", row.created_at)
         .maybe_number("started_at_micros", row.started_at)
         .maybe_number("ended_at_micros", row.ended_at);

@@ -4,8 +4,8 @@ use super::print::CHANGES;
 use crate::error::{Error, Result};
 use crate::lines::{ChangeForm, MessageForm, SessionForm, ThreadForm, TurnForm, at};
 use crate::redb::codec::{
-    BodyRow, CHANGE_TURN, CallRow, ChangeRow, HeadRow, ImageRow, MarkRow, MessageRow, SessionRow, ThreadRow, TurnRow,
-    kind_byte, reason_byte, role_byte, state_byte, usage_row,
+    BodyRow, CHANGE_TURN, CallRow, ChangeRow, ForkRow, HeadRow, ImageRow, MarkRow, MessageRow, SessionRow, ThreadRow,
+    TurnRow, kind_byte, reason_byte, role_byte, state_byte, usage_row,
 };
 use crate::redb::load::{Kept, Record, Step};
 
@@ -60,6 +60,11 @@ fn session(form: &SessionForm) -> SessionRow<'_> {
         profile: form.profile.as_deref(),
         created_at: form.created_at,
         fingerprint: form.fingerprint,
+        forked: form.forked.map(|(session, message, number)| ForkRow {
+            session: session.into_bytes(),
+            message: message.into_bytes(),
+            number,
+        }),
     }
 }
 
@@ -101,6 +106,7 @@ fn turn(form: &TurnForm) -> TurnRow<'_> {
         usage: usage_row(form.usage),
         user_params: form.user_params.as_deref(),
         profile: form.profile.as_deref(),
+        time_limit: form.time_limit,
         webhook: None,
         created_at: form.created_at,
         started_at: form.started_at,

@@ -2,6 +2,7 @@
 
 mod append;
 mod archive;
+mod archive_stream;
 mod changes;
 mod control;
 mod create;
@@ -10,6 +11,7 @@ mod delete;
 mod delete_session;
 mod ends;
 mod fence;
+mod fork;
 mod inputs;
 mod interrupt;
 mod listing;
@@ -51,7 +53,7 @@ macro_rules! subject {
 }
 use subject;
 
-const SUBJECTS: [(&str, &[(&str, Check)]); 30] = [
+const SUBJECTS: [(&str, &[(&str, Check)]); 32] = [
     ("names", names::CLAIMS),
     ("walls", walls::CLAIMS),
     ("create", create::CLAIMS),
@@ -78,6 +80,8 @@ const SUBJECTS: [(&str, &[(&str, Check)]); 30] = [
     ("delete", delete::CLAIMS),
     ("delete_session", delete_session::CLAIMS),
     ("archive", archive::CLAIMS),
+    ("fork", fork::CLAIMS),
+    ("archive_stream", archive_stream::CLAIMS),
     ("orphans", orphans::CLAIMS),
     ("outbox", outbox::CLAIMS),
     ("races", races::CLAIMS),
