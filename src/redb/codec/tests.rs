@@ -230,7 +230,7 @@ fn fingerprints_are_part_of_the_format() {
     let send = of_send(&new.clone().into()).expect("it encodes");
     let create = of_create(&Default::default(), Some(&new.into())).expect("it encodes");
     let golden =
-        ["9147dbfca0f79830d2b72e56037e1d13", "60bc0df883491f6ee443d14ce3f7895a", "c9c4e6d54fb6c5e385bc1b8eb61486a0"];
+        ["9147dbfca0f79830d2b72e56037e1d13", "60bc0df883491f6ee443d14ce3f7895a", "3af592bf925480ce308150b9decf2f5f"];
     assert_eq!([append, send, create].map(|id| full_hex(&id)), golden);
 }
 
