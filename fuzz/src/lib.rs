@@ -19,8 +19,14 @@ pub use pages::pages;
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Target); 6] =
-    [("operations", operations), ("pages", pages), ("keys", keys), ("records", records), ("archives", archives), ("lines", lines)];
+pub const TARGETS: [(&str, Target); 6] = [
+    ("operations", operations),
+    ("pages", pages),
+    ("keys", keys),
+    ("records", records),
+    ("archives", archives),
+    ("lines", lines),
+];
 
 /// The default store and the model answer alike to any operations, and readers see each message once.
 /// The first byte chooses the size of the blocks of positions.
