@@ -1,8 +1,6 @@
 //! The default store: one redb file. The only place that names redb.
 //!
-//! A verb (`session`, `message`, `timeline`, `turn`, `queue`, `ending`, `orphan`, `mark`, `outbox`, `remnant`, `feed`, `scope`) reads a view and
-//! answers, and a writing one returns a write set. The writer applies it; readers read the
-//! published snapshot.
+//! A verb (`session`, `message`, `timeline`, `turn`, `queue`, `ending`, `orphan`, `mark`, `outbox`, `remnant`, `feed`, `scope`) reads a view and answers, and a writing one returns a write set. The writer applies it; readers read the published snapshot.
 
 mod archive;
 mod attached;
