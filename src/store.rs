@@ -53,11 +53,11 @@ pub use archives::{
     ArchiveRef, ArchiveSession, ArchivesQuery, DeleteArchive, ImportArchive, ImportIds, RestoreArchive,
 };
 pub use outbox::{OutboxDelivered, OutboxFailed, OutboxKey, OutboxPage, OutboxPlace, OutboxQuery, OutboxRows, Redrive};
+pub(crate) use turns::next_in_chain;
 pub use turns::{
     Behaviour, Cancel, Claim, Emit, EndOrphans, Finish, Finished, Interrupt, Outcome, Policy, Promote, QueueBounds,
-    Recovered, Recovery, Runner, Runners, Started, Stop, Stopped, Submit, Submitted,
+    Recovered, Recovery, Runner, Runners, Started, Stop, Stopped, Submit, Submitted, Waiting,
 };
-pub(crate) use turns::{Waiting, next_in_chain};
 
 use std::io::{Read, Write};
 
@@ -105,6 +105,17 @@ pub trait Store: Send + Sync + 'static {
     /// Changes what a session says of itself, also while a turn is running or waits. Where nothing of it would change,
     /// nothing is written and no event is told. The inputs that made the session stay what a repeated creation is compared with.
     fn update_session(&self, op: UpdateSession) -> Result<SessionRecord>;
+
+    /// Makes a session of the same agent with the messages of another one up to one of them, that one included.
+    ///
+    /// Copied are those that are not soft-deleted, all that they say and carry, with their `ts` and `created_at`; in threads
+    /// where they stood in some. They are numbered anew, have new ids ([`Stamp::uuid`] of their number; of a thread that of its
+    /// number behind those of all messages), and stand in no turn. The context mark is copied where it begins with one of
+    /// them or right behind, and told last. Everything else is as in a session that is made by
+    /// [`create_session`](Self::create_session); `updated_at` is the greatest of the stamp's time and the times that were copied.
+    /// It may be *busy*; a message that is not there, or was soft-deleted, is *not found*. An id of the caller's that the workspace
+    /// has: the original where every input is the same, else *conflict*. `on` is called after each step, and may cancel it.
+    fn fork_session(&self, op: ForkSession, on: &mut OnProgress<'_>) -> Result<SessionRecord>;
 
     /// Deletes a session and all that it holds, for good; *conflict* while it is busy.
     ///
@@ -191,7 +202,8 @@ pub trait Store: Send + Sync + 'static {
     fn finish(&self, op: Finish) -> Result<Finished>;
 
     /// Ends the running turn as *interrupted*, whoever runs it, and promotes the one that waits next, as
-    /// [`finish`](Self::finish) does. None where no turn is running; then nothing is written.
+    /// [`finish`](Self::finish) does. None where no turn is running, or another than the one that is named; then nothing is
+    /// written.
     fn interrupt(&self, op: Interrupt) -> Result<Option<Finished>>;
 
     /// Ends the running turn as *interrupted*, and all that wait as *interrupted* (`cancelled`), in one commit.
@@ -213,6 +225,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// The messages of a session that match, with their exact total and greatest `ts`.
     fn messages(&self, at: SessionRef, matching: Matching) -> Result<Matched>;
+
+    /// How much waits in all sessions. It costs the same however much that is.
+    fn waiting(&self) -> Result<Waiting>;
 
     /// A turn by its id.
     fn turn(&self, at: SessionRef, turn: TurnId) -> Result<Turn>;
@@ -385,6 +400,19 @@ pub struct DeleteMessage {
     pub at: SessionRef,
     /// The message.
     pub message: MessageId,
+}
+
+/// Input of [`Store::fork_session`].
+#[derive(Debug, Clone)]
+pub struct ForkSession {
+    /// When.
+    pub stamp: Stamp,
+    /// The session that is forked.
+    pub at: SessionRef,
+    /// Its last message that is copied.
+    pub message: MessageId,
+    /// What the new session says of itself.
+    pub new: NewSession,
 }
 
 /// Input of [`Store::update_session`].

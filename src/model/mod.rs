@@ -10,6 +10,7 @@
 //! names is not found; it is a bad request; the session is busy or the key taken; a bound is passed.
 
 mod archive;
+mod fork;
 mod outbox;
 mod session;
 #[cfg(test)]
@@ -30,10 +31,10 @@ use crate::record::{
 };
 use crate::store::{
     Append, ArchiveRef, ArchiveSession, ArchivesQuery, Cancel, CreateSession, Created, DeleteArchive, DeleteMessage,
-    DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Finished, ImportArchive, Interrupt, Listed,
-    Matched, OutboxDelivered, OutboxFailed, OutboxPage, OutboxQuery, Outcome, Promote, Recovered, Recovery, Redrive,
-    RestoreArchive, SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, Submit, Submitted,
-    UpdateSession, Waiting,
+    DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Finished, ForkSession, ImportArchive,
+    Interrupt, Listed, Matched, OutboxDelivered, OutboxFailed, OutboxPage, OutboxQuery, Outcome, Promote, Recovered,
+    Recovery, Redrive, RestoreArchive, SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store,
+    Submit, Submitted, UpdateSession, Waiting,
 };
 use crate::sync::{Mutex, MutexGuard};
 
@@ -148,6 +149,13 @@ impl State {
     }
 }
 
+/// How much waits in these sessions.
+fn in_all<'a>(sessions: impl Iterator<Item = &'a Session>) -> Waiting {
+    sessions
+        .map(Session::waiting)
+        .fold(Waiting::default(), |sum, each| Waiting { turns: sum.turns + each.turns, bytes: sum.bytes + each.bytes })
+}
+
 fn no_session(id: SessionId) -> Error {
     Error::not_found(format_args!("session {id}"))
 }
@@ -258,6 +266,10 @@ impl Store for ModelStore {
         self.change(op.at, |session| Ok(session.update(&op)))
     }
 
+    fn fork_session(&self, op: ForkSession, on: &mut OnProgress<'_>) -> Result<SessionRecord> {
+        self.fork(&op, on)
+    }
+
     fn delete_session(&self, op: DeleteSession) -> Result<()> {
         let mut state = self.open()?;
         state.session(op.at)?.check_idle()?;
@@ -303,12 +315,12 @@ impl Store for ModelStore {
 
     fn submit(&self, op: Submit) -> Result<Submitted> {
         let mut state = self.open()?;
-        let others = state.sessions.iter().filter(|session| !session.is(op.at)).map(Session::waiting);
-        let others = others.fold(Waiting::default(), |sum, each| Waiting {
-            turns: sum.turns + each.turns,
-            bytes: sum.bytes + each.bytes,
-        });
+        let others = in_all(state.sessions.iter().filter(|session| !session.is(op.at)));
         state.change(op.at, |session| session.submit(&op, others))
+    }
+
+    fn waiting(&self) -> Result<Waiting> {
+        Ok(in_all(self.open()?.sessions.iter()))
     }
 
     fn emit(&self, op: Emit) -> Result<Vec<Message>> {

@@ -11,7 +11,8 @@ use crate::record::{
     SessionStatus, ThreadRecord, Ts, TurnState, Usage, WebhookRow,
 };
 use crate::store::{
-    Append, CreateSession, Created, DeleteMessage, Matched, SessionRef, SetContextMark, Submitted, UpdateSession,
+    Append, CreateSession, Created, DeleteMessage, ForkSession, Matched, SessionRef, SetContextMark, Submitted,
+    UpdateSession,
 };
 use crate::sync::Arc;
 use crate::time::{Timestamp, ts_micros};
@@ -61,6 +62,8 @@ pub(super) enum Origin {
     Turn,
     /// The end of a turn, in place of a tool.
     Synthetic,
+    /// A fork.
+    Fork,
 }
 
 /// What a message's input does not say itself.
@@ -102,6 +105,7 @@ impl Session {
             context_mark: None,
             last_message: 0,
             last_change: 0,
+            forked_from: None,
             created_at: op.stamp.at,
             updated_at: op.stamp.at,
         };
@@ -133,7 +137,8 @@ impl Session {
 
     /// The answer to a create with this session's id: the original, where every input is the same.
     pub fn created_before(&self, op: &CreateSession) -> Result<Created> {
-        let same = self.base.agent_id == op.agent
+        let same = self.base.forked_from.is_none()
+            && self.base.agent_id == op.agent
             && self.new == op.new
             && self.first.as_ref() == op.first.as_ref().map(|(turn, _)| turn);
         if !same {
@@ -144,6 +149,15 @@ impl Session {
             _ => None,
         };
         Ok(Created { session: self.record(), first, replayed: true })
+    }
+
+    /// The answer to a fork with this session's id: the original, where every input is the same.
+    pub fn forked_before(&self, op: &ForkSession) -> Result<SessionRecord> {
+        let from = self.base.forked_from.map(|from| (from.session, from.message));
+        if op.new.id.is_some() && from == Some((op.at.session, op.message)) && self.new == op.new {
+            return Ok(self.record());
+        }
+        Err(Error::conflict(format!("session id {} was used before with other inputs", self.base.id)))
     }
 
     /// Gives it, and all that stands below it, another id, which nobody brought.

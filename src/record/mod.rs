@@ -1,6 +1,7 @@
 //! What is stored and what is given: records with public fields, and their `New*` inputs.
 
 mod archive;
+mod call_json;
 mod change;
 mod json;
 mod mark;
@@ -14,15 +15,17 @@ mod usage;
 mod webhook;
 
 pub use archive::ArchiveRecord;
+pub(crate) use call_json::CallJson;
 pub use change::{Change, ChangeKind};
 pub use json::Json;
 pub use mark::ContextMark;
 pub use message::{Content, Image, Message, MessageType, Role, ToolCall};
 pub use new_message::NewMessage;
-pub use session::{AgentRecord, NewSession, SessionRecord, SessionStatus, ThreadRecord, WorkspaceRecord};
+pub use session::{AgentRecord, ForkedFrom, NewSession, SessionRecord, SessionStatus, ThreadRecord, WorkspaceRecord};
 pub(crate) use session::{check_json, check_name};
 pub use session_update::SessionUpdate;
 pub use ts::Ts;
+pub(crate) use turn::check_time_limit;
 pub use turn::{NewTurn, Reason, Turn, TurnState};
 pub use usage::Usage;
 pub use webhook::{Webhook, WebhookRow, WebhookSecrets, WebhookState};

@@ -16,6 +16,7 @@ mod ending;
 mod fault;
 mod feed;
 mod file;
+mod fork;
 #[cfg(feature = "testkit")]
 #[allow(clippy::panic, reason = "a check reports by panicking")]
 mod keys;
@@ -82,10 +83,10 @@ use crate::record::{
 };
 use crate::store::{
     Append, ArchiveRef, ArchiveSession, ArchivesQuery, Cancel, CreateSession, Created, DeleteArchive, DeleteMessage,
-    DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Finished, ImportArchive, Interrupt, Listed,
-    Matched, OutboxDelivered, OutboxFailed, OutboxPage, OutboxQuery, Outcome, Promote, Recovered, Redrive,
-    RestoreArchive, SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, Submit, Submitted,
-    UpdateSession,
+    DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Finished, ForkSession, ImportArchive,
+    Interrupt, Listed, Matched, OutboxDelivered, OutboxFailed, OutboxPage, OutboxQuery, Outcome, Promote, Recovered,
+    Redrive, RestoreArchive, SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, Submit,
+    Submitted, UpdateSession, Waiting,
 };
 use crate::sync::{Arc, Mutex, Sender, ThreadBuilder, bounded, offer};
 
@@ -311,6 +312,10 @@ impl Store for RedbStore {
         self.write(SESSION_JSON_BYTES, move |view| session::update(view, &op))
     }
 
+    fn fork_session(&self, op: ForkSession, on: &mut OnProgress<'_>) -> Result<SessionRecord> {
+        fork::fork(self, &op, on)
+    }
+
     fn delete_session(&self, op: DeleteSession) -> Result<()> {
         self.write_leaving(move |view| remnant::delete(view, &op))
     }
@@ -386,6 +391,10 @@ impl Store for RedbStore {
 
     fn promote(&self, op: Promote) -> Result<Vec<Started>> {
         self.write(1 << 16, move |view| queue::promote_all(view, &op))
+    }
+
+    fn waiting(&self) -> Result<Waiting> {
+        self.read(queue::waiting_in_all)
     }
 
     fn delete_message(&self, op: DeleteMessage) -> Result<()> {

@@ -305,7 +305,11 @@ impl Archive {
 
 impl Core {
     /// An operation of many steps, which a close need not wait for.
-    fn long<T>(&self, on: &mut OnProgress<'_>, run: impl FnOnce(&mut OnProgress<'_>) -> Result<T>) -> Result<T> {
+    pub(super) fn long<T>(
+        &self,
+        on: &mut OnProgress<'_>,
+        run: impl FnOnce(&mut OnProgress<'_>) -> Result<T>,
+    ) -> Result<T> {
         let mut closed = false;
         let answer = run(&mut |progress| {
             closed = self.shared.phase() != Phase::Open;

@@ -3,6 +3,7 @@
 mod agent;
 mod archive;
 mod control;
+mod fork;
 mod listing;
 mod outbox;
 mod session;
@@ -14,11 +15,9 @@ pub use listing::{Listing, MessageIter, PageQuery};
 pub use session::{Session, Thread};
 pub use workspace::Workspace;
 
-use std::collections::HashMap;
-
 use crate::agent::Agent;
 use crate::error::{Error, ErrorKind, Result};
-use crate::executor::{Admission, Executor};
+use crate::executor::{Admission, Behaviours, Executor};
 use crate::shared::Shared;
 use crate::store::{Behaviour, Runner, SessionRef, Store};
 use crate::sync::Arc;
@@ -27,8 +26,7 @@ use crate::sync::Arc;
 pub(crate) struct Core {
     pub(crate) shared: Arc<Shared>,
     pub(crate) executor: Executor,
-    /// The behaviours, by the names of their agents.
-    pub(crate) behaviours: HashMap<String, Arc<dyn Agent>>,
+    pub(crate) behaviours: Arc<Behaviours>,
 }
 
 impl Core {

@@ -307,7 +307,8 @@ impl Session {
     /// [`NotFound`](crate::ErrorKind::NotFound) when the session has no such turn.
     pub fn turn(&self, id: TurnId) -> Result<TurnHandle> {
         let turn = self.core.store()?.turn(self.at, id)?;
-        Ok(TurnHandle::new(Arc::clone(&self.core.shared), self.at, &turn))
+        let (shared, executor) = (Arc::clone(&self.core.shared), &self.core.executor);
+        Ok(TurnHandle::new(shared, executor.ends_turns(), self.at, &turn))
     }
 
     /// The session to wait for until it is idle: see [`Idle`].

@@ -7,12 +7,13 @@ use crate::error::Result;
 use crate::id::WorkspaceId;
 use crate::page::{Direction, Matching, PageAt, Roles, Types};
 use crate::record::{ArchiveRecord, Change, ContextMark, Message, SessionRecord, ThreadRecord, Ts, Turn, WebhookRow};
-use crate::store::{ArchivesQuery, Listed, OutboxQuery, OutboxRows, SessionRef, SessionsQuery, Store};
+use crate::store::{ArchivesQuery, Listed, OutboxQuery, OutboxRows, SessionRef, SessionsQuery, Store, Waiting};
 
 /// Everything below some workspaces, and the outbox.
 #[derive(Debug, PartialEq)]
 pub(super) struct Snapshot {
     sessions: Vec<SessionSnapshot>,
+    waiting: Waiting,
     outbox: Vec<WebhookRow>,
     dead: Vec<Vec<WebhookRow>>,
     archives: Vec<ArchiveRecord>,
@@ -40,7 +41,8 @@ impl Snapshot {
             }
         }
         let (outbox, dead) = (store.outbox(OUTBOX)?, outbox_pages(store, OutboxRows::Dead, OUTBOX)?);
-        Ok(Snapshot { sessions, outbox, dead, archives })
+        let waiting = store.waiting()?;
+        Ok(Snapshot { sessions, waiting, outbox, dead, archives })
     }
 }
 

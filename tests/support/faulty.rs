@@ -8,9 +8,10 @@ use parlor::id::{AgentId, MessageId, ThreadId, TurnId, WorkspaceId};
 use parlor::page::{Damaged, Matching, PageAt};
 use parlor::store::{
     Append, ArchiveRef, ArchiveSession, ArchivesQuery, Cancel, CreateSession, Created, DeleteArchive, DeleteMessage,
-    DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Finished, ImportArchive, Interrupt, Listed,
-    Matched, OutboxDelivered, OutboxFailed, OutboxPage, OutboxQuery, Promote, Recovered, Redrive, RestoreArchive,
-    SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, Submit, Submitted, UpdateSession,
+    DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Finished, ForkSession, ImportArchive,
+    Interrupt, Listed, Matched, OutboxDelivered, OutboxFailed, OutboxPage, OutboxQuery, Promote, Recovered, Redrive,
+    RestoreArchive, SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, Submit, Submitted,
+    UpdateSession, Waiting,
 };
 use parlor::{
     AgentRecord, ArchiveRecord, Change, ContextMark, Error, ErrorKind, Message, OnProgress, Result, SessionRecord,
@@ -28,6 +29,7 @@ struct Spoiled {
     finish: Option<ErrorKind>,
     panic: bool,
     sync: Option<ErrorKind>,
+    syncs: usize,
     hold_submit: Option<Gate>,
     hold_turn: Option<Gate>,
     hold_read: Option<Gate>,
@@ -57,6 +59,11 @@ impl Faulty {
     /// From now on nothing gets to the disk.
     pub fn fail_sync(&self, kind: ErrorKind) {
         self.spoiled().sync = Some(kind);
+    }
+
+    /// How often it was asked whether all is on the disk, since it was last healed.
+    pub fn syncs(&self) -> usize {
+        self.spoiled().syncs
     }
 
     /// The answer to the next submit is held at this gate: the store has accepted the turn, and
@@ -155,6 +162,10 @@ impl Store for Faulty {
 
     fn update_session(&self, op: UpdateSession) -> Result<SessionRecord> {
         self.inner.update_session(op)
+    }
+
+    fn fork_session(&self, op: ForkSession, on: &mut OnProgress<'_>) -> Result<SessionRecord> {
+        self.inner.fork_session(op, on)
     }
 
     fn delete_session(&self, op: DeleteSession) -> Result<()> {
@@ -261,6 +272,10 @@ impl Store for Faulty {
         self.inner.end_orphans(op)
     }
 
+    fn waiting(&self) -> Result<Waiting> {
+        self.inner.waiting()
+    }
+
     fn set_context_mark(&self, op: SetContextMark) -> Result<()> {
         self.inner.set_context_mark(op)
     }
@@ -270,7 +285,11 @@ impl Store for Faulty {
     }
 
     fn sync(&self) -> Result<()> {
-        let spoiled = self.spoiled().sync;
+        let spoiled = {
+            let mut spoiled = self.spoiled();
+            spoiled.syncs += 1;
+            spoiled.sync
+        };
         spoiled.map_or_else(|| self.inner.sync(), |kind| Err(Error::new(kind, "the disk is broken")))
     }
 

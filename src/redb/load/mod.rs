@@ -15,13 +15,12 @@ mod record;
 mod step;
 
 pub(super) use publish::{Loaded, Published, begin, is_archived, publish};
-use record::Kept;
-pub(super) use record::{Kind, Record, Unread};
-pub(super) use step::scaled;
+pub(super) use record::{Kept, Kind, Record, Unread};
+pub(super) use step::{Step, scaled};
 
 use std::ops::ControlFlow;
 
-use super::codec::{HeadRow, Id};
+use super::codec::{ForkRow, HeadRow, Id};
 use super::view::Read;
 use super::write_set::WriteSet;
 use crate::error::{Error, Result};
@@ -59,6 +58,7 @@ pub(super) struct Body {
     pub(super) key: String,
     pub(super) created_at: u64,
     pub(super) fingerprint: Option<Id>,
+    pub(super) forked: Option<ForkRow>,
 }
 
 /// What has come so far.

@@ -96,6 +96,7 @@ pub(in crate::redb) fn publish(
         profile: profile.as_deref(),
         created_at: body.created_at,
         fingerprint: body.fingerprint,
+        forked: body.forked,
     };
     writes.put(Table::Sessions, sessions::body(number), &row)?;
     let updated_at = published.stamp.at.as_micros().max(loaded.head.updated_at);

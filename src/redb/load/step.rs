@@ -96,8 +96,8 @@ impl Step<'_> {
             return Err(corrupt("a second session"));
         }
         let new = check::session(row, self.loader.trust)?;
-        let (key, created_at, fingerprint) = (row.key.to_owned(), row.created_at, row.fingerprint);
-        self.loader.body = Some(Body { id: row.id, new, key, created_at, fingerprint });
+        let SessionRow { id, created_at, fingerprint, forked, .. } = *row;
+        self.loader.body = Some(Body { id, new, key: row.key.to_owned(), created_at, fingerprint, forked });
         Ok(())
     }
 

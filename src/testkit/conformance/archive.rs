@@ -219,6 +219,7 @@ fn a_session_in_any_idle_state_comes_back(factory: Factory<'_>) {
         let next = ok(scene.store.interrupt(crate::store::Interrupt {
             stamp: scene.stamp(),
             at,
+            turn: None,
             reason: Reason::Request,
             next: Some(scene.runner),
         }));

@@ -11,6 +11,7 @@ mod delete;
 mod delete_session;
 mod ends;
 mod fence;
+mod fork;
 mod inputs;
 mod interrupt;
 mod listing;
@@ -52,7 +53,7 @@ macro_rules! subject {
 }
 use subject;
 
-const SUBJECTS: [(&str, &[(&str, Check)]); 31] = [
+const SUBJECTS: [(&str, &[(&str, Check)]); 32] = [
     ("names", names::CLAIMS),
     ("walls", walls::CLAIMS),
     ("create", create::CLAIMS),
@@ -79,6 +80,7 @@ const SUBJECTS: [(&str, &[(&str, Check)]); 31] = [
     ("delete", delete::CLAIMS),
     ("delete_session", delete_session::CLAIMS),
     ("archive", archive::CLAIMS),
+    ("fork", fork::CLAIMS),
     ("archive_stream", archive_stream::CLAIMS),
     ("orphans", orphans::CLAIMS),
     ("outbox", outbox::CLAIMS),

@@ -365,7 +365,7 @@ impl Client {
         let (stamp, reason) = (self.stamp(), Reason::Request);
         // Where nothing is running these would write nothing.
         match self.random.below(if claim.is_some() { 8 } else { 4 }) {
-            4 => Op::Interrupt(Interrupt { stamp, at, reason, next: Some(self.runner()) }),
+            4 => Op::Interrupt(Interrupt { stamp, at, turn: None, reason, next: Some(self.runner()) }),
             5 => Op::Stop(Stop { stamp, at, reason }),
             1 => Op::Update(Box::new(UpdateSession { stamp, at, update: SessionUpdate::default().label(self.text()) })),
             2 => Op::Mark(SetContextMark { stamp, at, claim, mark: Some(ContextMark::new(1, self.text())) }),
