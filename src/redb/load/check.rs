@@ -93,9 +93,9 @@ pub(super) fn turn(row: &TurnRow<'_>, number: u32, updated_at: u64, trust: Trust
 
 /// A message.
 pub(super) fn message(row: &MessageRow<'_>, number: u32, updated_at: u64, trust: Trust) -> Result<()> {
-    // Each later one is at least one more; of a fork, those that were left behind may have been before it.
-    let room = u64::from(SESSION_ROWS.saturating_sub(number));
-    if row.ts >= TS_MICROS_MAX.saturating_sub(room) || row.created_at > updated_at {
+    // Room is left for every message that may yet come: each takes one more.
+    let most = TS_MICROS_MAX.saturating_sub(SESSION_ROWS.saturating_sub(number).into());
+    if row.ts > most || row.created_at > updated_at {
         return Err(corrupt(format_args!("message {number}: its times")));
     }
     if trust == Trust::Ours {
