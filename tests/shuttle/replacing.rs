@@ -9,7 +9,7 @@ use crate::claims;
 use crate::scene::{GRACE, Latch, Log, Scene, completed, echo, finals, held, interrupted, waiter};
 
 /// No limit that a claim reaches.
-const NEVER: Duration = Duration::from_secs(1 << 40);
+const NEVER: Duration = Duration::from_millis(parlor::limit::TIME_LIMIT_MS_MAX);
 
 /// An agent that hangs where it is told to, until the latch is opened.
 fn hanging(begun: Latch, go: Latch) -> impl Fn(&TurnContext, &Log) -> parlor::AgentResult + Send + Sync {
