@@ -258,7 +258,7 @@ impl NewTurn {
     ///
     /// let engine = Engine::in_memory().agent_fn("patient", |turn| {
     ///     turn.cancel_token().wait();
-    ///     Ok(())
+    ///     Ok(turn.check()?)
     /// });
     /// let engine = engine.open()?;
     /// let session = engine.workspace("acme")?.agent("patient")?.create_session(Default::default())?;
