@@ -213,6 +213,7 @@ mod engine;
 pub mod error;
 mod executor;
 mod follow;
+mod grant;
 mod here;
 pub mod id;
 pub mod limit;
@@ -248,11 +249,12 @@ pub use error::{Error, ErrorKind, Result};
 pub use executor::{Hook, TurnEnd};
 pub use follow::{Delta, Follow, Live, LiveFeed};
 pub use record::{
-    AgentRecord, Change, ChangeKind, Content, ContextMark, Image, Json, Message, MessageType, NewMessage, NewSession,
-    NewTurn, Reason, Role, SessionRecord, SessionStatus, ThreadRecord, ToolCall, Ts, Turn, TurnState, Usage, Webhook,
-    WebhookRow, WebhookSecrets, WebhookState, WorkspaceRecord,
+    AgentRecord, Change, ChangeKind, Content, ContextMark, Image, IssuedKey, Json, KeyRecord, Message, MessageType,
+    NewAgent, NewKey, NewMessage, NewSession, NewTurn, Reason, Role, Scopes, Secret, SessionRecord, SessionStatus,
+    ThreadRecord, ToolCall, Ts, Turn, TurnState, Usage, Webhook, WebhookRow, WebhookSecrets, WebhookState,
+    WorkspaceRecord,
 };
-pub use scope::{AgentHandle, Listing, MessageIter, PageQuery, Session, Thread, Workspace};
+pub use scope::{Access, AgentHandle, Listing, MessageIter, PageQuery, Session, Thread, Workspace};
 pub use store::{Policy, QueueBounds, Stopped};
 pub use time::{Clock, SystemClock, Timestamp};
 pub use transcript::TranscriptMessage;

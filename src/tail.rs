@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::error::Result;
+use crate::id::WorkspaceId;
 use crate::limit::FOLLOW_BATCH;
 use crate::record::Change;
 use crate::store::{SessionRef, Store};
@@ -64,6 +65,17 @@ impl Tails {
     pub(crate) fn forget(&self, at: SessionRef) {
         for mark in self.kept.lock().marks.values().filter(|mark| mark.at == at) {
             mark.gone.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Tells every bookmark of a session of the workspace that is there no more.
+    pub(crate) fn forget_gone(&self, store: &dyn Store, workspace: WorkspaceId) {
+        let marks: Vec<_> =
+            self.kept.lock().marks.values().filter(|mark| mark.at.workspace == workspace).cloned().collect();
+        for mark in marks {
+            if store.session(mark.at).is_err_and(|error| error.is_not_found()) {
+                mark.gone.store(true, Ordering::SeqCst);
+            }
         }
     }
 

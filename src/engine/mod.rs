@@ -1,5 +1,6 @@
 //! Open, recover, run, close: [`Builder`] and [`Engine`].
 
+mod access;
 mod attached;
 mod builder;
 
@@ -17,7 +18,7 @@ use crate::limit;
 use crate::record::check_name;
 use crate::record::{Turn, WebhookRow};
 pub use crate::redb::Durability;
-use crate::scope::{Core, Workspace};
+use crate::scope::{Core, Door, Workspace};
 use crate::shared::Phase;
 use crate::store::EnsureWorkspace;
 use crate::store::{OutboxPage, OutboxPlace, OutboxQuery, OutboxRows};
@@ -85,7 +86,7 @@ impl Engine {
     pub fn workspace(&self, name: &str) -> Result<Workspace> {
         check_name("workspace name", name)?;
         let op = EnsureWorkspace { stamp: self.core.shared.stamp(), name: name.to_owned() };
-        Ok(Workspace::new(Arc::clone(&self.core), self.core.store()?.ensure_workspace(op)?))
+        Ok(Workspace::new(Door::trusted(&self.core), self.core.shared.open()?.ensure_workspace(op)?))
     }
 
     /// The workspace of this name, if there is one.
@@ -95,8 +96,8 @@ impl Engine {
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a name out of bounds.
     pub fn find_workspace(&self, name: &str) -> Result<Option<Workspace>> {
         check_name("workspace name", name)?;
-        let found = self.core.store()?.find_workspace(name)?;
-        Ok(found.map(|record| Workspace::new(Arc::clone(&self.core), record)))
+        let found = self.core.shared.open()?.find_workspace(name)?;
+        Ok(found.map(|record| Workspace::new(Door::trusted(&self.core), record)))
     }
 
     /// The turns that a process that died left running, as this open ended them: *failed*, with
@@ -114,7 +115,7 @@ impl Engine {
     /// [`Corrupt`](crate::ErrorKind::Corrupt) or [`Storage`](crate::ErrorKind::Storage) when they cannot be read.
     pub fn outbox(&self, limit: u32) -> Result<Vec<WebhookRow>> {
         check_outbox_limit(limit)?;
-        self.core.store()?.outbox(limit)
+        self.core.shared.open()?.outbox(limit)
     }
 
     /// Announcements that failed for the last time, oldest session first, at most `limit`: 1 to
@@ -126,7 +127,7 @@ impl Engine {
     /// Those of [`outbox`](Self::outbox).
     pub fn dead_letters(&self, after: impl Into<Option<OutboxPlace>>, limit: u32) -> Result<OutboxPage> {
         check_outbox_limit(limit)?;
-        self.core.store()?.outbox_page(OutboxQuery { rows: OutboxRows::Dead, after: after.into(), limit })
+        self.core.shared.open()?.outbox_page(OutboxQuery { rows: OutboxRows::Dead, after: after.into(), limit })
     }
 
     /// What the engine is at, in numbers.
@@ -152,7 +153,7 @@ impl Engine {
     ///
     /// [`Storage`](crate::ErrorKind::Storage) when the file cannot be read.
     pub fn verify(&self) -> Result<Vec<String>> {
-        self.core.store()?.verify()
+        self.core.shared.open()?.verify()
     }
 
     /// Takes no more work, ends the running turns as *interrupted* (`closed`), waits for their

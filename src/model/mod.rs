@@ -9,6 +9,8 @@
 //! found; the claim is fenced; the input is invalid; its id was used before; a thread that it
 //! names is not found; it is a bad request; the session is busy or the key taken; a bound is passed.
 
+mod access;
+mod agents;
 mod outbox;
 mod session;
 #[cfg(test)]
@@ -19,16 +21,18 @@ mod verify;
 use std::cmp::Reverse;
 
 use crate::error::{Error, Result};
-use crate::id::{AgentId, MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
+use crate::id::{AgentId, KeyId, MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
 use crate::page::{Matching, PageAt};
 use crate::record::{
-    AgentRecord, Change, ContextMark, Message, Reason, SessionRecord, ThreadRecord, Turn, WebhookRow, WorkspaceRecord,
+    AgentRecord, Change, ContextMark, KeyRecord, Message, Reason, SessionRecord, ThreadRecord, Turn, WebhookRow,
+    WorkspaceRecord,
 };
 use crate::store::{
-    Append, Cancel, CreateSession, Created, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent,
-    EnsureWorkspace, Finish, Finished, Interrupt, Listed, Matched, OutboxDelivered, OutboxFailed, OutboxPage,
-    OutboxQuery, Outcome, Promote, Recovered, Recovery, Redrive, SessionRef, SessionsQuery, SetContextMark, Started,
-    Stop, Stopped, Store, Submit, Submitted, Waiting,
+    AgentsQuery, Append, Cancel, CreateAgent, CreateKey, CreateSession, Created, DeleteAgent, DeleteMessage,
+    DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Finished, Interrupt, KeysQuery, LabelAgent,
+    Listed, Matched, OutboxDelivered, OutboxFailed, OutboxPage, OutboxQuery, Outcome, Promote, Recovered, Recovery,
+    Redrive, RevokeKey, SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, StoredKey, Submit,
+    Submitted, Waiting,
 };
 use crate::sync::{Mutex, MutexGuard};
 
@@ -59,6 +63,7 @@ struct State {
     closed: bool,
     workspaces: Vec<WorkspaceRecord>,
     agents: Vec<AgentRecord>,
+    keys: Vec<StoredKey>,
     sessions: Vec<Session>,
     /// How many sessions there ever were.
     made: u64,
@@ -165,6 +170,7 @@ impl Store for ModelStore {
             id: AgentId::from_uuid(op.stamp.uuid(0)),
             workspace_id: op.workspace,
             name: op.name,
+            label: None,
             created_at: op.stamp.at,
         };
         state.agents.push(made.clone());
@@ -174,6 +180,52 @@ impl Store for ModelStore {
     fn find_agent(&self, workspace: WorkspaceId, name: &str) -> Result<Option<AgentRecord>> {
         let state = self.open()?;
         Ok(state.agent_named(workspace, name)?.cloned())
+    }
+
+    fn workspace(&self, id: WorkspaceId) -> Result<WorkspaceRecord> {
+        self.open()?.workspace(id).cloned()
+    }
+
+    fn workspaces(&self, page: PageAt) -> Result<Listed<WorkspaceRecord>> {
+        Ok(self.open()?.workspaces(page))
+    }
+
+    fn create_agent(&self, op: CreateAgent) -> Result<AgentRecord> {
+        self.open()?.create_agent(op)
+    }
+
+    fn agent(&self, workspace: WorkspaceId, id: AgentId) -> Result<AgentRecord> {
+        let state = self.open()?;
+        state.workspace(workspace)?;
+        state.agent(workspace, id).cloned()
+    }
+
+    fn agents(&self, op: AgentsQuery) -> Result<Listed<AgentRecord>> {
+        self.open()?.agents(&op)
+    }
+
+    fn label_agent(&self, op: LabelAgent) -> Result<AgentRecord> {
+        self.open()?.label_agent(op)
+    }
+
+    fn delete_agent(&self, op: DeleteAgent) -> Result<()> {
+        self.open()?.delete_agent(&op)
+    }
+
+    fn create_key(&self, op: CreateKey) -> Result<KeyRecord> {
+        self.open()?.create_key(op)
+    }
+
+    fn key(&self, id: KeyId) -> Result<Option<StoredKey>> {
+        Ok(self.open()?.keys.iter().find(|key| key.record.id == id).cloned())
+    }
+
+    fn keys(&self, op: KeysQuery) -> Result<Listed<KeyRecord>> {
+        self.open()?.keys(&op)
+    }
+
+    fn revoke_key(&self, op: RevokeKey) -> Result<()> {
+        self.open()?.revoke_key(&op)
     }
 
     fn create_session(&self, op: CreateSession) -> Result<Created> {

@@ -10,6 +10,7 @@ use super::tables::{Table, activity, claims, meta, names, outbox, rows, sessions
 enum Key {
     Remnant(u32),
     Queued(u32, u32),
+    Hidden(u32),
     WorkspaceName(String),
     WorkspaceId(Id),
     AgentName(u32, String),
@@ -18,6 +19,10 @@ enum Key {
     SessionId(u32, Id),
     Scope(u32),
     Count(u32),
+    Scopes(u32),
+    Label(u32),
+    AccessKey(Id),
+    AccessKeyOf(u32, Id),
     Body(u32),
     Head(u32),
     Mark(u32),
@@ -44,7 +49,7 @@ enum Row {
 impl Key {
     fn table(&self) -> Table {
         match self {
-            Key::Remnant(_) | Key::Queued(..) => Table::Meta,
+            Key::Remnant(_) | Key::Queued(..) | Key::Hidden(_) => Table::Meta,
             Key::Body(_) | Key::Head(_) | Key::Mark(_) => Table::Sessions,
             Key::Row(..) => Table::Rows,
             Key::Activity(..) => Table::Activity,
@@ -58,6 +63,7 @@ impl Key {
         match self {
             Key::Remnant(session) => meta::remnant(*session).to_vec(),
             Key::Queued(session, turn) => meta::queued(*session, *turn).to_vec(),
+            Key::Hidden(agent) => meta::hidden(*agent).to_vec(),
             Key::WorkspaceName(name) => names::workspace_name(name),
             Key::WorkspaceId(id) => names::workspace_id(id),
             Key::AgentName(workspace, name) => names::agent_name(*workspace, name),
@@ -66,6 +72,10 @@ impl Key {
             Key::SessionId(workspace, id) => names::session_id(*workspace, id),
             Key::Scope(scope) => names::scope(*scope),
             Key::Count(scope) => names::count(*scope),
+            Key::Scopes(scope) => names::scopes(*scope),
+            Key::Label(agent) => names::label(*agent),
+            Key::AccessKey(id) => names::access_key(id),
+            Key::AccessKeyOf(workspace, id) => names::access_key_of(*workspace, id),
             Key::Body(session) => sessions::body(*session).to_vec(),
             Key::Head(session) => sessions::head(*session).to_vec(),
             Key::Mark(session) => sessions::mark(*session).to_vec(),
@@ -86,7 +96,7 @@ impl Key {
     }
 
     fn draw(from: &mut Bytes<'_>) -> Self {
-        match from.byte() % 17 {
+        match from.byte() % 22 {
             0 => Key::WorkspaceName(from.text()),
             1 => Key::WorkspaceId(from.array()),
             2 => Key::AgentName(from.number(), from.text()),
@@ -103,6 +113,11 @@ impl Key {
             13 => Key::Remnant(from.number()),
             15 => Key::Queued(from.number(), from.number()),
             16 => Key::Mark(from.number()),
+            17 => Key::Hidden(from.number()),
+            18 => Key::Scopes(from.number()),
+            19 => Key::Label(from.number()),
+            20 => Key::AccessKey(from.array()),
+            21 => Key::AccessKeyOf(from.number(), from.array()),
             _ => Key::Outbox(from.number(), u64::from_be_bytes(from.array())),
         }
     }

@@ -4,6 +4,8 @@
 //! answers, and a writing one returns a write set. The writer applies it; readers read the
 //! published snapshot.
 
+mod access;
+mod agent;
 mod attached;
 mod base;
 mod body;
@@ -14,6 +16,7 @@ mod ending;
 mod fault;
 mod feed;
 mod file;
+mod hidden;
 #[cfg(feature = "testkit")]
 #[allow(clippy::panic, reason = "a check reports by panicking")]
 mod keys;
@@ -64,18 +67,18 @@ use self::view::Read;
 use self::write_set::WriteSet;
 use self::writer::{Job, Keeping, Shared, Task, Writer};
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::{AgentId, MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
+use crate::id::{AgentId, KeyId, MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
 use crate::limit::{REASON_BYTES, WRITER_QUEUE};
 use crate::page::{Matching, PageAt};
 use crate::record::{
-    AgentRecord, Change, ContextMark, Message, NewMessage, SessionRecord, ThreadRecord, Turn, WebhookRow,
+    AgentRecord, Change, ContextMark, KeyRecord, Message, NewMessage, SessionRecord, ThreadRecord, Turn, WebhookRow,
     WorkspaceRecord,
 };
 use crate::store::{
-    Append, Cancel, CreateSession, Created, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent,
-    EnsureWorkspace, Finish, Finished, Interrupt, Listed, Matched, OutboxDelivered, OutboxFailed, OutboxPage,
-    OutboxQuery, Outcome, Promote, Recovered, Redrive, SessionRef, SessionsQuery, SetContextMark, Started, Stop,
-    Stopped, Store, Submit, Submitted,
+    AgentsQuery, Append, Cancel, CreateAgent, CreateKey, CreateSession, Created, DeleteAgent, DeleteMessage,
+    DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Finished, Interrupt, KeysQuery, LabelAgent,
+    Listed, Matched, OutboxDelivered, OutboxFailed, OutboxPage, OutboxQuery, Outcome, Promote, Recovered, Redrive,
+    RevokeKey, SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, StoredKey, Submit, Submitted,
 };
 use crate::sync::{Arc, Mutex, Sender, ThreadBuilder, bounded, offer};
 
@@ -207,6 +210,24 @@ impl RedbStore {
     }
 }
 
+impl RedbStore {
+    /// Runs a verb that leaves something to be cleared away.
+    fn delete(&self, verb: impl FnOnce(&dyn Read) -> Result<(WriteSet, ())> + Send + 'static) -> Result<()> {
+        let file = self.written()?;
+        let left = file.left.clone();
+        self.write(1024, move |view| {
+            let deleted = verb(view)?;
+            left.note();
+            Ok(deleted)
+        })?;
+        if let Some(tasks) = file.tasks.lock().clone() {
+            // It may have been written on this thread. A full queue looks after the next group anyway.
+            offer(&tasks, Task::Look);
+        }
+        Ok(())
+    }
+}
+
 fn start(name: &str, thread: impl FnOnce() + Send + 'static) -> Result<()> {
     ThreadBuilder::new()
         .name(name.into())
@@ -257,6 +278,50 @@ impl Store for RedbStore {
         self.read(|view| scope::find_agent(view, workspace, name))
     }
 
+    fn workspace(&self, id: WorkspaceId) -> Result<WorkspaceRecord> {
+        self.read(|view| agent::workspace(view, id))
+    }
+
+    fn workspaces(&self, page: PageAt) -> Result<Listed<WorkspaceRecord>> {
+        self.read(|view| agent::workspaces(view, page))
+    }
+
+    fn create_agent(&self, op: CreateAgent) -> Result<AgentRecord> {
+        self.write(512, move |view| agent::create(view, &op))
+    }
+
+    fn agent(&self, workspace: WorkspaceId, id: AgentId) -> Result<AgentRecord> {
+        self.read(|view| agent::get(view, workspace, id))
+    }
+
+    fn agents(&self, op: AgentsQuery) -> Result<Listed<AgentRecord>> {
+        self.read(|view| agent::list(view, &op))
+    }
+
+    fn label_agent(&self, op: LabelAgent) -> Result<AgentRecord> {
+        self.write(512, move |view| agent::label(view, &op))
+    }
+
+    fn delete_agent(&self, op: DeleteAgent) -> Result<()> {
+        self.delete(move |view| agent::delete(view, &op))
+    }
+
+    fn create_key(&self, op: CreateKey) -> Result<KeyRecord> {
+        self.write(1024, move |view| access::create(view, &op))
+    }
+
+    fn key(&self, id: KeyId) -> Result<Option<StoredKey>> {
+        self.read(|view| access::get(view, id))
+    }
+
+    fn keys(&self, op: KeysQuery) -> Result<Listed<KeyRecord>> {
+        self.read(|view| access::list(view, &op))
+    }
+
+    fn revoke_key(&self, op: RevokeKey) -> Result<()> {
+        self.write(512, move |view| access::revoke(view, &op))
+    }
+
     fn create_session(&self, op: CreateSession) -> Result<Created> {
         let bytes = 4096 + op.first.as_ref().map_or(0, |(new, _)| new.message.size());
         self.write(bytes, move |view| session::create(view, &op))
@@ -275,18 +340,7 @@ impl Store for RedbStore {
     }
 
     fn delete_session(&self, op: DeleteSession) -> Result<()> {
-        let file = self.written()?;
-        let left = file.left.clone();
-        self.write(1024, move |view| {
-            let deleted = remnant::delete(view, &op)?;
-            left.note();
-            Ok(deleted)
-        })?;
-        if let Some(tasks) = file.tasks.lock().clone() {
-            // It may have been written on this thread. A full queue looks after the next group anyway.
-            offer(&tasks, Task::Look);
-        }
-        Ok(())
+        self.delete(move |view| remnant::delete(view, &op))
     }
 
     fn thread(&self, at: SessionRef, thread: ThreadId) -> Result<ThreadRecord> {
@@ -430,37 +484,4 @@ impl Drop for RedbStore {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-    use crate::id::Stamp;
-    use crate::time::Timestamp;
-
-    #[test]
-    fn a_fork_is_refused_and_leaves_the_file_as_it_is() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().join("a.parlor");
-        let options = Options { cache_bytes: 1 << 20, ..Options::default() };
-        let mut store = RedbStore::open(&path, options).expect("it opens");
-        let op = EnsureWorkspace { stamp: Stamp::new(Timestamp::from_micros(1), 1), name: "acme".into() };
-        store.ensure_workspace(op.clone()).expect("it is made");
-        let before = fs::read(&path).expect("the file");
-
-        // What a fork sees: another process of the same memory. It has no writer thread to drop this share.
-        store.process = store.process.wrapping_add(1);
-        let Open::ToWrite(file) = &store.file else { unreachable!("it was opened to be written") };
-        let writers = Arc::clone(&file.shared);
-        let refused = [
-            store.find_workspace("acme").map(drop),
-            store.ensure_workspace(EnsureWorkspace { name: "other".into(), ..op }).map(drop),
-            store.close(),
-        ];
-        for answer in refused {
-            assert_eq!(answer.expect_err("it is another's").kind(), ErrorKind::Closed);
-        }
-        drop(store);
-        assert!(fs::read(&path).expect("the file") == before, "the fork wrote to the file");
-        drop(writers);
-    }
-}
+mod tests;

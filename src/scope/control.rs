@@ -4,6 +4,7 @@
 use super::Session;
 use crate::bell::Event;
 use crate::error::Result;
+use crate::grant::Act;
 use crate::id::TurnId;
 use crate::record::{ContextMark, NewTurn, Reason, Turn, Usage};
 use crate::store::{Cancel, Finished, Interrupt, Policy, SetContextMark, Stop, Stopped};
@@ -35,7 +36,7 @@ impl Session {
     /// # }
     /// ```
     pub fn send_with(&self, policy: Policy, turn: impl Into<NewTurn>) -> Result<TurnHandle> {
-        self.submit(turn.into(), policy)
+        self.submit(Act::SessionSendWith, turn.into(), policy)
     }
 
     /// As [`send`](Self::send), but in a busy session the turn waits until all turns before it have ended: its state is
@@ -59,7 +60,7 @@ impl Session {
     /// # }
     /// ```
     pub fn enqueue(&self, turn: impl Into<NewTurn>) -> Result<TurnHandle> {
-        self.submit(turn.into(), Policy::Enqueue)
+        self.submit(Act::SessionEnqueue, turn.into(), Policy::Enqueue)
     }
 
     /// Ends the running turn as *interrupted* (`request`), and starts the one that waits next in the same commit. Answers
@@ -79,7 +80,7 @@ impl Session {
     /// ```
     pub fn interrupt(&self) -> Result<Option<Turn>> {
         let (core, at) = (&self.core, self.at);
-        let store = core.store()?;
+        let store = core.store(Act::SessionInterrupt)?;
         let admission = core.executor.admit_end(at)?;
         let next = Some(core.runner(&self.agent_name));
         let op = Interrupt { stamp: core.shared.stamp(), at, reason: Reason::Request, next };
@@ -98,7 +99,7 @@ impl Session {
     /// [`NotFound`](crate::ErrorKind::NotFound) when the session was deleted.
     pub fn stop(&self) -> Result<Stopped> {
         let (core, at) = (&self.core, self.at);
-        let store = core.store()?;
+        let store = core.store(Act::SessionStop)?;
         let admission = core.executor.admit_end(at)?;
         let stopped = store.stop(Stop { stamp: core.shared.stamp(), at, reason: Reason::Request })?;
         stopped.cancelled.iter().for_each(|turn| admission.cancelled(at, self.agent, turn.id));
@@ -118,7 +119,7 @@ impl Session {
     /// [`Conflict`](crate::ErrorKind::Conflict) when it is running or has ended, naming which;
     /// [`NotFound`](crate::ErrorKind::NotFound) when the session has no such turn.
     pub fn cancel(&self, turn: TurnId) -> Result<Turn> {
-        let (store, admission) = self.core.writing()?;
+        let (store, admission) = self.core.writing(Act::SessionCancel)?;
         let cancelled = store.cancel(Cancel { stamp: self.core.shared.stamp(), at: self.at, turn })?;
         admission.cancelled(self.at, self.agent, turn);
         self.core.shared.bell.ring(self.at, self.agent, Event::Ended);
@@ -148,7 +149,7 @@ impl Session {
     /// # }
     /// ```
     pub fn usage(&self) -> Result<Usage> {
-        Ok(self.get()?.usage)
+        Ok(self.core.store(Act::SessionUsage)?.session(self.at)?.usage)
     }
 
     /// Sets from which message on the [transcript](Self::transcript) shows the session, and the summary that stands for all
@@ -177,7 +178,7 @@ impl Session {
     pub fn set_context_mark(&self, mark: impl Into<Option<ContextMark>>) -> Result<()> {
         let mark = mark.into();
         mark.iter().try_for_each(ContextMark::check)?;
-        let (store, _admission) = self.core.writing()?;
+        let (store, _admission) = self.core.writing(Act::SessionSetContextMark)?;
         store.set_context_mark(SetContextMark { stamp: self.core.shared.stamp(), at: self.at, claim: None, mark })?;
         self.core.shared.bell.ring(self.at, self.agent, Event::Written);
         Ok(())
@@ -189,7 +190,7 @@ impl Session {
     ///
     /// [`NotFound`](crate::ErrorKind::NotFound) when the session was deleted.
     pub fn context_mark(&self) -> Result<Option<ContextMark>> {
-        self.core.store()?.context_mark(self.at)
+        self.core.store(Act::SessionContextMark)?.context_mark(self.at)
     }
 
     /// The history as a model takes it, from the context mark on, and valid whatever happened: see
@@ -216,6 +217,6 @@ impl Session {
     /// # }
     /// ```
     pub fn transcript(&self) -> Result<Vec<TranscriptMessage>> {
-        transcript::read(self.core.store()?, self.at)
+        transcript::read(self.core.store(Act::SessionTranscript)?, self.at)
     }
 }

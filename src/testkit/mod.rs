@@ -6,11 +6,13 @@
 //! * [`ModelStore`]: the reference store, plain maps, and [`redb_store`], the default one.
 //! * [`compare`]: the same random operations on two stores, whose answers must agree; [`compare_bytes`] for a fuzzer.
 //! * [`SimulatedDisk`]: the default store on a disk that fails where a test says, and loses power.
+//! * [`access_table`]: what each operation of a handle needs of the access key it was reached with.
 //! * [`Bug`]: a fault to [`plant`] in the default store, so that a suite can be put to the test.
 //!
 //! All of it reports by panicking, as tests do: the message names the claim, or the seed and the
 //! step, and what was seen instead.
 
+mod access;
 mod caught;
 mod clock;
 mod compare;
@@ -21,6 +23,7 @@ mod snapshot;
 
 pub use crate::bug::{Bug, plant};
 pub use crate::model::ModelStore;
+pub use access::{AccessRule, access_table, access_unchecked};
 pub use clock::ManualClock;
 pub use compare::{Subject, compare, compare_bytes, compare_with};
 pub use conformance::{Check, claims, conformance};
@@ -89,6 +92,15 @@ fn open(path: &Path, options: Options) -> Result<Arc<dyn Store>> {
 /// When they do not.
 pub fn check_key_order(bytes: &[u8]) {
     crate::redb::check_order(bytes);
+}
+
+/// Reads a text as the secret of an access key.
+///
+/// # Panics
+///
+/// When what was read makes another text.
+pub fn check_secret(text: &str) {
+    crate::record::check_secret(text);
 }
 
 /// Decodes bytes as rows of the default store: as they are, and with their checksum made right, so that what

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use super::block;
 use crate::bell::{Event, Registration};
 use crate::error::{Error, ErrorKind, Result};
+use crate::grant::{Act, Pass};
 use crate::here;
 use crate::id::{MessageId, SessionId, ThreadId, TurnId};
 use crate::record::{Message, Turn, TurnState};
@@ -41,6 +42,7 @@ use crate::time::Duration;
 /// ```
 pub struct TurnHandle {
     shared: Arc<Shared>,
+    pass: Pass,
     at: SessionRef,
     turn: TurnId,
     thread: ThreadId,
@@ -57,7 +59,13 @@ enum Progress {
 
 impl TurnHandle {
     pub(crate) fn new(shared: Arc<Shared>, at: SessionRef, turn: &Turn) -> Self {
-        TurnHandle { shared, at, turn: turn.id, thread: turn.thread_id, message: turn.message_id, waiting: None }
+        let (pass, waiting) = (Pass::TRUSTED, None);
+        TurnHandle { shared, pass, at, turn: turn.id, thread: turn.thread_id, message: turn.message_id, waiting }
+    }
+
+    /// The same, for who carries this.
+    pub(crate) fn held_by(self, pass: &Pass) -> Self {
+        TurnHandle { pass: pass.clone(), ..self }
     }
 
     /// The turn's id (`task_id` in document A).
@@ -87,7 +95,9 @@ impl TurnHandle {
     /// [`Closed`](ErrorKind::Closed) after the engine closed, [`Corrupt`](ErrorKind::Corrupt) or
     /// [`Storage`](ErrorKind::Storage) when it cannot be read.
     pub fn get(&self) -> Result<Turn> {
-        self.shared.open()?.turn(self.at, self.turn)
+        let store = self.shared.open()?;
+        self.shared.check(&self.pass, Act::TurnHandle)?;
+        store.turn(self.at, self.turn)
     }
 
     /// Sleeps until the turn ends, and reports how.
@@ -143,6 +153,7 @@ impl TurnHandle {
     }
 
     fn read(&self, phase: Phase) -> Result<Progress> {
+        self.shared.check(&self.pass, Act::TurnHandle)?;
         let turn = match self.shared.store().turn(self.at, self.turn) {
             Err(error) if error.kind() == ErrorKind::Closed => {
                 let (turn, reply) = self.shared.verdict(self.turn).unwrap_or(Err(error))?;
@@ -173,7 +184,7 @@ impl Future for TurnHandle {
 
 impl Clone for TurnHandle {
     fn clone(&self) -> Self {
-        TurnHandle { shared: Arc::clone(&self.shared), waiting: None, ..*self }
+        TurnHandle { shared: Arc::clone(&self.shared), pass: self.pass.clone(), waiting: None, ..*self }
     }
 }
 

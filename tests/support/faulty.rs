@@ -3,17 +3,17 @@
 use std::sync::{Arc, Mutex};
 
 use super::Gate;
-use parlor::id::{AgentId, MessageId, ThreadId, TurnId, WorkspaceId};
+use parlor::id::{AgentId, KeyId, MessageId, ThreadId, TurnId, WorkspaceId};
 use parlor::page::{Damaged, Matching, PageAt};
 use parlor::store::{
-    Append, Cancel, CreateSession, Created, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent,
-    EnsureWorkspace, Finish, Finished, Interrupt, Listed, Matched, OutboxDelivered, OutboxFailed, OutboxPage,
-    OutboxQuery, Promote, Recovered, Redrive, SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store,
-    Submit, Submitted,
+    AgentsQuery, Append, Cancel, CreateAgent, CreateKey, CreateSession, Created, DeleteAgent, DeleteMessage,
+    DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Finished, Interrupt, KeysQuery, LabelAgent,
+    Listed, Matched, OutboxDelivered, OutboxFailed, OutboxPage, OutboxQuery, Promote, Recovered, Redrive, RevokeKey,
+    SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, StoredKey, Submit, Submitted,
 };
 use parlor::{
-    AgentRecord, Change, ContextMark, Error, ErrorKind, Message, Result, SessionRecord, ThreadRecord, Turn, WebhookRow,
-    WorkspaceRecord,
+    AgentRecord, Change, ContextMark, Error, ErrorKind, KeyRecord, Message, Result, SessionRecord, ThreadRecord, Turn,
+    WebhookRow, WorkspaceRecord,
 };
 
 /// Passes every operation on, but for what it was told to spoil.
@@ -133,6 +133,50 @@ impl Store for Faulty {
 
     fn find_agent(&self, workspace: WorkspaceId, name: &str) -> Result<Option<AgentRecord>> {
         self.inner.find_agent(workspace, name)
+    }
+
+    fn workspace(&self, id: WorkspaceId) -> Result<WorkspaceRecord> {
+        self.inner.workspace(id)
+    }
+
+    fn workspaces(&self, page: PageAt) -> Result<Listed<WorkspaceRecord>> {
+        self.inner.workspaces(page)
+    }
+
+    fn create_agent(&self, op: CreateAgent) -> Result<AgentRecord> {
+        self.inner.create_agent(op)
+    }
+
+    fn agent(&self, workspace: WorkspaceId, id: AgentId) -> Result<AgentRecord> {
+        self.inner.agent(workspace, id)
+    }
+
+    fn agents(&self, op: AgentsQuery) -> Result<Listed<AgentRecord>> {
+        self.inner.agents(op)
+    }
+
+    fn label_agent(&self, op: LabelAgent) -> Result<AgentRecord> {
+        self.inner.label_agent(op)
+    }
+
+    fn delete_agent(&self, op: DeleteAgent) -> Result<()> {
+        self.inner.delete_agent(op)
+    }
+
+    fn create_key(&self, op: CreateKey) -> Result<KeyRecord> {
+        self.inner.create_key(op)
+    }
+
+    fn key(&self, id: KeyId) -> Result<Option<StoredKey>> {
+        self.inner.key(id)
+    }
+
+    fn keys(&self, op: KeysQuery) -> Result<Listed<KeyRecord>> {
+        self.inner.keys(op)
+    }
+
+    fn revoke_key(&self, op: RevokeKey) -> Result<()> {
+        self.inner.revoke_key(op)
     }
 
     fn create_session(&self, op: CreateSession) -> Result<Created> {

@@ -7,6 +7,7 @@
 use std::ops::{Bound, ControlFlow};
 
 use super::codec::{self, CountRow, HeadRow, RemnantRow};
+use super::hidden::{self, Hidden};
 use super::place::{self, Place};
 use super::tables::{Table, activity, claims, meta, names, of_session, sessions};
 use super::view::Read;
@@ -19,30 +20,44 @@ use crate::store::DeleteSession;
 
 /// Hides a session.
 pub(super) fn delete(view: &dyn Read, op: &DeleteSession) -> Result<(WriteSet, ())> {
-    let Place { number, workspace, agent, session } = place::find(view, op.at)?;
+    let place = place::find(view, op.at)?;
+    let Place { number, workspace, agent, session } = place;
     let head: HeadRow = view.expected(Table::Sessions, &sessions::head(number))?;
     message::check_idle(&head, session)?;
     let body = session::body(view, op.at.workspace, session, number)?;
     let mut counters = scope::counters(view)?;
     scope::next_number(&mut counters.removed, "sessions that were removed")?;
-    let id = session.as_uuid().as_bytes();
     let mut writes = WriteSet::default();
     writes.put(Table::Meta, meta::COUNTERS, &counters)?;
-    writes.put(Table::Meta, meta::remnant(number), &RemnantRow { deleted_at: op.stamp.at.as_micros() })?;
-    writes.remove(Table::Names, names::session_id(workspace, id));
-    writes.remove(Table::Names, names::session_key(agent, &body.key));
     for scope in [workspace, agent] {
         let sessions = session::count(view, scope)?.saturating_sub(1);
         writes.put(Table::Names, names::count(scope), &CountRow { sessions })?;
-        writes.remove(Table::Activity, activity::at(scope, head.updated_at, id));
     }
-    writes.remove(Table::Sessions, sessions::body(number));
-    writes.remove(Table::Sessions, sessions::head(number));
-    if head.mark != 0 {
-        writes.remove(Table::Sessions, sessions::mark(number));
+    take_away(place, &body.key, head.updated_at, op.stamp.at.as_micros(), &mut writes)?;
+    Ok((writes, ()))
+}
+
+/// Takes away all that leads to a session, and leaves a remnant. The counts are the caller's.
+pub(super) fn take_away(
+    place: Place,
+    key: &str,
+    updated_at: u64,
+    deleted_at: u64,
+    writes: &mut WriteSet,
+) -> Result<()> {
+    let Place { number, workspace, agent, session } = place;
+    let id = session.as_uuid().as_bytes();
+    writes.put(Table::Meta, meta::remnant(number), &RemnantRow { deleted_at })?;
+    writes.remove(Table::Names, names::session_id(workspace, id));
+    writes.remove(Table::Names, names::session_key(agent, key));
+    for scope in [workspace, agent] {
+        writes.remove(Table::Activity, activity::at(scope, updated_at, id));
+    }
+    for part in [sessions::body(number), sessions::head(number), sessions::mark(number)] {
+        writes.remove(Table::Sessions, part);
     }
     writes.remove(Table::Claims, claims::of(number));
-    Ok((writes, ()))
+    Ok(())
 }
 
 /// Calls `each` with every deleted session of which some may be left, in order, until it breaks. One whose
@@ -71,7 +86,7 @@ pub(super) fn all(view: &dyn Read) -> Result<Vec<u32>> {
 
 /// Whether there is anything to clear away.
 pub(super) fn is_any(view: &dyn Read) -> Result<bool> {
-    let mut any = false;
+    let mut any = !Hidden::of(view)?.is_none();
     each(view, |_| {
         any = true;
         Ok(ControlFlow::Break(()))
@@ -85,6 +100,23 @@ pub(super) fn is_live(view: &dyn Read, session: u32) -> Result<bool> {
     Ok(there(sessions::body(session))? || there(sessions::head(session))?)
 }
 
+/// The sessions that are there no more, as far as rows of theirs may be met.
+pub(super) struct Gone {
+    deleted: Vec<u32>,
+    hidden: Hidden,
+}
+
+impl Gone {
+    pub(super) fn of(view: &dyn Read) -> Result<Self> {
+        Ok(Gone { deleted: all(view)?, hidden: Hidden::of(view)? })
+    }
+
+    /// Whether the session is one of them.
+    pub(super) fn has(&self, view: &dyn Read, session: u32) -> Result<bool> {
+        Ok(self.deleted.binary_search(&session).is_ok() || self.hidden.has(view, session)?)
+    }
+}
+
 /// The next step: takes away at most so many rows, at least one, of as many deleted sessions as that
 /// is. None where nothing is left.
 pub(super) fn step(view: &dyn Read, rows: usize) -> Result<Option<WriteSet>> {
@@ -94,6 +126,8 @@ pub(super) fn step(view: &dyn Read, rows: usize) -> Result<Option<WriteSet>> {
         Err(error) if error.kind() == ErrorKind::Corrupt => Ok(ControlFlow::Continue(())),
         cleared => cleared,
     })?;
+    // What is left of deleted agents becomes deleted sessions only as far as those before are cleared away.
+    hidden::clear(view, step.rows / hidden::ROWS_OF_SESSION, &mut step.writes)?;
     Ok(Some(step.writes).filter(|writes| !writes.is_empty()))
 }
 

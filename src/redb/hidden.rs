@@ -1,0 +1,189 @@
+//! Agents that were deleted, and what is left of them.
+//!
+//! Deleting an agent takes away all that leads to it and leaves a row, by its number, in its place. Its sessions stand as
+//! they stood, but nothing finds them: whoever comes to a session by its id looks whether its agent is hidden, and the
+//! listings of the workspace, which have not lost their rows yet, leave out what is. That is asked only while a
+//! hidden agent is there. Step by step each of its sessions is then taken away as a deleted one is; the row of the agent goes last.
+
+use std::collections::BTreeSet;
+use std::ops::{Bound, ControlFlow};
+
+use super::codec::{self, HeadRow, HiddenRow, ListedRow, SessionRow};
+use super::place::Place;
+use super::tables::{Table, activity, meta, session_of, sessions};
+use super::view::Read;
+use super::write_set::WriteSet;
+use super::{remnant, view};
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::SessionId;
+use crate::page::Direction;
+
+/// Rows that taking away a session writes.
+pub(super) const ROWS_OF_SESSION: usize = 9;
+
+/// Whether the agent of this number was deleted.
+pub(super) fn is(view: &dyn Read, agent: u32) -> Result<bool> {
+    Ok(view.get(Table::Meta, &meta::hidden(agent))?.is_some())
+}
+
+/// The numbers of the agents that were deleted, and of which something may be left.
+#[derive(Debug, Default)]
+pub(super) struct Hidden(BTreeSet<u32>);
+
+impl Hidden {
+    pub(super) fn of(view: &dyn Read) -> Result<Self> {
+        let (from, to) = (meta::hidden(0), meta::hidden(u32::MAX));
+        let between = (Bound::Included(from.as_slice()), Bound::Included(to.as_slice()));
+        let mut agents = BTreeSet::new();
+        view.scan(Table::Meta, between, Direction::Asc, &mut |key, _| {
+            // One whose row is damaged is hidden all the same.
+            agents.extend(meta::hidden_of(key));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(Hidden(agents))
+    }
+
+    pub(super) fn is_none(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether the session is one of theirs; one that cannot be read is taken for none.
+    pub(super) fn has(&self, view: &dyn Read, session: u32) -> Result<bool> {
+        if self.is_none() {
+            return Ok(false);
+        }
+        match agent_of(view, session) {
+            Err(error) if error.kind() == ErrorKind::Corrupt => Ok(false),
+            agent => Ok(agent?.is_some_and(|agent| self.0.contains(&agent))),
+        }
+    }
+
+    /// Whether an agent is one of them.
+    pub(super) fn has_agent(&self, agent: u32) -> bool {
+        self.0.contains(&agent)
+    }
+}
+
+/// The agent's number of a session that has what it is.
+fn agent_of(view: &dyn Read, session: u32) -> Result<Option<u32>> {
+    let key = sessions::body(session);
+    view.row(Table::Sessions, &key, |value| Ok(codec::decode::<SessionRow<'_>>(Table::Sessions, &key, value)?.agent))
+}
+
+/// Whether a session is one of an agent that was deleted.
+pub(super) fn has(view: &dyn Read, session: u32) -> Result<bool> {
+    agent_of(view, session)?.map_or(Ok(false), |agent| is(view, agent))
+}
+
+/// A session of the agent in which a turn is running or waits. Only such sessions are looked at: there are no more of them
+/// than turns at work, however many the agent has.
+pub(super) fn busy_session(view: &dyn Read, agent: u32) -> Result<Option<u32>> {
+    let (from, to) = (meta::queued(0, 0), meta::queued(u32::MAX, u32::MAX));
+    let queued = (Bound::Included(from.as_slice()), Bound::Included(to.as_slice()));
+    let (mut last, mut busy) = (None, None);
+    for (table, between) in [(Table::Claims, (Bound::Unbounded, Bound::Unbounded)), (Table::Meta, queued)] {
+        view.scan(table, between, Direction::Asc, &mut |key, _| {
+            let session = match table {
+                Table::Claims => session_of(key),
+                _ => meta::queued_of(key).map(|(session, _)| session),
+            };
+            if session == last {
+                return Ok(ControlFlow::Continue(()));
+            }
+            last = session;
+            let Some(session) = session else { return Ok(ControlFlow::Continue(())) };
+            match agent_of(view, session) {
+                Ok(Some(its)) if its == agent => {
+                    busy = Some(session);
+                    Ok(ControlFlow::Break(()))
+                }
+                // What cannot be read keeps no other from going.
+                Err(error) if error.kind() != ErrorKind::Corrupt => Err(error),
+                _ => Ok(ControlFlow::Continue(())),
+            }
+        })?;
+        if busy.is_some() {
+            break;
+        }
+    }
+    Ok(busy)
+}
+
+/// Takes away sessions of deleted agents, at most so many, the newest first, and what says that an agent was deleted once it
+/// has none.
+pub(super) fn clear(view: &dyn Read, sessions: usize, writes: &mut WriteSet) -> Result<()> {
+    let mut left = sessions;
+    for agent in Hidden::of(view)?.0 {
+        let key = meta::hidden(agent);
+        let row: HiddenRow = match view.expected(Table::Meta, &key) {
+            Err(error) if error.kind() == ErrorKind::Corrupt => continue,
+            row => row?,
+        };
+        let (from, to) = activity::bounds(agent);
+        let between = (Bound::Included(from.as_slice()), Bound::Included(to.as_slice()));
+        let mut is_left = false;
+        view.scan(Table::Activity, between, Direction::Desc, &mut |key, value| {
+            is_left = true;
+            if left == 0 {
+                return Ok(ControlFlow::Break(()));
+            }
+            match clear_session(view, agent, row.deleted_at, key, value, writes) {
+                // `verify` names it; the others go all the same.
+                Err(error) if error.kind() == ErrorKind::Corrupt => {}
+                cleared => {
+                    cleared?;
+                    left -= 1;
+                }
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        if !is_left {
+            writes.remove(Table::Meta, key);
+        }
+        if left == 0 {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Takes away the session of a row of the agent's listing.
+fn clear_session(
+    view: &dyn Read,
+    agent: u32,
+    deleted_at: u64,
+    listed: &[u8],
+    value: &[u8],
+    writes: &mut WriteSet,
+) -> Result<()> {
+    let (updated_at, session) = activity::last(listed)?;
+    let number = codec::decode::<ListedRow>(Table::Activity, listed, value)?.number;
+    let (place, key) = standing(view, number, session)?;
+    if place.agent != agent {
+        return Err(Error::corrupt(format!("the listing of agent {agent} has session {number} of another one")));
+    }
+    remnant::take_away(place, &key, updated_at, deleted_at, writes)
+}
+
+/// Takes away the session of a deleted agent that has the id of one that is to be made.
+pub(super) fn dislodge(
+    view: &dyn Read,
+    number: u32,
+    session: SessionId,
+    deleted_at: u64,
+    writes: &mut WriteSet,
+) -> Result<()> {
+    let (place, key) = standing(view, number, session)?;
+    let head: HeadRow = view.expected(Table::Sessions, &sessions::head(number))?;
+    remnant::take_away(place, &key, head.updated_at, deleted_at, writes)
+}
+
+/// Where a session stands, and its key.
+fn standing(view: &dyn Read, number: u32, session: SessionId) -> Result<(Place, String)> {
+    let key = sessions::body(number);
+    let read = view.row(Table::Sessions, &key, |value| {
+        let row: SessionRow<'_> = codec::decode(Table::Sessions, &key, value)?;
+        Ok((Place { number, workspace: row.workspace, agent: row.agent, session }, row.key.to_owned()))
+    })?;
+    read.ok_or_else(|| view::missing("session", &key))
+}
