@@ -6,12 +6,19 @@ use std::fmt::Debug;
 use crate::error::Result;
 use crate::id::WorkspaceId;
 use crate::page::{Direction, Matching, PageAt, Roles, Types};
-use crate::record::{Change, ContextMark, Message, SessionRecord, ThreadRecord, Ts, Turn, WebhookRow};
-use crate::store::{Listed, OutboxQuery, OutboxRows, SessionRef, SessionsQuery, Store};
+use crate::record::{
+    AgentRecord, Change, ContextMark, Message, SessionRecord, ThreadRecord, Ts, Turn, WebhookRow, WorkspaceRecord,
+};
+use crate::store::{
+    AgentsQuery, KeysQuery, Listed, OutboxQuery, OutboxRows, SessionRef, SessionsQuery, Store, StoredKey,
+};
 
 /// Everything below some workspaces, and the outbox.
 #[derive(Debug, PartialEq)]
 pub(super) struct Snapshot {
+    all: Vec<WorkspaceRecord>,
+    agents: Vec<AgentRecord>,
+    keys: Vec<Option<StoredKey>>,
     sessions: Vec<SessionSnapshot>,
     outbox: Vec<WebhookRow>,
     dead: Vec<Vec<WebhookRow>>,
@@ -30,14 +37,20 @@ pub(super) struct SessionSnapshot {
 
 impl Snapshot {
     pub(super) fn of(store: &dyn Store, workspaces: &[WorkspaceId]) -> Result<Self> {
-        let mut sessions = Vec::new();
+        let (mut agents, mut keys, mut sessions) = (Vec::new(), Vec::new(), Vec::new());
         for &workspace in workspaces {
+            agents.extend(every_page(|page| store.agents(AgentsQuery { workspace, page }))?);
+            for key in every_page(|page| store.keys(KeysQuery { workspace, agent: None, page }))? {
+                keys.push(store.key(key.id)?);
+            }
             for record in all_sessions(store, workspace)? {
                 let at = SessionRef { workspace, session: record.id };
                 sessions.push(SessionSnapshot::of(store, at)?);
             }
         }
-        Ok(Snapshot { sessions, outbox: store.outbox(OUTBOX)?, dead: outbox_pages(store, OutboxRows::Dead, OUTBOX)? })
+        let all = every_page(|page| store.workspaces(page))?;
+        let (outbox, dead) = (store.outbox(OUTBOX)?, outbox_pages(store, OutboxRows::Dead, OUTBOX)?);
+        Ok(Snapshot { all, agents, keys, sessions, outbox, dead })
     }
 }
 

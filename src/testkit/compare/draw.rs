@@ -36,7 +36,8 @@ impl World {
             return self.draw_creation();
         }
         match self.rng.below(100) {
-            0..5 => self.draw_names(),
+            0..3 => self.draw_names(),
+            3..5 => self.draw_scope(),
             5..10 => self.draw_creation(),
             10..18 => self.draw_repetition(),
             18..27 => self.draw_append(),
@@ -61,7 +62,7 @@ impl World {
     }
 
     /// Mostly an agent in its workspace.
-    fn agent(&mut self) -> (WorkspaceId, AgentId) {
+    pub(super) fn agent(&mut self) -> (WorkspaceId, AgentId) {
         let pick = self.rng.index(self.agents.len());
         let Some((workspace, agent)) = self.agents.get(pick).copied() else {
             return (self.workspace(), AgentId::from_uuid(self.fresh()));
@@ -402,7 +403,7 @@ impl World {
         Op::Messages(at, matching)
     }
 
-    fn page(&mut self) -> PageAt {
+    pub(super) fn page(&mut self) -> PageAt {
         PageAt { page: self.rng.one([1, 1, 1, 2, 3, u64::MAX]), limit: self.rng.one([1, 2, 3, 50, 100]) }
     }
 

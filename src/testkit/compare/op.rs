@@ -1,6 +1,7 @@
 //! The operations of a [`Store`] as values, so that two stores can be given the same one.
 
 use super::super::snapshot::outbox_pages;
+use super::access::{self, ScopeAnswer, ScopeOp};
 use crate::error::Result;
 use crate::id::{AgentId, MessageId, ThreadId, TurnId, WorkspaceId};
 use crate::page::{Matching, PageAt};
@@ -50,6 +51,7 @@ pub(super) enum Op {
     OutboxDelivered(OutboxDelivered),
     OutboxFailed(OutboxFailed),
     Redrive(Redrive),
+    Scope(Box<ScopeOp>),
 }
 
 /// What an operation answered.
@@ -85,6 +87,7 @@ pub(super) enum Answer {
     OutboxDelivered,
     OutboxFailed(Box<WebhookRow>),
     Redriven(u32),
+    Scope(Box<ScopeAnswer>),
 }
 
 /// Does it.
@@ -137,5 +140,6 @@ pub(super) fn apply(store: &dyn Store, op: &Op) -> Result<Answer> {
         }
         Op::OutboxFailed(op) => Answer::OutboxFailed(Box::new(store.outbox_failed(op)?)),
         Op::Redrive(op) => Answer::Redriven(store.redrive(op)?),
+        Op::Scope(op) => Answer::Scope(Box::new(access::apply(store, *op)?)),
     })
 }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::super::reader::Reader;
 use super::super::rng::Rng;
 use super::op::{Answer, Op};
-use crate::id::{AgentId, MessageId, OwnerId, Stamp, ThreadId, TurnId, WorkspaceId};
+use crate::id::{AgentId, KeyId, MessageId, OwnerId, Stamp, ThreadId, TurnId, WorkspaceId};
 use crate::limit::CALLER_TS_MICROS;
 use crate::record::{Message, SessionRecord, TurnState, WebhookRow};
 use crate::store::{Claim, Finished, SessionRef, Started, Submitted};
@@ -20,6 +20,8 @@ pub(super) struct World {
     pub workspaces: Vec<WorkspaceId>,
     pub agents: Vec<(WorkspaceId, AgentId)>,
     pub sessions: Vec<Known>,
+    /// Access keys, the revoked ones among them.
+    pub keys: Vec<KeyId>,
     /// Sessions that were deleted.
     pub gone: Vec<SessionRef>,
     /// Operations whose ids can be used again.
@@ -116,6 +118,7 @@ impl World {
             workspaces: Vec::new(),
             agents: Vec::new(),
             sessions: Vec::new(),
+            keys: Vec::new(),
             gone: Vec::new(),
             past: Vec::new(),
             ids,
@@ -223,6 +226,7 @@ impl World {
                     self.gone.push(op.at);
                 }
             }
+            Answer::Scope(_) => self.learn_scope(op, answer),
             _ => {}
         }
         if self.rng.percent(chance_again(op)) {

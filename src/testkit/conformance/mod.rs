@@ -1,5 +1,7 @@
 //! The specification of [`Store`] in code: one check a claim, each on a fresh store.
 
+mod access;
+mod agents;
 mod append;
 mod changes;
 mod control;
@@ -49,8 +51,10 @@ macro_rules! subject {
 }
 use subject;
 
-const SUBJECTS: [(&str, &[(&str, Check)]); 28] = [
+const SUBJECTS: [(&str, &[(&str, Check)]); 30] = [
     ("names", names::CLAIMS),
+    ("agents", agents::CLAIMS),
+    ("access", access::CLAIMS),
     ("walls", walls::CLAIMS),
     ("create", create::CLAIMS),
     ("sessions", sessions::CLAIMS),
