@@ -244,15 +244,15 @@ pub use agent::{Agent, AgentResult, CancelToken, Reply, TurnContext, agent_fn};
 #[cfg(feature = "webhook")]
 pub use delivery::{Addresses, Schemes, WebhookTransport};
 pub use delivery::{Delivery, DeliveryError, DeliveryOptions, Transport};
-pub use engine::{Builder, CloseReport, Durability, Engine, Stats};
+pub use engine::{Builder, CloseReport, Durability, Engine, FileStats, Stats, TableStats};
 pub use error::{Error, ErrorKind, Result};
 pub use executor::{Hook, TurnEnd};
 pub use follow::{Delta, Follow, Live, LiveFeed};
 pub use record::{
     AgentRecord, Change, ChangeKind, Content, ContextMark, Image, IssuedKey, Json, KeyRecord, Message, MessageType,
     NewAgent, NewKey, NewMessage, NewSession, NewTurn, Reason, Role, Scopes, Secret, SessionRecord, SessionStatus,
-    ThreadRecord, ToolCall, Ts, Turn, TurnState, Usage, Webhook, WebhookRow, WebhookSecrets, WebhookState,
-    WorkspaceRecord,
+    SessionUpdate, ThreadRecord, ToolCall, Ts, Turn, TurnState, Usage, Webhook, WebhookRow, WebhookSecrets,
+    WebhookState, WorkspaceRecord,
 };
 pub use scope::{Access, AgentHandle, Listing, MessageIter, PageQuery, Session, Thread, Workspace};
 pub use store::{Policy, QueueBounds, Stopped};

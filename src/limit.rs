@@ -229,6 +229,10 @@ pub const WRITER_QUEUE: usize = 4096;
 pub const REMNANT_ROWS: usize = 4096;
 /// Bytes in such rows after which a commit clears away no more: a row is read to be removed, and may have 16 MiB.
 pub const REMNANT_BYTES: usize = 4 << 20;
+/// Bytes that a backup copies in one commit of its file, and so about what it takes of memory beside what it reads.
+pub const BACKUP_STEP_BYTES: usize = 4 << 20;
+/// How long [`Engine::compact`](crate::Engine::compact) waits, in milliseconds, for those who read to be done, while who wants to begin waits.
+pub const COMPACT_WAIT_MS: u64 = 1_000;
 /// Bytes of input after which such a commit has its turn though operations always wait: what they write has no
 /// more rows than it clears away, so that what is left of deleted sessions does not grow.
 pub const REMNANT_WAIT_BYTES: usize = 128 * REMNANT_ROWS;

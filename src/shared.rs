@@ -11,7 +11,7 @@ use crate::live::Texts;
 use crate::poll::Polls;
 use crate::record::{Message, Turn};
 use crate::store::{Behaviour, Runner, SessionRef, Store};
-use crate::sync::{Arc, AtomicU8, Mutex, Ordering};
+use crate::sync::{Arc, AtomicBool, AtomicU8, Mutex, Ordering};
 use crate::tail::Tails;
 use crate::time::Clock;
 
@@ -48,6 +48,8 @@ pub(crate) struct Shared {
     polls: Option<Polls>,
     owner: OwnerId,
     phase: AtomicU8,
+    /// What waits is not to be started.
+    is_paused: AtomicBool,
     verdicts: Mutex<HashMap<TurnId, Verdict>>,
 }
 
@@ -56,7 +58,8 @@ impl Shared {
         let owner = OwnerId::from_uuid(Stamp::random(clock.now()).uuid(0));
         let phase = AtomicU8::new(Phase::Open as u8);
         let (bell, tails, texts, grants, polls, verdicts) = Default::default();
-        Shared { store, clock, bell, tails, texts, grants, polls, owner, phase, verdicts }
+        let is_paused = AtomicBool::new(false);
+        Shared { store, clock, bell, tails, texts, grants, polls, owner, phase, is_paused, verdicts }
     }
 
     /// Of a store that another process writes.
@@ -108,6 +111,21 @@ impl Shared {
     /// Who runs the turns of this engine. Its file is its own, so no claim needs renewal.
     pub(crate) fn runner(&self, behaviour: Behaviour) -> Runner {
         Runner { owner: self.owner, lease: None, behaviour }
+    }
+
+    /// Whether the turns that wait for those before them are not to be started, though those end.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.is_paused.load(Ordering::SeqCst)
+    }
+
+    /// From now on they are not.
+    pub(crate) fn pause(&self) {
+        self.is_paused.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on they are.
+    pub(crate) fn unpause(&self) {
+        self.is_paused.store(false, Ordering::SeqCst);
     }
 
     /// How far the engine is from its end.

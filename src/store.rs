@@ -64,8 +64,8 @@ use crate::id::{AgentId, KeyId, MessageId, SessionId, Stamp, ThreadId, TurnId, W
 pub use crate::page::{Damaged, Matched};
 use crate::page::{Matching, PageAt};
 use crate::record::{
-    AgentRecord, Change, ContextMark, KeyRecord, Message, NewMessage, NewSession, NewTurn, SessionRecord, ThreadRecord,
-    Turn, WebhookRow, WorkspaceRecord,
+    AgentRecord, Change, ContextMark, KeyRecord, Message, NewMessage, NewSession, NewTurn, SessionRecord,
+    SessionUpdate, ThreadRecord, Turn, WebhookRow, WorkspaceRecord,
 };
 
 /// The storage of an engine. Every method is one atomic operation; see the [module](self).
@@ -142,6 +142,10 @@ pub trait Store: Send + Sync + 'static {
     /// The sessions of an agent or of the workspace, newest activity first (`updated_at`, then
     /// newest id), with their exact total.
     fn sessions(&self, op: SessionsQuery) -> Result<Listed<SessionRecord>>;
+
+    /// Changes what a session says of itself, also while a turn is running or waits. Where nothing of it would change,
+    /// nothing is written and no event is told. The inputs that made the session stay what a repeated creation is compared with.
+    fn update_session(&self, op: UpdateSession) -> Result<SessionRecord>;
 
     /// Deletes a session and all that it holds, for good; *conflict* while it is busy.
     ///
@@ -380,6 +384,17 @@ pub struct DeleteMessage {
     pub at: SessionRef,
     /// The message.
     pub message: MessageId,
+}
+
+/// Input of [`Store::update_session`].
+#[derive(Debug, Clone)]
+pub struct UpdateSession {
+    /// When.
+    pub stamp: Stamp,
+    /// The session.
+    pub at: SessionRef,
+    /// What changes.
+    pub update: SessionUpdate,
 }
 
 /// Input of [`Store::set_context_mark`].

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::Engine;
 use super::attached::Polling;
+use super::pause::Paused;
 use crate::agent::{Agent, AgentResult, Reply, TurnContext, agent_fn};
 use crate::delivery::{Courier, DeliveryOptions, Transport};
 use crate::error::{Error, ErrorKind, Result};
@@ -16,7 +17,7 @@ use crate::redb::{Durability, LogLoss, Options, RedbStore, Sharing, Trust};
 use crate::scope::Core;
 use crate::shared::Shared;
 use crate::store::{EndOrphans, Promote, QueueBounds, Recovery, Runners, Started, Store};
-use crate::sync::{Arc, Parker};
+use crate::sync::{Arc, Mutex, Parker};
 use crate::time::{Clock, Duration, Stopwatch, SystemClock};
 
 /// How long agents have that are told to stop, where nothing else is asked for.
@@ -268,7 +269,8 @@ impl Builder {
             Place::File(path) => self.wait(|| RedbStore::open(path, self.file))?,
             Place::Memory => RedbStore::in_memory(self.file)?,
         };
-        self.open_store(Arc::new(store))
+        let store = Arc::new(store);
+        self.start(Arc::clone(&store) as Arc<dyn Store>, Some(store))
     }
 
     /// Opens the file once nobody else has it.
@@ -293,18 +295,32 @@ impl Builder {
     /// # Errors
     ///
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for an option out of bounds or an agent registered twice.
-    pub fn open_store(mut self, store: Arc<dyn Store>) -> Result<Engine> {
+    pub fn open_store(self, store: Arc<dyn Store>) -> Result<Engine> {
         self.check()?;
+        self.start(store, None)
+    }
+
+    /// Starts an engine over a store, and the file that it is, where it is one of ours.
+    fn start(mut self, store: Arc<dyn Store>, file: Option<Arc<RedbStore>>) -> Result<Engine> {
         let shared = Arc::new(Shared::new(store, Arc::clone(&self.clock)));
         let agents = self.agents.iter().map(|(name, _)| name.clone()).collect();
         let runners = Runners { owner: shared.owner(), lease: None, agents };
-        let (recovered, started) = recover(&shared, runners, self.attempts).inspect_err(|_| {
+        let is_paused = file.as_ref().map_or(Ok(false), |file| file.is_paused());
+        let recovered = is_paused.and_then(|is_paused| {
+            if is_paused {
+                shared.pause();
+            }
+            recover(&shared, &runners, self.attempts)
+        });
+        let (recovered, started) = recovered.inspect_err(|_| {
             // The first error is the one to tell; a store that cannot close is dropped.
             let _ = shared.store().close();
         })?;
-        let (transport, delivery) = (self.transport.take(), self.delivery);
+        let (mut transport, delivery) = (self.transport.take(), self.delivery);
+        let paused = shared.is_paused().then(|| Paused { runners, transport: transport.take(), delivery });
         let delivery = transport.map(|transport| Courier::start(Arc::clone(&shared), transport, delivery));
         let mut engine = self.over(shared, recovered, None);
+        (engine.file, engine.paused) = (file, Mutex::new(paused));
         let Core { executor, behaviours, .. } = &*engine.core;
         for started in started {
             if let Some(agent) = behaviours.get(&started.agent_name) {
@@ -312,7 +328,7 @@ impl Builder {
             }
         }
         // Where it cannot start, dropping the engine tells the agents to stop.
-        engine.delivery = delivery.transpose()?;
+        engine.delivery = Mutex::new(delivery.transpose()?);
         Ok(engine)
     }
 
@@ -325,7 +341,9 @@ impl Builder {
             core,
             grace: self.runtime.grace,
             recovered,
-            delivery: None,
+            file: None,
+            paused: Mutex::default(),
+            delivery: Mutex::default(),
             _polling: polling,
             process: std::process::id(),
         }
@@ -383,9 +401,11 @@ impl fmt::Debug for Builder {
 }
 
 /// Ends the turns that processes that died left running, or takes them over, and starts what waits.
-fn recover(shared: &Shared, runners: Runners, attempts: u32) -> Result<(Vec<Turn>, Vec<Started>)> {
+fn recover(shared: &Shared, runners: &Runners, attempts: u32) -> Result<(Vec<Turn>, Vec<Started>)> {
     let (mut ended, mut started) = (Vec::new(), Vec::new());
     let recovery = match attempts {
+        // In a backup they run elsewhere.
+        _ if shared.is_paused() => Recovery::End,
         1 => Recovery::End,
         attempts => Recovery::RunAgain { attempts, runners: runners.clone() },
     };
@@ -399,11 +419,20 @@ fn recover(shared: &Shared, runners: Runners, attempts: u32) -> Result<(Vec<Turn
         ended.extend(orphans.ended);
         started.extend(orphans.again);
     }
+    if !shared.is_paused() {
+        started.extend(promote(shared, runners)?);
+    }
+    Ok((ended, started))
+}
+
+/// Starts what waits.
+pub(super) fn promote(shared: &Shared, runners: &Runners) -> Result<Vec<Started>> {
+    let mut started = Vec::new();
     loop {
         let op = Promote { stamp: shared.stamp(), runners: runners.clone(), limit: ORPHANS_A_COMMIT };
         let promoted = shared.store().promote(op)?;
         if promoted.is_empty() {
-            return Ok((ended, started));
+            return Ok(started);
         }
         started.extend(promoted);
     }

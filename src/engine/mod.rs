@@ -3,6 +3,8 @@
 mod access;
 mod attached;
 mod builder;
+mod file;
+mod pause;
 
 pub use builder::Builder;
 
@@ -10,6 +12,7 @@ use std::fmt;
 use std::path::Path;
 
 use self::attached::Polling;
+use self::pause::Paused;
 use crate::delivery::Courier;
 use crate::error::{Error, ErrorKind, Result};
 use crate::executor::Report;
@@ -17,12 +20,13 @@ pub use crate::executor::Stats;
 use crate::limit;
 use crate::record::check_name;
 use crate::record::{Turn, WebhookRow};
-pub use crate::redb::Durability;
+use crate::redb::RedbStore;
+pub use crate::redb::{Durability, FileStats, TableStats};
 use crate::scope::{Core, Door, Workspace};
 use crate::shared::Phase;
 use crate::store::EnsureWorkspace;
 use crate::store::{OutboxPage, OutboxPlace, OutboxQuery, OutboxRows};
-use crate::sync::Arc;
+use crate::sync::{Arc, Mutex};
 use crate::time::Duration;
 use builder::Place;
 
@@ -51,7 +55,10 @@ pub struct Engine {
     core: Arc<Core>,
     grace: Duration,
     recovered: Vec<Turn>,
-    delivery: Option<Courier>,
+    /// The file, where the store is one of ours.
+    file: Option<Arc<RedbStore>>,
+    paused: Mutex<Option<Paused>>,
+    delivery: Mutex<Option<Courier>>,
     /// Where another process writes.
     _polling: Option<Polling>,
     /// The process that opened it: a fork has none of its threads.
@@ -207,9 +214,10 @@ impl Engine {
         }
         self.core.shared.advance(Phase::Closing);
         let deadline = self.core.shared.clock.monotonic().saturating_add(longest);
-        self.delivery.iter().for_each(Courier::stop);
+        let delivery = self.delivery.lock().take();
+        delivery.iter().for_each(Courier::stop);
         let ended = self.core.executor.close(longest);
-        self.delivery.iter().for_each(|delivery| delivery.join(deadline));
+        delivery.iter().for_each(|delivery| delivery.join(deadline));
         self.core.shared.keep_tails();
         let closed = self.core.shared.store().close();
         let Report { ended, interrupted, abandoned } = ended.and_then(|report| closed.map(|()| report))?;
@@ -250,7 +258,7 @@ impl Drop for Engine {
             return;
         }
         self.core.shared.advance(Phase::Closing);
-        self.delivery.iter().for_each(Courier::stop);
+        self.delivery.lock().iter().for_each(Courier::stop);
         self.core.executor.abandon();
     }
 }

@@ -158,7 +158,7 @@ fn panic_text(payload: Box<dyn Any + Send>) -> String {
 fn end(pool: &Arc<Pool>, live: &Live, outcome: Outcome) {
     let (shared, place) = (&*pool.shared, Admission::of_next(pool, live.at));
     let apart = is_planted(Bug::PromotedApart);
-    let next = place.as_ref().filter(|_| !apart).map(|_| shared.runner(Behaviour::Registered));
+    let next = place.as_ref().filter(|_| !apart && !shared.is_paused()).map(|_| shared.runner(Behaviour::Registered));
     // What it was just saying is over with it; nobody is told of that after the end.
     shared.texts.hold(live.at, &live.claim);
     if is_planted(Bug::WokenEarly) {

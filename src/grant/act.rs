@@ -113,6 +113,8 @@ acts! {
 
     SessionGet: "Session::get" => Either,
     SessionUsage: "Session::usage" => Either,
+    SessionUpdate: "Session::update" => Manage,
+    SessionRename: "Session::rename" => Manage,
     SessionAppend: "Session::append" => Manage,
     SessionAppendTo: "Session::append_to" => Manage,
     SessionHistory: "Session::history" => Manage,

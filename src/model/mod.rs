@@ -32,7 +32,7 @@ use crate::store::{
     DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Finished, Interrupt, KeysQuery, LabelAgent,
     Listed, Matched, OutboxDelivered, OutboxFailed, OutboxPage, OutboxQuery, Outcome, Promote, Recovered, Recovery,
     Redrive, RevokeKey, SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, StoredKey, Submit,
-    Submitted, Waiting,
+    Submitted, UpdateSession, Waiting,
 };
 use crate::sync::{Mutex, MutexGuard};
 
@@ -281,6 +281,10 @@ impl Store for ModelStore {
             .collect();
         listed.sort_by_key(|session| Reverse((session.updated_at, session.id)));
         Ok(page_of(listed, op.page))
+    }
+
+    fn update_session(&self, op: UpdateSession) -> Result<SessionRecord> {
+        self.change(op.at, |session| Ok(session.update(&op)))
     }
 
     fn delete_session(&self, op: DeleteSession) -> Result<()> {

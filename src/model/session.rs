@@ -10,7 +10,9 @@ use crate::record::{
     AgentRecord, Change, ChangeKind, ContextMark, Message, NewMessage, NewSession, NewTurn, Role, SessionRecord,
     SessionStatus, ThreadRecord, Ts, TurnState, Usage, WebhookRow,
 };
-use crate::store::{Append, CreateSession, Created, DeleteMessage, Matched, SessionRef, SetContextMark, Submitted};
+use crate::store::{
+    Append, CreateSession, Created, DeleteMessage, Matched, SessionRef, SetContextMark, Submitted, UpdateSession,
+};
 use crate::sync::Arc;
 use crate::time::{Timestamp, ts_micros};
 
@@ -287,6 +289,17 @@ impl Session {
                 run.turn.state.as_str()
             ))),
         }
+    }
+
+    /// Changes what the session says of itself.
+    pub fn update(&mut self, op: &UpdateSession) -> SessionRecord {
+        let after = op.update.clone().apply(self.base.clone());
+        if after != self.base {
+            self.base = after;
+            self.touch(op.stamp.at);
+            self.tell(ChangeKind::Updated);
+        }
+        self.record()
     }
 
     /// Sets where the transcript begins.

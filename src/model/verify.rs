@@ -141,6 +141,8 @@ impl Session {
                 }
                 ChangeKind::Turn(id, state) => turned.push((id, state)),
                 ChangeKind::ContextMark(mark) => marked = mark,
+                // Which fields changed it does not say.
+                ChangeKind::Updated => {}
             }
         }
         breaches.compare("event of the creation", created, vec![1]);

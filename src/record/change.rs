@@ -34,4 +34,6 @@ pub enum ChangeKind {
     Turn(TurnId, TurnState),
     /// Its transcript begins with the message of this number from now on; with the first where there is none.
     ContextMark(Option<u32>),
+    /// What the session says of itself changed: its label, or another field of [`SessionUpdate`](super::SessionUpdate).
+    Updated,
 }

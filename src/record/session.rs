@@ -261,24 +261,44 @@ impl NewSession {
         if let Some(key) = &self.key {
             check_chars("session key", key, 1, limit::KEY_CHARS)?;
         }
-        let texts = [
-            ("session label", &self.label, limit::LABEL_CHARS),
-            ("chat_type", &self.chat_type, limit::CHANNEL_CHARS),
-            ("last_channel", &self.last_channel, limit::CHANNEL_CHARS),
-        ];
-        for (what, text, most) in texts {
-            if let Some(text) = text {
-                check_chars(what, text, 0, most)?;
-            }
-        }
-        for (what, json) in [("origin", &self.origin), ("metadata", &self.metadata), ("profile", &self.profile)] {
-            check_json(what, json.as_ref(), limit::SESSION_JSON_BYTES)?;
-        }
+        check_session_texts(self.label.as_ref(), self.chat_type.as_ref(), self.last_channel.as_ref())?;
+        check_session_jsons(self.origin.as_ref(), self.metadata.as_ref(), self.profile.as_ref())?;
         if self.id.is_some_and(|id| id.as_uuid().is_nil()) {
             return Err(Error::invalid("session id is the nil UUID"));
         }
         Ok(())
     }
+}
+
+/// Checks what a session says of itself.
+pub(super) fn check_session_texts(
+    label: Option<&String>,
+    chat_type: Option<&String>,
+    last_channel: Option<&String>,
+) -> Result<()> {
+    let texts = [
+        ("session label", label, limit::LABEL_CHARS),
+        ("chat_type", chat_type, limit::CHANNEL_CHARS),
+        ("last_channel", last_channel, limit::CHANNEL_CHARS),
+    ];
+    for (what, text, most) in texts {
+        if let Some(text) = text {
+            check_chars(what, text, 0, most)?;
+        }
+    }
+    Ok(())
+}
+
+/// Checks the free JSON of a session.
+pub(super) fn check_session_jsons(
+    origin: Option<&Json>,
+    metadata: Option<&Json>,
+    profile: Option<&Json>,
+) -> Result<()> {
+    for (what, json) in [("origin", origin), ("metadata", metadata), ("profile", profile)] {
+        check_json(what, json, limit::SESSION_JSON_BYTES)?;
+    }
+    Ok(())
 }
 
 /// Checks the name of a workspace or an agent: 1 to 255 characters.

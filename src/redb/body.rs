@@ -6,18 +6,20 @@ use crate::limit::{BODIES_KEPT, BODY_KEPT_BYTES};
 use crate::record::SessionRecord;
 use crate::sync::{Arc, RwLock};
 
-/// The sessions that were read before, by their numbers, as they were made: what a session is never
-/// changes, and its number is never another's.
+/// The sessions that were read before, by their numbers, each as it was after so many rewritings: a session's number is
+/// never another's.
 #[derive(Debug, Default)]
-pub(super) struct Bodies(RwLock<HashMap<u32, Arc<SessionRecord>>>);
+pub(super) struct Bodies(RwLock<HashMap<u32, (u32, Arc<SessionRecord>)>>);
 
 impl Bodies {
-    pub(super) fn get(&self, number: u32) -> Option<Arc<SessionRecord>> {
-        self.0.read().get(&number).cloned()
+    pub(super) fn get(&self, number: u32, rewritten: u32) -> Option<Arc<SessionRecord>> {
+        let kept = self.0.read();
+        let (at, record) = kept.get(&number)?;
+        (*at == rewritten).then(|| Arc::clone(record))
     }
 
     /// Keeps a committed one that took so many bytes, unless they are too many.
-    pub(super) fn keep(&self, number: u32, record: &Arc<SessionRecord>, bytes: usize) {
+    pub(super) fn keep(&self, number: u32, rewritten: u32, record: &Arc<SessionRecord>, bytes: usize) {
         if bytes > BODY_KEPT_BYTES {
             return;
         }
@@ -25,6 +27,6 @@ impl Bodies {
         if kept.len() >= BODIES_KEPT {
             kept.clear();
         }
-        kept.insert(number, Arc::clone(record));
+        kept.insert(number, (rewritten, Arc::clone(record)));
     }
 }

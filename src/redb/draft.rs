@@ -82,6 +82,7 @@ impl<'v> Draft<'v> {
             queued_bytes: 0,
             usage: None,
             mark: 0,
+            body: 0,
         };
         Draft {
             view,

@@ -102,7 +102,8 @@ pub(super) fn open(path: &Path, options: Options) -> Result<Opened> {
                 if path.is_symlink() {
                     return Err(fault::file(path.display(), error));
                 }
-                create(path, options)?;
+                // Where another one was faster, its file is the file.
+                make(path, options, |_| Ok(()))?;
             }
             Err(error) => return Err(fault::file(path.display(), error)),
         }
@@ -236,18 +237,27 @@ impl Format {
     }
 }
 
-fn create(path: &Path, options: Options) -> Result<()> {
+/// Whether a file was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Made {
+    New,
+    /// There is one of its name.
+    Taken,
+}
+
+/// Makes a file, with what `fill` writes into it, whole or not at all.
+pub(super) fn make(path: &Path, options: Options, fill: impl FnOnce(&Database) -> Result<()>) -> Result<Made> {
     let failed = |error| fault::file(path.display(), error);
     let temporary = temporary_name(path).map_err(failed)?;
-    let made = create_at(&temporary, options).and_then(|()| match fs::hard_link(&temporary, path) {
-        // Another one was faster: its file is the file.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        linked => linked.map_err(failed),
+    let made = make_at(&temporary, options, fill).and_then(|()| match fs::hard_link(&temporary, path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Made::Taken),
+        linked => linked.map_err(failed).map(|()| Made::New),
     });
     let removed = fs::remove_file(&temporary);
-    made?;
+    let made = made?;
     removed.map_err(failed)?;
-    sync_directory(path).map_err(failed)
+    sync_directory(path).map_err(failed)?;
+    Ok(made)
 }
 
 fn temporary_name(path: &Path) -> io::Result<PathBuf> {
@@ -257,21 +267,28 @@ fn temporary_name(path: &Path) -> io::Result<PathBuf> {
     Ok(path.with_file_name(name))
 }
 
-fn create_at(temporary: &Path, options: Options) -> Result<()> {
+fn make_at(temporary: &Path, options: Options, fill: impl FnOnce(&Database) -> Result<()>) -> Result<()> {
     let failed = |error| fault::file(temporary.display(), error);
     let mut open = OpenOptions::new();
     open.read(true).write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut open, 0o600);
     let file = open.open(temporary).map_err(failed)?;
-    create_over(temporary, FileBackend::new(file).map_err(|error| fault::database(temporary, error))?, options)?;
+    let storage = FileBackend::new(file).map_err(|error| fault::database(temporary, error))?;
+    make_over(temporary, storage, options, fill)?;
     File::open(temporary).and_then(|file| file.sync_all()).map_err(failed)
 }
 
-/// Makes an empty file, and closes it.
-pub(super) fn create_over(path: &Path, storage: impl StorageBackend, options: Options) -> Result<()> {
+/// Makes a file that has what `fill` writes into it, and closes it.
+pub(super) fn make_over(
+    path: &Path,
+    storage: impl StorageBackend,
+    options: Options,
+    fill: impl FnOnce(&Database) -> Result<()>,
+) -> Result<()> {
     let database = builder(options).create_with_backend(storage).map_err(|error| fault::database(path, error))?;
     make_tables(&database)?;
+    fill(&database)?;
     database.close().map_err(|error| fault::database(path, error))
 }
 

@@ -7,6 +7,7 @@
 mod access;
 mod agent;
 mod attached;
+mod backup;
 mod base;
 mod body;
 mod cleaning;
@@ -46,6 +47,7 @@ mod timeline;
 mod turn;
 mod verify;
 mod view;
+mod whole;
 mod write_set;
 mod writer;
 
@@ -57,9 +59,10 @@ pub(crate) use keys::check_order;
 pub(crate) use positions::BLOCK;
 #[cfg(feature = "testkit")]
 pub use simulated::{Failure, Loss, SimulatedDisk, Touch, Watcher};
+pub use whole::{FileStats, TableStats};
 pub use writer::Durability;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use self::attached::Attached;
 use self::cleaning::{Cleaning, Left};
@@ -68,7 +71,7 @@ use self::write_set::WriteSet;
 use self::writer::{Job, Keeping, Shared, Task, Writer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AgentId, KeyId, MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
-use crate::limit::{REASON_BYTES, WRITER_QUEUE};
+use crate::limit::{REASON_BYTES, SESSION_JSON_BYTES, WRITER_QUEUE};
 use crate::page::{Matching, PageAt};
 use crate::record::{
     AgentRecord, Change, ContextMark, KeyRecord, Message, NewMessage, SessionRecord, ThreadRecord, Turn, WebhookRow,
@@ -79,6 +82,7 @@ use crate::store::{
     DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Finished, Interrupt, KeysQuery, LabelAgent,
     Listed, Matched, OutboxDelivered, OutboxFailed, OutboxPage, OutboxQuery, Outcome, Promote, Recovered, Redrive,
     RevokeKey, SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, StoredKey, Submit, Submitted,
+    UpdateSession,
 };
 use crate::sync::{Arc, Mutex, Sender, ThreadBuilder, bounded, offer};
 
@@ -88,6 +92,8 @@ const LOOKS: usize = 4;
 /// A store in one redb file.
 pub(crate) struct RedbStore {
     file: Open,
+    /// Where it is; none in memory.
+    path: Option<PathBuf>,
     /// The process that opened the file: what a forked one writes says Ok and vanishes.
     process: u32,
 }
@@ -116,7 +122,8 @@ impl RedbStore {
 
     /// Opens a file that another process may be writing, to read it: see [`attached`].
     pub(crate) fn attach(path: &Path, options: Options) -> Result<Self> {
-        Ok(RedbStore { file: Open::ToRead(Attached::open(path, options)?), process: std::process::id() })
+        let file = Open::ToRead(Attached::open(path, options)?);
+        Ok(RedbStore { file, path: Some(path.to_owned()), process: std::process::id() })
     }
 
     /// The number of the last group that is in the file.
@@ -136,15 +143,15 @@ impl RedbStore {
         if options.trust == Trust::Verify {
             check_whole(path, &shared)?;
         }
-        Self::start(shared)
+        Self::start(shared, Some(path.to_owned()))
     }
 
     /// A store in memory alone.
     pub(crate) fn in_memory(options: Options) -> Result<Self> {
-        Self::start(Arc::new(Shared::new(file::in_memory_alone(options)?, options.block)?))
+        Self::start(Arc::new(Shared::new(file::in_memory_alone(options)?, options.block)?), None)
     }
 
-    fn start(shared: Arc<Shared>) -> Result<Self> {
+    fn start(shared: Arc<Shared>, path: Option<PathBuf>) -> Result<Self> {
         let (tasks, queue) = bounded(WRITER_QUEUE);
         let unsynced = match shared.keeping {
             Keeping::Log { durability: Durability::Deferred(within), .. } => {
@@ -163,7 +170,7 @@ impl RedbStore {
         let (writers, left) = (Arc::clone(&shared), cleaning.left());
         start("parlor-writer", move || writer::run(&writers, &queue, cleaning))?;
         let file = Open::ToWrite(Written { shared, tasks: Mutex::new(Some(tasks)), left });
-        Ok(RedbStore { file, process: std::process::id() })
+        Ok(RedbStore { file, path, process: std::process::id() })
     }
 
     fn check_process(&self) -> Result<()> {
@@ -337,6 +344,10 @@ impl Store for RedbStore {
 
     fn sessions(&self, op: SessionsQuery) -> Result<Listed<SessionRecord>> {
         self.read(|view| session::list(view, &op))
+    }
+
+    fn update_session(&self, op: UpdateSession) -> Result<SessionRecord> {
+        self.write(SESSION_JSON_BYTES, move |view| session::update(view, &op))
     }
 
     fn delete_session(&self, op: DeleteSession) -> Result<()> {

@@ -182,7 +182,7 @@ pub(super) struct Agent {
 impl Agent {
     pub(super) fn of(draft: &Draft<'_>) -> Result<Self> {
         let at = draft.at()?;
-        let record = session::body(draft.view, at.workspace, at.session, draft.place.number)?;
+        let record = session::body(draft.view, at, draft.place.number, draft.head.body)?;
         Ok(Agent { at, record })
     }
 

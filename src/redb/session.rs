@@ -1,4 +1,4 @@
-//! Verbs of sessions: create, get, list.
+//! Verbs of sessions: create, get, list, update.
 
 use std::ops::{Bound, ControlFlow};
 
@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AgentId, SessionId, WorkspaceId};
 use crate::page::Direction;
 use crate::record::{Json, SessionRecord, SessionStatus, Usage};
-use crate::store::{CreateSession, Created, Damaged, Listed, SessionRef, SessionsQuery};
+use crate::store::{CreateSession, Created, Damaged, Listed, SessionRef, SessionsQuery, UpdateSession};
 use crate::sync::Arc;
 use crate::time::Timestamp;
 
@@ -152,9 +152,41 @@ fn replay(view: &dyn Read, op: &CreateSession, place: Place, fingerprint: Option
     Ok(Created { session: get(view, at)?, first, replayed: true })
 }
 
+/// Changes what a session says of itself.
+pub(super) fn update(view: &dyn Read, op: &UpdateSession) -> Result<(WriteSet, SessionRecord)> {
+    let mut draft = Draft::open(view, op.at, op.stamp)?;
+    let number = draft.place.number;
+    let before = body(view, op.at, number, draft.head.body)?;
+    let after = op.update.clone().apply(SessionRecord::clone(&before));
+    if after == *before {
+        return Ok((WriteSet::default(), standing(after, &ListedRow::of(number, &draft.head), draft.head.updated_at)));
+    }
+    let key = sessions::body(number);
+    let json = |json: &Option<Json>| json.as_ref().map(|json| json.as_str().to_owned());
+    let [origin, metadata, profile] = [&after.origin, &after.metadata, &after.profile].map(json);
+    let written = view.row(Table::Sessions, &key, |value| {
+        let row: SessionRow<'_> = codec::decode(Table::Sessions, &key, value)?;
+        let row = SessionRow {
+            label: after.label.as_deref(),
+            chat_type: after.chat_type.as_deref(),
+            last_channel: after.last_channel.as_deref(),
+            origin: origin.as_deref(),
+            metadata: metadata.as_deref(),
+            profile: profile.as_deref(),
+            ..row
+        };
+        draft.writes.put(Table::Sessions, key, &row)
+    })?;
+    written.ok_or_else(|| view::missing("session", &key))?;
+    draft.head.body = draft.head.body.wrapping_add(1);
+    draft.change(codec::ChangeRow { kind: codec::CHANGE_UPDATED, number: 0, id: None, state: 0 })?;
+    let (listed, now) = (ListedRow::of(number, &draft.head), draft.now());
+    Ok((draft.seal()?, standing(after, &listed, now)))
+}
+
 /// A session by its id.
 pub(super) fn get(view: &dyn Read, at: SessionRef) -> Result<SessionRecord> {
-    read(view, at.workspace, at.session, place::session(view, at)?)
+    read(view, at, place::session(view, at)?)
 }
 
 /// A live session by its key.
@@ -168,34 +200,29 @@ pub(super) fn by_key(view: &dyn Read, workspace: WorkspaceId, agent: AgentId, ke
         Ok(codec::decode::<SessionRow<'_>>(Table::Sessions, &stored, value)?.id)
     })?;
     let id = id.ok_or_else(|| view::missing("session", &stored))?;
-    read(view, workspace, SessionId::from_uuid(Uuid::from_bytes(id)), number)
+    read(view, SessionRef { workspace, session: SessionId::from_uuid(Uuid::from_bytes(id)) }, number)
 }
 
-fn read(view: &dyn Read, workspace: WorkspaceId, session: SessionId, number: u32) -> Result<SessionRecord> {
+fn read(view: &dyn Read, at: SessionRef, number: u32) -> Result<SessionRecord> {
     let head: HeadRow = view.expected(Table::Sessions, &sessions::head(number))?;
     let updated_at = head.updated_at;
-    let unused = body(view, workspace, session, number)?;
+    let unused = body(view, at, number, head.body)?;
     Ok(standing(SessionRecord::clone(&unused), &ListedRow::of(number, &head), updated_at))
 }
 
 /// What a session is, as a record that stands nowhere yet.
-pub(super) fn body(
-    view: &dyn Read,
-    workspace: WorkspaceId,
-    session: SessionId,
-    number: u32,
-) -> Result<Arc<SessionRecord>> {
-    if let Some(known) = view.bodies().get(number) {
+pub(super) fn body(view: &dyn Read, at: SessionRef, number: u32, rewritten: u32) -> Result<Arc<SessionRecord>> {
+    if let Some(known) = view.bodies().get(number, rewritten) {
         return Ok(known);
     }
     let key = sessions::body(number);
     let found = view.row(Table::Sessions, &key, |value| {
         let row: SessionRow<'_> = codec::decode(Table::Sessions, &key, value)?;
-        Ok((Arc::new(unused(workspace, session, &row)), value.len()))
+        Ok((Arc::new(unused(at.workspace, at.session, &row)), value.len()))
     })?;
     let (record, bytes) = found.ok_or_else(|| view::missing("session", &key))?;
     if view.stage() == Stage::Published {
-        view.bodies().keep(number, &record, bytes);
+        view.bodies().keep(number, rewritten, &record, bytes);
     }
     Ok(record)
 }
@@ -287,7 +314,8 @@ pub(super) fn list(view: &dyn Read, op: &SessionsQuery) -> Result<Listed<Session
         left -= 1;
         let read = activity::last(key).and_then(|(updated_at, session)| {
             let row: ListedRow = codec::decode(Table::Activity, key, value)?;
-            let unused = body(view, op.workspace, session, row.number)?;
+            let at = SessionRef { workspace: op.workspace, session };
+            let unused = body(view, at, row.number, row.body)?;
             Ok(standing(SessionRecord::clone(&unused), &row, updated_at))
         });
         view::sort(read, &mut listed.items, &mut listed.damaged, |error| Damaged::new(None, None, error))?;

@@ -198,7 +198,7 @@ impl SimulatedDisk {
         }
         self.before(Touch::Names);
         let made = self.memory.create(FILE_NEW).map_err(failed)?;
-        file::create_over(path, self.storage(made), options)?;
+        file::make_over(path, self.storage(made), options, |_| Ok(()))?;
         let made = self.memory.open(FILE_NEW).and_then(|made| made.ok_or(io::ErrorKind::NotFound.into()));
         let made = made.map_err(failed)?;
         made.sync_data().map_err(failed)?;

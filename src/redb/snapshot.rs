@@ -47,6 +47,16 @@ impl Snapshot {
         Snapshot { layers, group, stage, age: OnceLock::new() }
     }
 
+    /// What the file has.
+    pub(super) fn base(&self) -> &Base {
+        &self.layers.base
+    }
+
+    /// About how much memory the rows take that the file has yet to get.
+    pub(super) fn recent_bytes(&self) -> usize {
+        self.layers.recent.iter().map(|recent| recent.bytes()).sum()
+    }
+
     /// Its age, where it was asked for.
     pub(super) fn known_age(&self) -> Option<Age> {
         self.age.get().copied().flatten()

@@ -53,8 +53,9 @@ impl Table {
         self as usize
     }
 
-    pub(super) const fn definition(self) -> Definition {
-        Definition::new(match self {
+    /// Its name in the file.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
             Table::Meta => "meta",
             Table::Names => "names",
             Table::Sessions => "sessions",
@@ -62,7 +63,11 @@ impl Table {
             Table::Activity => "activity",
             Table::Claims => "claims",
             Table::Outbox => "outbox",
-        })
+        }
+    }
+
+    pub(super) const fn definition(self) -> Definition {
+        Definition::new(self.name())
     }
 }
 
@@ -100,6 +105,8 @@ pub(super) mod meta {
     pub(in crate::redb) const GROUP: &[u8] = &[2];
     /// How much waits in all sessions.
     pub(in crate::redb) const WAITING: &[u8] = &[5];
+    /// That what waits is paused.
+    pub(in crate::redb) const PAUSED: &[u8] = &[0x20];
     /// What the keys of waiting turns begin with.
     const QUEUED: u8 = 4;
     /// What the keys of remnants begin with.
@@ -149,9 +156,14 @@ pub(super) mod meta {
 pub(super) mod names {
     use super::{Id, key, text};
 
+    /// What the keys of workspaces by their names begin with.
+    pub(in crate::redb) const WORKSPACES: u8 = 1;
+    /// What the keys of agents by their names begin with.
+    pub(in crate::redb) const AGENTS: u8 = 3;
+
     /// A workspace's number by its name.
     pub(in crate::redb) fn workspace_name(name: &str) -> Vec<u8> {
-        key(&[&[1], &text(name)])
+        key(&[&[WORKSPACES], &text(name)])
     }
 
     /// A workspace's number by its id.
@@ -161,7 +173,7 @@ pub(super) mod names {
 
     /// An agent's number by its name in a workspace.
     pub(in crate::redb) fn agent_name(workspace: u32, name: &str) -> Vec<u8> {
-        key(&[&[3], &workspace.to_be_bytes(), &text(name)])
+        key(&[&[AGENTS], &workspace.to_be_bytes(), &text(name)])
     }
 
     /// An agent's number by its id in a workspace.

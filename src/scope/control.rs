@@ -82,7 +82,7 @@ impl Session {
         let (core, at) = (&self.core, self.at);
         let store = core.store(Act::SessionInterrupt)?;
         let admission = core.executor.admit_end(at)?;
-        let next = Some(core.runner(&self.agent_name));
+        let next = (!core.shared.is_paused()).then(|| core.runner(&self.agent_name));
         let op = Interrupt { stamp: core.shared.stamp(), at, reason: Reason::Request, next };
         let Some(Finished { turn, next }) = store.interrupt(op)? else { return Ok(None) };
         // The agent is told to stop before anybody else learns of it.

@@ -12,8 +12,8 @@ use crate::grant::Act;
 use crate::id::{AgentId, MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
 use crate::limit;
 use crate::page::{Form, MessageQuery, Page};
-use crate::record::{Change, Message, NewMessage, NewTurn, SessionRecord, ThreadRecord, Turn};
-use crate::store::{Append, DeleteMessage, DeleteSession, Policy, SessionRef};
+use crate::record::{Change, Message, NewMessage, NewTurn, SessionRecord, SessionUpdate, ThreadRecord, Turn};
+use crate::store::{Append, DeleteMessage, DeleteSession, Policy, SessionRef, UpdateSession};
 use crate::sync::Arc;
 use crate::wait::{Idle, TurnHandle};
 
@@ -83,6 +83,49 @@ impl Session {
     /// [`Corrupt`](crate::ErrorKind::Corrupt) or [`Storage`](crate::ErrorKind::Storage) when it cannot be read.
     pub fn get(&self) -> Result<SessionRecord> {
         self.core.store(Act::SessionGet)?.session(self.at)
+    }
+
+    /// Changes what the session says of itself, also while a turn is running or waits; answers with the session as it
+    /// stands then. Where nothing of it would change, nothing is written and no event is told.
+    ///
+    /// ```
+    /// # fn main() -> parlor::Result<()> {
+    /// # let engine = parlor::Engine::in_memory().open()?;
+    /// # let session = engine.workspace("acme")?.agent("echo")?.create_session(Default::default())?;
+    /// use parlor::SessionUpdate;
+    ///
+    /// let pinned = serde_json::json!({ "pinned": true });
+    /// let now = session.update(SessionUpdate::default().last_channel("telegram").metadata(pinned))?;
+    /// assert_eq!(now.last_channel.as_deref(), Some("telegram"));
+    /// # engine.close()
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a field out of bounds,
+    /// [`NotFound`](crate::ErrorKind::NotFound) when the session was deleted.
+    pub fn update(&self, update: SessionUpdate) -> Result<SessionRecord> {
+        self.change(Act::SessionUpdate, update)
+    }
+
+    fn change(&self, act: Act, update: SessionUpdate) -> Result<SessionRecord> {
+        self.core.check(act)?;
+        update.check()?;
+        let (store, _admission) = self.core.writing(act)?;
+        let now = store.update_session(UpdateSession { stamp: self.core.shared.stamp(), at: self.at, update })?;
+        self.core.shared.bell.ring(self.at, self.agent, Event::Written);
+        Ok(now)
+    }
+
+    /// Changes its label, at most 255 characters; none clears it. From document B.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`update`](Self::update).
+    pub fn rename(&self, label: Option<&str>) -> Result<SessionRecord> {
+        let update = SessionUpdate { label: Some(label.map(str::to_owned)), ..SessionUpdate::default() };
+        self.change(Act::SessionRename, update)
     }
 
     /// Writes messages without a turn, in one commit: a system prompt, seeded history, an import.

@@ -5,7 +5,8 @@ use std::future::poll_fn;
 use parlor::testkit::{AccessRule, access_table, access_unchecked};
 use parlor::time::Duration;
 use parlor::{
-    Access, AgentHandle, ErrorKind, NewAgent, NewKey, NewSession, Policy, Result, Scopes, Session, TurnHandle,
+    Access, AgentHandle, ErrorKind, NewAgent, NewKey, NewSession, Policy, Result, Scopes, Session, SessionUpdate,
+    TurnHandle,
 };
 
 /// What an operation is given: a key, and what stands below its agent.
@@ -90,6 +91,8 @@ const OF_SCOPES: &[Case] = &[
 const OF_SESSIONS: &[Case] = &[
     ("Session::get", |given| given.session()?.get().map(drop)),
     ("Session::usage", |given| given.session()?.usage().map(drop)),
+    ("Session::update", |given| given.session()?.update(SessionUpdate::default().label("x")).map(drop)),
+    ("Session::rename", |given| given.session()?.rename(Some("y")).map(drop)),
     ("Session::append", |given| given.session()?.append(["a"]).map(drop)),
     ("Session::append_to", |given| given.session()?.append_to(given.turn.thread_id(), ["a"]).map(drop)),
     ("Session::history", |given| given.session()?.history(10).map(drop)),
@@ -215,6 +218,8 @@ fn the_table_gives_each_key_what_its_scopes_say() {
     let only_manage = [
         "AgentHandle::sessions",
         "AgentHandle::watch",
+        "Session::update",
+        "Session::rename",
         "Session::append",
         "Session::append_to",
         "Session::history",

@@ -22,7 +22,7 @@ struct Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    (0..34_u8, 0..64_usize, 0..64_usize).prop_map(|(act, of, with)| Step { act, of, with })
+    (0..35_u8, 0..64_usize, 0..64_usize).prop_map(|(act, of, with)| Step { act, of, with })
 }
 
 /// What the caller knows: ids of all kinds, of its own and of others'.
@@ -136,6 +136,7 @@ fn run(access: &Access, known: &mut Known, step: Step) -> Result<String> {
         30 => told(&access.workspace()?.agents(100)?),
         31 => told(&access.workspace()?.create_agent(NewAgent::new("echo").id(agent_id))?),
         32 => told(&agent()?.delete()?),
+        33 => told(&session()?.rename(Some("renamed"))?),
         _ => told(&around()?.history(100)?),
     }
 }
@@ -255,7 +256,7 @@ fn cases() -> u32 {
 #[test]
 fn what_is_foreign_and_what_is_absent_are_answered_alike() {
     for grant in [Scopes::READ, Scopes::CHAT, Scopes::MANAGE, Scopes::ALL].map(Grant::Agent) {
-        (0..34).for_each(|act| check_alike(grant, Step { act, of: 0, with: 0 }));
+        (0..35).for_each(|act| check_alike(grant, Step { act, of: 0, with: 0 }));
     }
-    (0..34).for_each(|act| check_alike(Grant::Master, Step { act, of: 0, with: 0 }));
+    (0..35).for_each(|act| check_alike(Grant::Master, Step { act, of: 0, with: 0 }));
 }

@@ -10,6 +10,7 @@ use parlor::store::{
     DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Finished, Interrupt, KeysQuery, LabelAgent,
     Listed, Matched, OutboxDelivered, OutboxFailed, OutboxPage, OutboxQuery, Promote, Recovered, Redrive, RevokeKey,
     SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, StoredKey, Submit, Submitted,
+    UpdateSession,
 };
 use parlor::{
     AgentRecord, Change, ContextMark, Error, ErrorKind, KeyRecord, Message, Result, SessionRecord, ThreadRecord, Turn,
@@ -194,6 +195,10 @@ impl Store for Faulty {
 
     fn sessions(&self, op: SessionsQuery) -> Result<Listed<SessionRecord>> {
         self.inner.sessions(op)
+    }
+
+    fn update_session(&self, op: UpdateSession) -> Result<SessionRecord> {
+        self.inner.update_session(op)
     }
 
     fn delete_session(&self, op: DeleteSession) -> Result<()> {

@@ -49,6 +49,13 @@ pub(in crate::redb) struct RemnantRow {
 }
 row!(RemnantRow, 1, "remnant");
 
+/// That nothing that waits is run or announced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, BorrowDecode)]
+pub(in crate::redb) struct PausedRow {
+    pub since: u64,
+}
+row!(PausedRow, 1, "pause");
+
 /// How far the file has come.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, BorrowDecode)]
 pub(in crate::redb) struct GroupRow {
@@ -200,6 +207,8 @@ pub(in crate::redb) struct HeadRow {
     pub usage: Option<UsageRow>,
     /// The first message of the transcript, where that was set; else 0.
     pub mark: u32,
+    /// How often the session's own row was rewritten.
+    pub body: u32,
 }
 row!(HeadRow, 1, "session head");
 
@@ -215,14 +224,15 @@ pub(in crate::redb) struct ListedRow {
     pub queued: u32,
     pub usage: Option<UsageRow>,
     pub mark: u32,
+    pub body: u32,
 }
 row!(ListedRow, 1, "listed session");
 
 impl ListedRow {
     /// Of a session that stands so.
     pub(in crate::redb) fn of(number: u32, head: &HeadRow) -> Self {
-        let HeadRow { messages, changes, running_id, failed, queued, usage, mark, .. } = *head;
-        ListedRow { number, messages, changes, running_id, failed, queued, usage, mark }
+        let HeadRow { messages, changes, running_id, failed, queued, usage, mark, body, .. } = *head;
+        ListedRow { number, messages, changes, running_id, failed, queued, usage, mark, body }
     }
 }
 
@@ -366,6 +376,7 @@ pub(in crate::redb) const CHANGE_MESSAGE: u8 = 2;
 pub(in crate::redb) const CHANGE_DELETED: u8 = 3;
 pub(in crate::redb) const CHANGE_TURN: u8 = 4;
 pub(in crate::redb) const CHANGE_MARK: u8 = 5;
+pub(in crate::redb) const CHANGE_UPDATED: u8 = 6;
 
 row!(ChangeRow, 1, "change");
 

@@ -74,8 +74,9 @@ fn small_rows_have_their_golden_bytes() {
         queued: 5,
         usage: None,
         mark: 6,
+        body: 7,
     };
-    check(&listed, &format!("01020301{}00050006", "04".repeat(16)), &mut Vec::new());
+    check(&listed, &format!("01020301{}0005000607", "04".repeat(16)), &mut Vec::new());
     check(&QueuedRow { bytes: 251 }, "fbfb00", &mut Vec::new());
     check(&WaitingRow { turns: 2, bytes: 251 }, "02fbfb00", &mut Vec::new());
     check(&MarkRow { message: 7, summary: "so far" }, &format!("0706{}", full_hex(b"so far")), &mut Vec::new());
@@ -105,8 +106,9 @@ fn rows_of_sessions_have_their_golden_bytes() {
         queued_bytes: 12,
         usage: Some(UsageRow { input: 13, output: 14, cached: 15, reasoning: 16, cost_micros: 17 }),
         mark: 18,
+        body: 19,
     };
-    check(&head, &format!("01020304050607080901{}010b0c010d0e0f101112", "0a".repeat(16)), &mut Vec::new());
+    check(&head, &format!("01020304050607080901{}010b0c010d0e0f10111213", "0a".repeat(16)), &mut Vec::new());
     let session = SessionRow {
         id: id(1),
         workspace: 2,

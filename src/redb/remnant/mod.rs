@@ -24,7 +24,7 @@ pub(super) fn delete(view: &dyn Read, op: &DeleteSession) -> Result<(WriteSet, (
     let Place { number, workspace, agent, session } = place;
     let head: HeadRow = view.expected(Table::Sessions, &sessions::head(number))?;
     message::check_idle(&head, session)?;
-    let body = session::body(view, op.at.workspace, session, number)?;
+    let body = session::body(view, op.at, number, head.body)?;
     let mut counters = scope::counters(view)?;
     scope::next_number(&mut counters.removed, "sessions that were removed")?;
     let mut writes = WriteSet::default();

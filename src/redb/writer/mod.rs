@@ -9,6 +9,7 @@
 
 mod amount;
 mod checkpoint;
+mod compact;
 mod durability;
 mod job;
 mod shared;

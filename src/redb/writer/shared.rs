@@ -94,6 +94,11 @@ impl Shared {
         self.shown.snapshot().ok_or_else(Error::closed)
     }
 
+    /// How many groups are newer than the oldest state that somebody may be reading.
+    pub(in crate::redb) fn groups_since_oldest(&self) -> u64 {
+        self.shown.group().saturating_sub(self.shown.oldest())
+    }
+
     /// Whether what is written goes into a log.
     pub(super) fn is_logged(&self) -> bool {
         matches!(self.keeping, Keeping::Log { .. })

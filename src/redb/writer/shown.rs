@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::redb::snapshot::{Layers, Snapshot};
-use crate::redb::view::Stage;
-use crate::sync::{Arc, Mutex, RwLock, Weak};
+use crate::redb::view::{Around, Stage};
+use crate::sync::{Arc, Mutex, Parker, RwLock, Weak};
+use crate::time::{Duration, Stopwatch};
 
 /// See the [module](self).
 pub(super) struct Shown {
@@ -13,6 +14,9 @@ pub(super) struct Shown {
     published: RwLock<Option<Arc<Snapshot>>>,
     state: Mutex<State>,
 }
+
+/// How often it is looked whether somebody still reads.
+const LOOK: Duration = Duration::from_micros(200);
 
 struct State {
     /// The last group that is shown.
@@ -82,6 +86,32 @@ impl Shown {
         if let Some(snapshot) = state.snapshot() {
             self.published.write().replace(snapshot);
         }
+    }
+
+    /// Does something while nobody reads, and shows the same state again, read from what it answers. *Conflict* where
+    /// somebody goes on reading for longer than so; then nothing was done.
+    pub(super) fn alone(&self, longest: Duration, what: impl FnOnce(Around) -> Result<Layers>) -> Result<()> {
+        let mut state = self.state.lock();
+        // Held to the end: who wants to read waits.
+        let mut published = self.published.write();
+        let layers = state.layers.take().ok_or_else(Error::closed)?;
+        published.take();
+        let began = Stopwatch::start();
+        while state.read.iter().any(|(_, read)| read.strong_count() > 0) {
+            if began.elapsed() >= longest {
+                state.layers = Some(layers);
+                *published = state.snapshot();
+                let text = format!("somebody has read the file for {longest:?}: is a backup or an export under way?");
+                return Err(Error::new(ErrorKind::Conflict, text));
+            }
+            // Nothing tells when a reader is done.
+            Parker::default().park_timeout(LOOK);
+        }
+        let around = layers.around.clone();
+        drop(layers);
+        state.layers = Some(what(around)?);
+        *published = state.snapshot();
+        Ok(())
     }
 
     /// Nothing is shown any more.

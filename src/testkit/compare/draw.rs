@@ -8,7 +8,7 @@ use crate::record::{ContextMark, MessageType, NewTurn, Reason, Role, Ts};
 use crate::store::{
     Append, Behaviour, Cancel, Claim, CreateSession, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent,
     EnsureWorkspace, Finish, Interrupt, Policy, Promote, QueueBounds, Recovery, Runner, Runners, SessionRef,
-    SessionsQuery, SetContextMark, Stop, Submit,
+    SessionsQuery, SetContextMark, Stop, Submit, UpdateSession,
 };
 use crate::time::Timestamp;
 
@@ -46,7 +46,8 @@ impl World {
             56..58 => self.draw_outbox(),
             58..69 => self.draw_finish(),
             69..75 => self.draw_control(),
-            75..78 => self.draw_deletion(),
+            75 => self.draw_update(),
+            76..78 => self.draw_deletion(),
             78..79 => self.draw_deletion_of_session(),
             79..90 => self.draw_messages(),
             _ => self.draw_read(),
@@ -248,6 +249,11 @@ impl World {
                 Op::EndOrphans(EndOrphans { stamp, owner: runners.owner, limit, recovery })
             }
         }
+    }
+
+    fn draw_update(&mut self) -> Op {
+        let (at, _) = self.place();
+        Op::UpdateSession(Box::new(UpdateSession { stamp: self.stamp(), at, update: self.update() }))
     }
 
     fn draw_mark(&mut self) -> Op {

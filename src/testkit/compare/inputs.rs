@@ -5,7 +5,8 @@ use uuid::Uuid;
 use super::world::World;
 use crate::limit::CALLER_TS_MICROS;
 use crate::record::{
-    Content, Image, Json, MessageType, NewMessage, NewSession, NewTurn, Reason, Role, ToolCall, Ts, Usage, Webhook,
+    Content, Image, Json, MessageType, NewMessage, NewSession, NewTurn, Reason, Role, SessionUpdate, ToolCall, Ts,
+    Usage, Webhook,
 };
 use crate::store::Outcome;
 
@@ -51,6 +52,17 @@ impl World {
             _ => CALLER_TS_MICROS - 1,
         };
         Ts::from_micros(micros.min(CALLER_TS_MICROS - 1)).ok()
+    }
+
+    /// Few values, so that some change nothing.
+    pub(super) fn update(&mut self) -> SessionUpdate {
+        let mut one = |percent, value: &'static str| {
+            let change = self.rng.percent(percent);
+            change.then(|| self.rng.percent(70).then(|| value.to_owned()))
+        };
+        let (label, last_channel) = (one(60, "a"), one(30, "mail"));
+        let profile = self.rng.percent(30).then(|| self.rng.percent(70).then(|| self.json()));
+        SessionUpdate { label, last_channel, profile, ..SessionUpdate::default() }
     }
 
     pub(super) fn message(&mut self, session: Option<usize>) -> NewMessage {

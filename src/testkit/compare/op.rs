@@ -12,6 +12,7 @@ use crate::store::{
     Append, Cancel, CreateSession, Created, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent,
     EnsureWorkspace, Finish, Finished, Interrupt, Listed, Matched, OutboxDelivered, OutboxFailed, OutboxRows, Promote,
     Recovered, Redrive, SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, Submit, Submitted,
+    UpdateSession,
 };
 
 /// One operation with its input.
@@ -25,6 +26,7 @@ pub(super) enum Op {
     Session(SessionRef),
     SessionByKey(WorkspaceId, AgentId, String),
     Sessions(SessionsQuery),
+    UpdateSession(Box<UpdateSession>),
     DeleteSession(DeleteSession),
     Thread(SessionRef, ThreadId),
     Append(Append),
@@ -103,6 +105,7 @@ pub(super) fn apply(store: &dyn Store, op: &Op) -> Result<Answer> {
             Answer::Session(Box::new(store.session_by_key(workspace, agent, &key)?))
         }
         Op::Sessions(query) => Answer::Sessions(store.sessions(query)?),
+        Op::UpdateSession(op) => Answer::Session(Box::new(store.update_session(*op)?)),
         Op::DeleteSession(op) => {
             store.delete_session(op)?;
             Answer::Deleted

@@ -29,6 +29,7 @@ mod sessions;
 mod submit;
 mod times;
 mod tools;
+mod update;
 mod usage;
 mod walls;
 mod whole;
@@ -51,13 +52,14 @@ macro_rules! subject {
 }
 use subject;
 
-const SUBJECTS: [(&str, &[(&str, Check)]); 30] = [
+const SUBJECTS: [(&str, &[(&str, Check)]); 31] = [
     ("names", names::CLAIMS),
     ("agents", agents::CLAIMS),
     ("access", access::CLAIMS),
     ("walls", walls::CLAIMS),
     ("create", create::CLAIMS),
     ("sessions", sessions::CLAIMS),
+    ("update", update::CLAIMS),
     ("append", append::CLAIMS),
     ("submit", submit::CLAIMS),
     ("interrupt", interrupt::CLAIMS),

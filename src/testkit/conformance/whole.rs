@@ -4,10 +4,10 @@ use super::inputs::{full_message, full_session, full_turn};
 use super::scene::{Factory, Scene, claim_of, first_of, ok};
 use crate::error::ErrorKind::Closed;
 use crate::page::PageAt;
-use crate::record::{NewMessage, NewSession, Reason, ToolCall};
+use crate::record::{NewMessage, NewSession, Reason, SessionUpdate, ToolCall};
 use crate::store::{
     Cancel, CreateSession, DeleteMessage, EndOrphans, EnsureAgent, EnsureWorkspace, Interrupt, Outcome, Promote,
-    Recovery, SessionRef, SessionsQuery, SetContextMark, Stop, Submit,
+    Recovery, SessionRef, SessionsQuery, SetContextMark, Stop, Submit, UpdateSession,
 };
 use crate::testkit::snapshot::{EVERY, Snapshot, difference};
 
@@ -39,6 +39,8 @@ fn work(scene: &Scene) -> SessionRef {
     scene.emit(at, claim_of(&fourth), [call]);
     scene.end_orphans(99, 10);
     let gone = scene.session();
+    let update = SessionUpdate::default().label("later").clear_metadata();
+    ok(scene.store.update_session(UpdateSession { stamp: scene.stamp(), at, update }));
     scene.append(gone, ["e".into()]);
     scene.delete_session(gone);
     scene.session();
@@ -93,6 +95,7 @@ fn a_closed_store_refuses_everything(factory: Factory<'_>) {
         ("session", store.session(at).err()),
         ("session_by_key", store.session_by_key(workspace, agent, "k").err()),
         ("sessions", store.sessions(SessionsQuery { workspace, agent: None, page }).err()),
+        ("update_session", store.update_session(UpdateSession { stamp, at, update: SessionUpdate::default() }).err()),
         ("delete_session", store.delete_session(scene.deletion(at)).err()),
         ("thread", store.thread(at, turn.thread_id).err()),
         ("append", store.append(scene.appending(at, ["late".into()])).err()),

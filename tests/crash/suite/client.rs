@@ -5,11 +5,12 @@ use std::sync::Arc;
 use parlor::id::{AgentId, MessageId, OwnerId, SessionId, Stamp, WorkspaceId};
 use parlor::store::{
     Append, Behaviour, Claim, CreateSession, DeleteMessage, DeleteSession, Emit, EnsureAgent, EnsureWorkspace, Finish,
-    Interrupt, Outcome, Policy, QueueBounds, Runner, SessionRef, SetContextMark, Stop, Store, Submit,
+    Interrupt, Outcome, Policy, QueueBounds, Runner, SessionRef, SetContextMark, Stop, Store, Submit, UpdateSession,
 };
 use parlor::testkit::ModelStore;
 use parlor::{
-    ContextMark, Error, ErrorKind, NewMessage, NewSession, NewTurn, Reason, Result, Timestamp, ToolCall, Usage, Webhook,
+    ContextMark, Error, ErrorKind, NewMessage, NewSession, NewTurn, Reason, Result, SessionUpdate, Timestamp, ToolCall,
+    Usage, Webhook,
 };
 use uuid::Uuid;
 
@@ -214,7 +215,7 @@ impl Client {
                 }
             }
             Answer::Stopped(_) => mine.claim = None,
-            Answer::Deleted | Answer::Marked => {}
+            Answer::Deleted | Answer::Marked | Answer::Updated(_) => {}
         }
     }
 
@@ -339,6 +340,7 @@ impl Client {
         match self.random.below(if claim.is_some() { 8 } else { 4 }) {
             4 => Op::Interrupt(Interrupt { stamp, at, reason, next: Some(self.runner()) }),
             5 => Op::Stop(Stop { stamp, at, reason }),
+            1 => Op::Update(Box::new(UpdateSession { stamp, at, update: SessionUpdate::default().label(self.text()) })),
             2 => Op::Mark(SetContextMark { stamp, at, claim, mark: Some(ContextMark::new(1, self.text())) }),
             3 => self.submit(at, Policy::Rollback),
             _ => self.submit(at, Policy::Enqueue),

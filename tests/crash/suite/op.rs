@@ -2,9 +2,9 @@
 
 use parlor::store::{
     Append, CreateSession, Created, DeleteMessage, DeleteSession, Emit, Finish, Finished, Interrupt, SessionRef,
-    SetContextMark, Stop, Stopped, Store, Submit, Submitted,
+    SetContextMark, Stop, Stopped, Store, Submit, Submitted, UpdateSession,
 };
-use parlor::{Message, Result};
+use parlor::{Message, Result, SessionRecord};
 
 #[derive(Debug, Clone)]
 pub enum Op {
@@ -16,6 +16,7 @@ pub enum Op {
     Interrupt(Interrupt),
     Stop(Stop),
     Mark(SetContextMark),
+    Update(Box<UpdateSession>),
     Delete(DeleteMessage),
     DeleteSession(DeleteSession),
 }
@@ -28,6 +29,7 @@ pub enum Answer {
     Ended(Box<Option<Finished>>),
     Stopped(Box<Stopped>),
     Marked,
+    Updated(Box<SessionRecord>),
     Deleted,
 }
 
@@ -45,6 +47,7 @@ impl Op {
                 store.set_context_mark(op)?;
                 Answer::Marked
             }
+            Op::Update(op) => Answer::Updated(Box::new(store.update_session(*op)?)),
             Op::Delete(op) => {
                 store.delete_message(op)?;
                 Answer::Deleted
@@ -67,6 +70,7 @@ impl Op {
             Op::Interrupt(op) => Some(op.at),
             Op::Stop(op) => Some(op.at),
             Op::Mark(op) => Some(op.at),
+            Op::Update(op) => Some(op.at),
             Op::Delete(op) => Some(op.at),
             Op::DeleteSession(op) => Some(op.at),
         }
