@@ -80,18 +80,12 @@ fn last<T: std::fmt::Debug>(mut items: impl Iterator<Item = Result<T>>) -> Error
     error
 }
 
-const WAITING: [Waiting; 6] = [
+const WAITING: [Waiting; 5] = [
     ("a turn", |_, turn| turn.wait().unwrap_err()),
     ("a turn as a future", |_, turn| pollster::block_on(turn.clone()).unwrap_err()),
     ("an idle session", |session, _| session.idle().wait().unwrap_err()),
     ("a follower", |session, _| last(session.follow(0))),
     ("a live feed", |session, _| last(session.stream(0))),
-    ("a listing that is walked", |session, _| {
-        let mut walk = session.messages(parlor::page::MessageQuery::all()).iter();
-        walk.next().unwrap().unwrap();
-        session.idle().wait().unwrap_err();
-        last(walk)
-    }),
 ];
 
 #[test]

@@ -127,7 +127,7 @@ pub(super) fn step(view: &dyn Read, rows: usize) -> Result<Option<WriteSet>> {
         cleared => cleared,
     })?;
     // What is left of deleted agents becomes deleted sessions only as far as those before are cleared away.
-    hidden::clear(view, step.rows / hidden::ROWS_OF_SESSION, &mut step.writes)?;
+    hidden::clear(view, step.rows.div_ceil(hidden::ROWS_OF_SESSION), &mut step.writes)?;
     Ok(Some(step.writes).filter(|writes| !writes.is_empty()))
 }
 

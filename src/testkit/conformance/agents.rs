@@ -121,7 +121,7 @@ fn a_label_changes_and_goes_and_the_name_stays(factory: Factory<'_>) {
         let (stamp, workspace, agent) = (scene.stamp(), scene.workspace, scene.agent);
         let labelled = ok(scene.store.label_agent(LabelAgent { stamp, workspace, agent, label: label.clone() }));
         assert_eq!(labelled, AgentRecord { label, ..before.clone() });
-        assert_eq!(listed(&scene, scene.workspace), [labelled.clone()]);
+        assert_eq!(listed(&scene, scene.workspace), std::slice::from_ref(&labelled));
         assert_eq!(ok(scene.store.find_agent(workspace, "greeter")), Some(labelled));
     }
 }

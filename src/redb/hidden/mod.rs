@@ -187,3 +187,6 @@ fn standing(view: &dyn Read, number: u32, session: SessionId) -> Result<(Place, 
     })?;
     read.ok_or_else(|| view::missing("session", &key))
 }
+
+#[cfg(test)]
+mod tests;
