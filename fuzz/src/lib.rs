@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use parlor::store::Store;
-use parlor::testkit::{ModelStore, Subject, check_key_order, check_rows, compare_bytes, redb_store_in_blocks};
+use parlor::testkit::{ModelStore, Subject, check_key_order, check_rows, check_secret, compare_bytes, redb_store_in_blocks};
 
 pub use pages::pages;
 
@@ -15,8 +15,8 @@ pub use pages::pages;
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Target); 4] =
-    [("operations", operations), ("pages", pages), ("keys", keys), ("records", records)];
+pub const TARGETS: [(&str, Target); 5] =
+    [("operations", operations), ("pages", pages), ("keys", keys), ("records", records), ("secrets", secrets)];
 
 /// The default store and the model answer alike to any operations, and readers see each message once.
 /// The first byte chooses the size of the blocks of positions.
@@ -30,6 +30,11 @@ pub fn operations(data: &[u8]) {
 /// Keys sort as what they stand for.
 pub fn keys(data: &[u8]) {
     check_key_order(data);
+}
+
+/// Secrets of access keys are read as what they are, or not at all.
+pub fn secrets(data: &[u8]) {
+    check_secret(&String::from_utf8_lossy(data));
 }
 
 /// Rows of any bytes are decoded or refused.
