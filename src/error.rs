@@ -57,6 +57,8 @@ pub enum ErrorKind {
     Fenced,
     /// An agent waits, on its own thread, for its own session, which waits for the agent.
     WouldDeadlock,
+    /// The caller had an operation of many steps stop. Nothing came of it.
+    Cancelled,
     /// The storage failed in a commit: it may be on disk or not. Open again to find out.
     OutcomeUnknown,
     /// The disk is full. Nothing was written.
@@ -145,7 +147,7 @@ impl Error {
             | ErrorKind::Storage
             | ErrorKind::NewerFormat
             | ErrorKind::LogMissing => (500, "INTERNAL"),
-            ErrorKind::Fenced | ErrorKind::WouldDeadlock => return None,
+            ErrorKind::Fenced | ErrorKind::WouldDeadlock | ErrorKind::Cancelled => return None,
         })
     }
 

@@ -222,6 +222,7 @@ mod live;
 mod model;
 pub mod page;
 mod poll;
+mod progress;
 pub mod record;
 mod redb;
 mod scope;
@@ -248,13 +249,14 @@ pub use engine::{Builder, CloseReport, Durability, Engine, FileStats, Stats, Tab
 pub use error::{Error, ErrorKind, Result};
 pub use executor::{Hook, TurnEnd};
 pub use follow::{Delta, Follow, Live, LiveFeed};
+pub use progress::{OnProgress, Progress};
 pub use record::{
-    AgentRecord, Change, ChangeKind, Content, ContextMark, Image, IssuedKey, Json, KeyRecord, Message, MessageType,
-    NewAgent, NewKey, NewMessage, NewSession, NewTurn, Reason, Role, Scopes, Secret, SessionRecord, SessionStatus,
-    SessionUpdate, ThreadRecord, ToolCall, Ts, Turn, TurnState, Usage, Webhook, WebhookRow, WebhookSecrets,
-    WebhookState, WorkspaceRecord,
+    AgentRecord, ArchiveRecord, Change, ChangeKind, Content, ContextMark, Image, IssuedKey, Json, KeyRecord, Message,
+    MessageType, NewAgent, NewKey, NewMessage, NewSession, NewTurn, Reason, Role, Scopes, Secret, SessionRecord,
+    SessionStatus, SessionUpdate, ThreadRecord, ToolCall, Ts, Turn, TurnState, Usage, Webhook, WebhookRow,
+    WebhookSecrets, WebhookState, WorkspaceRecord,
 };
-pub use scope::{Access, AgentHandle, Listing, MessageIter, PageQuery, Session, Thread, Workspace};
+pub use scope::{Access, AgentHandle, Archive, Listing, MessageIter, PageQuery, Session, Thread, Workspace};
 pub use store::{Policy, QueueBounds, Stopped};
 pub use time::{Clock, SystemClock, Timestamp};
 pub use transcript::TranscriptMessage;

@@ -237,6 +237,14 @@ pub const COMPACT_WAIT_MS: u64 = 1_000;
 /// more rows than it clears away, so that what is left of deleted sessions does not grow.
 pub const REMNANT_WAIT_BYTES: usize = 128 * REMNANT_ROWS;
 
+/// Bytes of a session in one chunk of its archive, before they are compressed: what is in memory at once when it is read.
+pub const ARCHIVE_CHUNK_BYTES: usize = 256 << 10;
+/// Bytes, about, that one commit writes of an archive, or of a session that is restored: so few that the log takes them, and
+/// that nobody waits for long.
+pub const LOAD_STEP_BYTES: usize = 512 << 10;
+/// Rows that one commit writes of a session that is restored: a message has two beside the lists it stands in.
+pub const LOAD_STEP_ROWS: usize = 4096;
+
 /// Most messages, turns or threads in one session (their numbers are 32 bits wide).
 pub const SESSION_ROWS: u32 = u32::MAX - 1;
 
@@ -248,6 +256,8 @@ const _: () = {
     assert!((SESSION_ROWS as u64) < TS_MICROS_MAX - CALLER_TS_MICROS);
     assert!(MESSAGE_BYTES <= 2 * GROUP_BYTES);
     assert!(0 < REMNANT_ROWS && 0 < REMNANT_BYTES && REMNANT_WAIT_BYTES <= GROUP_BYTES);
+    assert!(0 < ARCHIVE_CHUNK_BYTES && ARCHIVE_CHUNK_BYTES <= LOAD_STEP_BYTES && 0 < LOAD_STEP_ROWS);
+    assert!(LOAD_STEP_BYTES <= LOG_SEGMENT_BYTES as usize / 4);
     assert!(WORKERS_DEFAULT <= WORKERS_MAX);
     assert!(ABANDONED_DEFAULT <= ABANDONED_MAX);
     assert!(QUEUE_TURNS_DEFAULT <= QUEUE_TURNS_MAX && QUEUE_BYTES_MIN <= QUEUE_BYTES_DEFAULT);

@@ -47,11 +47,13 @@
 
 mod access;
 mod agents;
+mod archives;
 mod outbox;
 mod turns;
 
 pub use access::{CreateKey, KeysQuery, Opens, RevokeKey, StoredKey};
 pub use agents::{AgentsQuery, CreateAgent, DeleteAgent, LabelAgent};
+pub use archives::{ArchiveRef, ArchiveSession, ArchivesQuery, DeleteArchive, RestoreArchive};
 pub use outbox::{OutboxDelivered, OutboxFailed, OutboxKey, OutboxPage, OutboxPlace, OutboxQuery, OutboxRows, Redrive};
 pub use turns::{
     Behaviour, Cancel, Claim, Emit, EndOrphans, Finish, Finished, Interrupt, Outcome, Policy, Promote, QueueBounds,
@@ -63,9 +65,10 @@ use crate::error::Result;
 use crate::id::{AgentId, KeyId, MessageId, SessionId, Stamp, ThreadId, TurnId, WorkspaceId};
 pub use crate::page::{Damaged, Matched};
 use crate::page::{Matching, PageAt};
+use crate::progress::OnProgress;
 use crate::record::{
-    AgentRecord, Change, ContextMark, KeyRecord, Message, NewMessage, NewSession, NewTurn, SessionRecord,
-    SessionUpdate, ThreadRecord, Turn, WebhookRow, WorkspaceRecord,
+    AgentRecord, ArchiveRecord, Change, ContextMark, KeyRecord, Message, NewMessage, NewSession, NewTurn,
+    SessionRecord, SessionUpdate, ThreadRecord, Turn, WebhookRow, WorkspaceRecord,
 };
 
 /// The storage of an engine. Every method is one atomic operation; see the [module](self).
@@ -104,7 +107,7 @@ pub trait Store: Send + Sync + 'static {
     fn label_agent(&self, op: LabelAgent) -> Result<AgentRecord>;
 
     /// Deletes an agent and all that it holds, for good: its sessions and its access keys; *conflict* while one of its
-    /// sessions is busy.
+    /// sessions is busy, or archived.
     ///
     /// From its commit on the agent and everything below it are *not found*, as [`delete_session`](Self::delete_session)
     /// has it for a session: by id, by name and by key, in the listings and totals of the workspace, and in the outbox. Its
@@ -155,6 +158,36 @@ pub trait Store: Send + Sync + 'static {
     /// `ts` and epochs from the beginning. Nothing is told in a feed: the feed goes too. A store may give back the
     /// space bit by bit afterwards, as long as that shows nowhere.
     fn delete_session(&self, op: DeleteSession) -> Result<()>;
+
+    /// Moves a session, and all that it holds, out of the live tables into an archive of its agent.
+    ///
+    /// A busy session is a *conflict*. It may take long, and others go on meanwhile, in this session too: if the session changed
+    /// before the commit that shows the archive, that change stands and the archiving is a *conflict*. `on` is asked between
+    /// the steps, and once more, with all done, before that commit: a break is *cancelled*.
+    ///
+    /// From that commit on the session and everything below it are *not found*, by id and by key; listings and totals have it
+    /// no more. Its key is free; its id is not: a creation with it is a *conflict*. Its last event tells of the archiving, at the
+    /// session's *now*, which is the record's `archived_at`. What of it waits in the [outbox](Self::outbox) stays there, in its
+    /// place, and the operations on the outbox reach it as before.
+    fn archive_session(&self, op: ArchiveSession, on: &mut OnProgress<'_>) -> Result<ArchiveRecord>;
+
+    /// The archives of an agent or of the workspace, newest first (`archived_at`, then the one archived last), with their
+    /// exact total.
+    fn archives(&self, op: ArchivesQuery) -> Result<Listed<ArchiveRecord>>;
+
+    /// An archive; one of another agent is *not found*.
+    fn archive(&self, at: &ArchiveRef) -> Result<ArchiveRecord>;
+
+    /// Gives back the session of an archive, with all that it held as it was, and the archive is gone, in one commit.
+    ///
+    /// It has one event more, which tells of that. It is the youngest session of the store, and so are its announcements in the
+    /// outbox. Its key in use by a live session is a *conflict*; an archive that cannot be read is *corrupt*. Nothing has changed
+    /// then. `on` is asked as by [`archive_session`](Self::archive_session).
+    fn restore_archive(&self, op: RestoreArchive, on: &mut OnProgress<'_>) -> Result<SessionRecord>;
+
+    /// Deletes an archive for good, and with it what of its session waits in the outbox. The session's id is free. A damaged one
+    /// can be deleted, too.
+    fn delete_archive(&self, op: DeleteArchive) -> Result<()>;
 
     /// A thread of a session.
     fn thread(&self, at: SessionRef, thread: ThreadId) -> Result<ThreadRecord>;

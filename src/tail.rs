@@ -34,6 +34,14 @@ struct Mark {
     tail: OnceLock<Tail>,
     /// Whether the session was deleted: one of its id is another one.
     gone: AtomicBool,
+    /// What is there for it if the session is archived now; and once it was, with the number of the event that tells so.
+    archived: Mutex<Archived>,
+}
+
+#[derive(Default)]
+struct Archived {
+    tail: Tail,
+    event: Option<u64>,
 }
 
 /// The last events that a reader had not read.
@@ -47,8 +55,13 @@ pub(crate) struct Tail {
 impl Tails {
     /// A bookmark behind this event of the session.
     pub(crate) fn bookmark(self: &Arc<Self>, at: SessionRef, after: u64) -> Bookmark {
-        let mark =
-            Arc::new(Mark { at, read: AtomicU64::new(after), tail: OnceLock::new(), gone: AtomicBool::new(false) });
+        let mark = Arc::new(Mark {
+            at,
+            read: AtomicU64::new(after),
+            tail: OnceLock::new(),
+            gone: AtomicBool::new(false),
+            archived: Mutex::default(),
+        });
         let mut kept = self.kept.lock();
         kept.next += 1;
         let number = kept.next;
@@ -77,6 +90,26 @@ impl Tails {
                 mark.gone.store(true, Ordering::SeqCst);
             }
         }
+    }
+
+    /// Reads what is left for every bookmark of a session that is about to be archived.
+    pub(crate) fn keep_of(&self, store: &dyn Store, at: SessionRef) {
+        for mark in self.marks_of(at) {
+            // As below.
+            let tail = read(store, at, mark.read.load(Ordering::SeqCst)).unwrap_or_default();
+            mark.archived.lock().tail = tail;
+        }
+    }
+
+    /// Tells every bookmark of the session that it was archived, by which event.
+    pub(crate) fn archived(&self, at: SessionRef, event: u64) {
+        for mark in self.marks_of(at) {
+            mark.archived.lock().event = Some(event);
+        }
+    }
+
+    fn marks_of(&self, at: SessionRef) -> Vec<Arc<Mark>> {
+        self.kept.lock().marks.values().filter(|mark| mark.at == at).cloned().collect()
     }
 
     /// Reads what is left for every bookmark, and the latest numbers of these sessions. The store
@@ -136,6 +169,12 @@ impl Bookmark {
     /// Whether the session was deleted since.
     pub(crate) fn is_gone(&self) -> bool {
         self.mark.gone.load(Ordering::SeqCst)
+    }
+
+    /// What was kept behind it when the session was archived, and the number of the event that tells so; none where it was not.
+    pub(crate) fn archived(&self) -> Option<(Tail, u64)> {
+        let archived = self.mark.archived.lock();
+        archived.event.map(|event| (archived.tail.clone(), event))
     }
 
     /// What was kept behind it when the store closed.

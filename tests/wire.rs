@@ -3,7 +3,7 @@
 use parlor::id::{AgentId, MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
 use parlor::page::{Form, Link, Matched, MessageQuery};
 use parlor::record::{Message, SessionRecord, ToolCall, Turn};
-use parlor::{Content, Error, ErrorKind, Json, MessageType, Role, SessionStatus, Timestamp, Ts, wire};
+use parlor::{Content, Error, ErrorKind, Json, MessageType, NewTurn, Role, SessionStatus, Timestamp, Ts, wire};
 use proptest::prelude::*;
 use serde::Serialize;
 
@@ -308,4 +308,60 @@ proptest! {
         let by_any_reader: serde_json::Value = serde_json::from_str(&json).unwrap();
         prop_assert_eq!(Ts::from_seconds(by_any_reader["ts"].as_f64().unwrap()).unwrap(), message.ts);
     }
+}
+
+#[test]
+fn the_requests_of_the_documents_are_read() {
+    fn read<T: serde::de::DeserializeOwned>(body: &str) -> T {
+        serde_json::from_str(body).expect("a request")
+    }
+    let history: wire::HistoryRequest = read(r#"{"sessionKey":"telegram:42"}"#);
+    assert_eq!((history.session_key.as_str(), history.limit), ("telegram:42", 1000));
+    assert_eq!(read::<wire::HistoryRequest>(r#"{"sessionKey":"k","limit":7}"#).limit, 7);
+    for (body, label) in [
+        (r#"{"key":"k","label":"Kyoto"}"#, Some("Kyoto")),
+        (r#"{"key":"k","label":null}"#, None),
+        (r#"{"key":"k"}"#, None),
+    ] {
+        assert_eq!(read::<wire::RenameRequest>(body).update().label, Some(label.map(str::to_owned)), "{body}");
+    }
+    assert_eq!(read::<wire::KeyRequest>(r#"{"key":"k"}"#).key, "k");
+    let restore: wire::ArchiveRequest = read(r#"{"filename":"f","label":"l"}"#);
+    assert_eq!((restore.filename.as_str(), restore.label.as_deref()), ("f", Some("l")));
+    assert_eq!(read::<wire::ArchiveRequest>(r#"{"filename":"f"}"#).label, None);
+}
+
+#[test]
+fn a_message_request_is_a_turn() {
+    let turn = |body: &str| serde_json::from_str::<wire::MessageRequest>(body).expect("a request").into_turn();
+    let minimal = turn(r#"{ "content": "hello" }"#).expect("a turn");
+    assert_eq!(minimal, NewTurn::from("hello"));
+    assert_eq!(turn("{}").expect("a turn").message.content, None);
+    let full = turn(
+        r#"{"content":null,"role":"tool","user_params":{"a":1},"webhook":{"url":"https://x.example","token":"t"},
+            "tool_calls":[{"id":"c","type":"function","function":{"name":"look","arguments":"{}"}}],
+            "tool_call_id":"b","name":"n","base64_image":"data:image/png;base64,AQID","unknown":[1]}"#,
+    );
+    let full = full.expect("a turn");
+    assert_eq!(full.message.role, Some(Role::Tool));
+    assert_eq!(full.message.tool_calls, [ToolCall::new("c", "look", "{}")]);
+    assert_eq!((full.message.tool_call_id.as_deref(), full.message.name.as_deref()), (Some("b"), Some("n")));
+    let image = &full.message.images[0];
+    assert_eq!((image.media_type.as_deref(), image.data.as_slice()), (Some("image/png"), &[1, 2, 3][..]));
+    assert_eq!(full.user_params.map(|json| json.as_str().to_owned()).as_deref(), Some(r#"{"a":1}"#));
+    assert_eq!(
+        full.webhook.map(|webhook| (webhook.url, webhook.token)),
+        Some(("https://x.example".into(), Some("t".into())))
+    );
+    for (body, kind) in [
+        (r#"{"base64_image":"?"}"#.to_owned(), ErrorKind::InvalidArgument),
+        (r#"{"base64_image":"data:image/png,AQID"}"#.to_owned(), ErrorKind::InvalidArgument),
+        (r#"{"base64_image":"data:image/png;base64"}"#.to_owned(), ErrorKind::InvalidArgument),
+        (format!(r#"{{"base64_image":"{}"}}"#, "A".repeat(23 << 20)), ErrorKind::TooLarge),
+    ] {
+        assert_eq!(turn(&body).expect_err("no image").kind(), kind);
+    }
+    let secret = r#"{"webhook":{"url":"https://x.example","token":"hunter2","secret":"hunter3"}}"#;
+    let shown = format!("{:?}", serde_json::from_str::<wire::MessageRequest>(secret).expect("a request"));
+    assert!(!shown.contains("hunter"), "{shown}");
 }

@@ -9,7 +9,7 @@ use crate::limit::{DELIVERY_BYTES, HISTORY_LIMIT_MAX};
 use crate::page::{Direction, Matching, Roles, Types};
 use crate::record::{Content, Json, Message, MessageType, Role, ToolCall, Ts, Turn, TurnState, WebhookRow};
 use crate::shared::Shared;
-use crate::store::{SessionRef, Store};
+use crate::store::{OutboxKey, SessionRef, Store};
 use crate::time::Timestamp;
 
 #[derive(Serialize)]
@@ -84,11 +84,13 @@ impl<'a> From<&'a Message> for Said<'a> {
 
 /// The announcement of a row.
 ///
-/// What is damaged keeps no end from being announced: then it says so in place of a response.
+/// That of an archived session goes without a response and messages. What is damaged keeps no end from being announced: then it says so in place of a response.
 pub(super) fn compose(shared: &Shared, row: WebhookRow) -> Result<Delivery> {
     let at = SessionRef { workspace: row.workspace_id, session: row.session_id };
     let read = read(shared, at, &row).or_else(|error| match error.kind() {
         ErrorKind::Corrupt => Ok((None, Some(error.to_string()), None)),
+        // Of an archived session there is no more to read; of a deleted one the row is gone, too.
+        ErrorKind::NotFound if is_waiting(shared, at, &row) => Ok((None, None, None)),
         _ => Err(error),
     });
     let (response, error, messages) = read?;
@@ -114,6 +116,12 @@ pub(super) fn compose(shared: &Shared, row: WebhookRow) -> Result<Delivery> {
         webhook: row.webhook,
         body,
     })
+}
+
+/// Whether the row is still the one to announce next.
+fn is_waiting(shared: &Shared, at: SessionRef, row: &WebhookRow) -> bool {
+    let head = shared.store().outbox_head(at);
+    head.is_ok_and(|head| head.is_some_and(|head| OutboxKey::from(&head) == OutboxKey::from(row)))
 }
 
 type Told = (Option<String>, Option<String>, Option<Vec<Message>>);

@@ -13,11 +13,11 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::grant::{Act, Pass};
 use crate::id::SessionId;
 use crate::limit::FOLLOW_BATCH;
-use crate::record::Change;
+use crate::record::{Change, ChangeKind};
 use crate::shared::{Phase, Shared};
 use crate::store::SessionRef;
 use crate::sync::{Arc, Context, Poll, Waker};
-use crate::tail::Bookmark;
+use crate::tail::{Bookmark, Tail};
 use crate::time::Duration;
 use crate::wait::block;
 
@@ -89,7 +89,9 @@ use crate::wait::block;
 /// # Errors
 ///
 /// Of a session that was deleted, [`NotFound`](ErrorKind::NotFound) is the last item but for the end, also where one
-/// was made again with its id. A damaged event is an item that is [`Corrupt`](ErrorKind::Corrupt) and names it; the events after it
+/// was made again with its id. Of one that was archived, [`Archived`](ChangeKind::Archived) is the last item; a follower that is more than
+/// [`FOLLOW_BATCH`] events behind then is told at least so many, and then `NotFound`. Restored, it can be followed on from where
+/// this one was. A damaged event is an item that is [`Corrupt`](ErrorKind::Corrupt) and names it; the events after it
 /// follow. Any other error is the last item but for the end.
 ///
 /// # Cost
@@ -242,6 +244,10 @@ impl Follow {
             self.source = Source::End(Some(Error::not_found(format_args!("session {}", self.session_id()))));
             return true;
         }
+        if let Some((tail, event)) = self.bookmark.archived() {
+            self.take_archived(tail, event);
+            return true;
+        }
         match read {
             Ok(events) if !events.is_empty() => self.take(events),
             Ok(_) if phase == Phase::Closed => self.source = Source::End(None),
@@ -284,6 +290,15 @@ impl Follow {
             }
             _ => self.source = Source::End(Some(error)),
         }
+    }
+
+    /// The session was archived by this event: takes in what was kept for this follower, and that event, which is the last.
+    fn take_archived(&mut self, tail: Tail, event: u64) {
+        let (position, last) = (self.position, Change::new(event, ChangeKind::Archived));
+        let last = Some(last).filter(|last| tail.whole && last.number > position);
+        let late = || Error::not_found(format_args!("session {}, which was archived,", self.session_id()));
+        self.source = Source::End((!tail.whole).then(late));
+        self.take(tail.events.into_iter().chain(last).filter(|event| event.number > position).collect());
     }
 
     /// The store is closed: takes in what was kept for this follower.

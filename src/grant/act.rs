@@ -111,6 +111,13 @@ acts! {
     AgentSessions: "AgentHandle::sessions" => Manage,
     AgentWatch: "AgentHandle::watch" => Manage,
 
+    AgentArchives: "AgentHandle::archives" => Manage,
+    AgentArchive: "AgentHandle::archive" => Manage,
+
+    ArchiveRestore: "Archive::restore" => Manage,
+    ArchiveRestoreWith: "Archive::restore_with" => Manage,
+    ArchiveDelete: "Archive::delete" => Manage,
+
     SessionGet: "Session::get" => Either,
     SessionUsage: "Session::usage" => Either,
     SessionUpdate: "Session::update" => Manage,
@@ -118,6 +125,8 @@ acts! {
     SessionAppend: "Session::append" => Manage,
     SessionAppendTo: "Session::append_to" => Manage,
     SessionHistory: "Session::history" => Manage,
+    SessionArchive: "Session::archive" => Manage,
+    SessionArchiveWith: "Session::archive_with" => Manage,
     SessionDelete: "Session::delete" => Manage,
     SessionDeleteMessage: "Session::delete_message" => Manage,
     SessionSetContextMark: "Session::set_context_mark" => Manage,
@@ -161,6 +170,8 @@ pub(crate) const UNCHECKED: &[&str] = &[
     "Session::idle",
     "Session::follow",
     "Session::stream",
+    "Archive::filename",
+    "Archive::record",
     "Thread::id",
     "Thread::record",
     "Thread::messages",

@@ -11,6 +11,7 @@
 
 mod access;
 mod agents;
+mod archive;
 mod outbox;
 mod session;
 #[cfg(test)]
@@ -23,19 +24,21 @@ use std::cmp::Reverse;
 use crate::error::{Error, Result};
 use crate::id::{AgentId, KeyId, MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
 use crate::page::{Matching, PageAt};
+use crate::progress::OnProgress;
 use crate::record::{
-    AgentRecord, Change, ContextMark, KeyRecord, Message, Reason, SessionRecord, ThreadRecord, Turn, WebhookRow,
-    WorkspaceRecord,
+    AgentRecord, ArchiveRecord, Change, ContextMark, KeyRecord, Message, Reason, SessionRecord, ThreadRecord, Turn,
+    WebhookRow, WorkspaceRecord,
 };
 use crate::store::{
-    AgentsQuery, Append, Cancel, CreateAgent, CreateKey, CreateSession, Created, DeleteAgent, DeleteMessage,
-    DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Finished, Interrupt, KeysQuery, LabelAgent,
-    Listed, Matched, OutboxDelivered, OutboxFailed, OutboxPage, OutboxQuery, Outcome, Promote, Recovered, Recovery,
-    Redrive, RevokeKey, SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, StoredKey, Submit,
-    Submitted, UpdateSession, Waiting,
+    AgentsQuery, Append, ArchiveRef, ArchiveSession, ArchivesQuery, Cancel, CreateAgent, CreateKey, CreateSession,
+    Created, DeleteAgent, DeleteArchive, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace,
+    Finish, Finished, Interrupt, KeysQuery, LabelAgent, Listed, Matched, OutboxDelivered, OutboxFailed, OutboxPage,
+    OutboxQuery, Outcome, Promote, Recovered, Recovery, Redrive, RestoreArchive, RevokeKey, SessionRef, SessionsQuery,
+    SetContextMark, Started, Stop, Stopped, Store, StoredKey, Submit, Submitted, UpdateSession, Waiting,
 };
 use crate::sync::{Mutex, MutexGuard};
 
+use archive::Archived;
 use session::Session;
 
 /// The reference [`Store`]: in memory, without a file, and slow.
@@ -65,6 +68,8 @@ struct State {
     agents: Vec<AgentRecord>,
     keys: Vec<StoredKey>,
     sessions: Vec<Session>,
+    /// Sessions that are archived, in the order in which they were.
+    archives: Vec<Archived>,
     /// How many sessions there ever were.
     made: u64,
 }
@@ -94,6 +99,16 @@ impl ModelStore {
     /// Changes a session, or leaves it as it was where the verb fails.
     fn change<T>(&self, at: SessionRef, verb: impl FnOnce(&mut Session) -> Result<T>) -> Result<T> {
         self.open()?.change(at, verb)
+    }
+
+    /// As [`change`](Self::change), of what it has in the outbox; also of an archived one.
+    fn change_announcing<T>(&self, at: SessionRef, verb: impl FnOnce(&mut Session) -> Result<T>) -> Result<T> {
+        let mut state = self.open()?;
+        let session = state.announcing_at(at)?;
+        let mut copy = session.clone();
+        let answer = verb(&mut copy)?;
+        *session = copy;
+        Ok(answer)
     }
 }
 
@@ -238,6 +253,9 @@ impl Store for ModelStore {
         {
             return original.created_before(&op);
         }
+        if op.new.id.is_some() && state.is_archived(SessionRef { workspace: op.workspace, session: id }) {
+            return Err(archive::taken(id));
+        }
         if let Some((_, runner)) = &op.first {
             runner.behaviour.check()?;
         }
@@ -292,6 +310,26 @@ impl Store for ModelStore {
         state.session(op.at)?.check_idle()?;
         state.sessions.retain(|session| !session.is(op.at));
         Ok(())
+    }
+
+    fn archive_session(&self, op: ArchiveSession, on: &mut OnProgress<'_>) -> Result<ArchiveRecord> {
+        ModelStore::archive(self, &op, on)
+    }
+
+    fn archives(&self, op: ArchivesQuery) -> Result<Listed<ArchiveRecord>> {
+        self.open()?.archives(&op)
+    }
+
+    fn archive(&self, at: &ArchiveRef) -> Result<ArchiveRecord> {
+        Ok(self.open()?.find_archive(at)?.record.clone())
+    }
+
+    fn restore_archive(&self, op: RestoreArchive, on: &mut OnProgress<'_>) -> Result<SessionRecord> {
+        self.restore(&op, on)
+    }
+
+    fn delete_archive(&self, op: DeleteArchive) -> Result<()> {
+        self.open()?.delete_archive(&op)
     }
 
     fn thread(&self, at: SessionRef, thread: ThreadId) -> Result<ThreadRecord> {
@@ -417,7 +455,8 @@ impl Store for ModelStore {
 
     fn outbox(&self, limit: u32) -> Result<Vec<WebhookRow>> {
         let state = self.open()?;
-        let rows = state.sessions.iter().flat_map(Session::pending);
+        let all = state.announcing();
+        let rows = all.iter().flat_map(|session| session.pending());
         Ok(rows.take(limit as usize).cloned().collect())
     }
 
@@ -426,19 +465,19 @@ impl Store for ModelStore {
     }
 
     fn outbox_head(&self, at: SessionRef) -> Result<Option<WebhookRow>> {
-        self.read(at, |session| Ok(session.pending().next().cloned()))
+        Ok(self.open()?.announcing_at(at)?.pending().next().cloned())
     }
 
     fn outbox_delivered(&self, op: OutboxDelivered) -> Result<()> {
-        self.change(op.row.at, |session| session.announced(&op))
+        self.change_announcing(op.row.at, |session| session.announced(&op))
     }
 
     fn outbox_failed(&self, op: OutboxFailed) -> Result<WebhookRow> {
-        self.change(op.row.at, |session| session.not_announced(&op))
+        self.change_announcing(op.row.at, |session| session.not_announced(&op))
     }
 
     fn redrive(&self, op: Redrive) -> Result<u32> {
-        self.change(op.at, |session| session.redrive(&op))
+        self.change_announcing(op.at, |session| session.redrive(&op))
     }
 
     fn verify(&self) -> Result<Vec<String>> {

@@ -12,7 +12,7 @@ use super::turn::cut;
 
 impl State {
     pub fn outbox_page(&self, op: &OutboxQuery) -> OutboxPage {
-        let all = self.sessions.iter().flat_map(|session| {
+        let all = self.announcing().into_iter().flat_map(|session| {
             let rows: Vec<&WebhookRow> = match op.rows {
                 OutboxRows::Heads => session.pending().take(1).collect(),
                 OutboxRows::Dead => session.dead().collect(),

@@ -50,7 +50,10 @@ impl State {
         breaches.distinct("workspace name", self.workspaces.iter().map(|workspace| &workspace.name));
         breaches.distinct("agent id", self.agents.iter().map(|agent| (agent.workspace_id, agent.id)));
         breaches.distinct("agent name", self.agents.iter().map(|agent| (agent.workspace_id, &agent.name)));
-        breaches.distinct("session id", bases().map(|base| (base.workspace_id, base.id)));
+        let archived = || self.archives.iter().map(|archived| &archived.record);
+        let archived_ids = archived().map(|record| (record.workspace_id, record.session_id));
+        breaches.distinct("archive name", archived().map(|record| &record.filename));
+        breaches.distinct("session id", bases().map(|base| (base.workspace_id, base.id)).chain(archived_ids));
         breaches.distinct("session key", bases().map(|base| (base.workspace_id, base.agent_id, &base.key)));
         for agent in &self.agents {
             breaches.name = format!("agent {}", agent.id);
@@ -66,7 +69,7 @@ impl State {
             let agent = key.agent_id.and_then(|agent| self.agent(key.workspace_id, agent).ok());
             breaches.compare("agent", key.agent_id, agent.map(|agent| agent.id));
         }
-        for session in &self.sessions {
+        for session in self.announcing() {
             let base = &session.base;
             breaches.name = format!("session {}", base.id);
             let agent = self.agent(base.workspace_id, base.agent_id).ok().map(|agent| &agent.name);
@@ -130,7 +133,7 @@ impl Session {
     /// The feed tells of the creation, of every message, deletion and state of a turn, and of nothing else.
     fn feed_breaches(&self, breaches: &mut Breaches) {
         let (mut created, mut written, mut deleted, mut turned) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let mut marked = None;
+        let (mut marked, mut moves) = (None, Vec::new());
         for change in &self.changes {
             match change.kind {
                 ChangeKind::Created => created.push(change.number),
@@ -141,6 +144,7 @@ impl Session {
                 }
                 ChangeKind::Turn(id, state) => turned.push((id, state)),
                 ChangeKind::ContextMark(mark) => marked = mark,
+                ChangeKind::Archived | ChangeKind::Restored => moves.push(change.kind),
                 // Which fields changed it does not say.
                 ChangeKind::Updated => {}
             }
@@ -151,6 +155,8 @@ impl Session {
         breaches.distinct("deletion", &deleted);
         breaches.compare("events of deletions", deleted.iter().copied().collect(), self.deleted.clone());
         breaches.compare("event of the context mark", marked, self.mark.as_ref().map(|mark| mark.message));
+        let due = [ChangeKind::Archived, ChangeKind::Restored].into_iter().cycle().take(moves.len());
+        breaches.compare("events of archiving and restoring", moves.clone(), due.collect());
         self.turn_events(&turned, breaches);
     }
 

@@ -34,6 +34,10 @@ pub enum ChangeKind {
     Turn(TurnId, TurnState),
     /// Its transcript begins with the message of this number from now on; with the first where there is none.
     ContextMark(Option<u32>),
+    /// The session was archived. It is the last event until the session is restored.
+    Archived,
+    /// The session was restored from its archive.
+    Restored,
     /// What the session says of itself changed: its label, or another field of [`SessionUpdate`](super::SessionUpdate).
     Updated,
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -131,6 +131,19 @@ impl Serialize for Content {
         match self {
             Content::Text(text) => serializer.serialize_str(text),
             Content::Blocks(json) => json.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Content {
+    /// Through `serde_json` only: a string, or an array of blocks, whose text is kept as it stands there.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error as _;
+        let json = Json::deserialize(deserializer)?;
+        match json.as_str().as_bytes().first() {
+            Some(b'"') => serde_json::from_str(json.as_str()).map(Content::Text).map_err(D::Error::custom),
+            Some(b'[') => Ok(Content::Blocks(json)),
+            _ => Err(D::Error::custom("content is neither a string nor an array of blocks")),
         }
     }
 }

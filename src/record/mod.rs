@@ -1,6 +1,7 @@
 //! What is stored and what is given: records with public fields, and their `New*` inputs.
 
 mod agent;
+mod archive;
 mod change;
 mod json;
 mod key;
@@ -17,6 +18,7 @@ mod webhook;
 
 pub use agent::NewAgent;
 pub(crate) use agent::check_label;
+pub use archive::ArchiveRecord;
 pub use change::{Change, ChangeKind};
 pub use json::Json;
 pub use key::{IssuedKey, KeyRecord, NewKey, Scopes};
@@ -27,8 +29,8 @@ pub use new_message::NewMessage;
 pub(crate) use secret::check_secret;
 pub(crate) use secret::{KeyKind, Presented};
 pub use secret::{Secret, SecretHash};
-pub(crate) use session::check_name;
 pub use session::{AgentRecord, NewSession, SessionRecord, SessionStatus, ThreadRecord, WorkspaceRecord};
+pub(crate) use session::{check_json, check_name};
 pub use session_update::SessionUpdate;
 pub use ts::Ts;
 pub use turn::{NewTurn, Reason, Turn, TurnState};

@@ -4,7 +4,7 @@ use super::codec::{CountRow, HiddenRow, LabelRow, ScopeCountRow};
 use super::tables::{Table, meta, names};
 use super::view::Read;
 use super::write_set::WriteSet;
-use super::{access, hidden, place, scope, session};
+use super::{access, archive, hidden, place, scope, session};
 use crate::error::{Error, Result};
 use crate::id::{AgentId, WorkspaceId};
 use crate::page::PageAt;
@@ -75,6 +75,10 @@ pub(super) fn delete(view: &dyn Read, op: &DeleteAgent) -> Result<(WriteSet, ())
     let number = place::agent(view, within, op.agent)?;
     if hidden::busy_session(view, number)?.is_some() {
         return Err(Error::conflict(format!("a session of agent {} is busy: stop it first", op.agent)));
+    }
+    // The seam for what else an agent holds: archives are found by the workspace too, and are not hidden with it yet.
+    if archive::count(view, number)? > 0 {
+        return Err(Error::conflict(format!("agent {} has archives: restore or delete them first", op.agent)));
     }
     let mut writes = WriteSet::default();
     // Its sessions go from the totals at once, and from what is remembered of places.

@@ -24,8 +24,8 @@ impl Base {
     /// Opens the tables of a read transaction.
     pub(super) fn of(transaction: &ReadTransaction) -> Result<Self> {
         let open = |table: Table| transaction.open_table(table.definition()).map_err(fault::table);
-        let [a, b, c, d, e, f, g] = Table::ALL;
-        Ok(Base { tables: [open(a)?, open(b)?, open(c)?, open(d)?, open(e)?, open(f)?, open(g)?] })
+        let [a, b, c, d, e, f, g, h] = Table::ALL;
+        Ok(Base { tables: [open(a)?, open(b)?, open(c)?, open(d)?, open(e)?, open(f)?, open(g)?, open(h)?] })
     }
 
     /// The last commit of a database.

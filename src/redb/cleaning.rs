@@ -1,34 +1,68 @@
-//! When the steps that clear away deleted sessions run: on the writer thread, each a group of its own.
+//! When the steps that clear away what is left of sessions and archives run: on the writer thread, each a group of its own.
 //!
 //! A step runs when nobody waits for the writer thread; what arrives meanwhile is served before the next one.
 //! Where somebody always waits, a step runs all the same once the operations served since the last one may have
 //! written as many rows as it takes away, so that what is left cannot grow for ever.
 
+use std::collections::BTreeSet;
+
 use super::positions::BLOCK;
+use super::remnant::Remnant;
 use super::view::Read;
 use super::write_set::WriteSet;
 use super::writer::{Job, Task};
 use super::{fault, remnant};
 use crate::limit::{REMNANT_ROWS, REMNANT_WAIT_BYTES};
-use crate::sync::{Arc, AtomicBool, Ordering, Receiver, TryRecvError};
+use crate::sync::{Arc, AtomicBool, Mutex, Ordering, Receiver, TryRecvError};
 
 /// Whether deleted sessions may have left something. Who deletes says so, while it has the writer.
+///
+/// What is being written below a remnant is held meanwhile: it is not what is left of anything, as long as who writes it
+/// goes on.
 #[derive(Clone, Default)]
-pub(super) struct Left(Arc<AtomicBool>);
+pub(super) struct Left {
+    any: Arc<AtomicBool>,
+    held: Arc<Mutex<BTreeSet<Remnant>>>,
+}
 
 impl Left {
     /// There may be something.
     pub(super) fn note(&self) {
-        self.0.store(true, Ordering::SeqCst);
+        self.any.store(true, Ordering::SeqCst);
     }
 
     fn is_any(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+        self.any.load(Ordering::SeqCst)
     }
 
     /// Nothing is, as far as is known.
     fn forget(&self) {
-        self.0.store(false, Ordering::SeqCst);
+        self.any.store(false, Ordering::SeqCst);
+    }
+
+    /// Keeps what stands below a remnant from being cleared away, until what is returned is dropped. To be called while
+    /// one has the writer, before the remnant is written.
+    pub(super) fn hold(&self, remnant: Remnant) -> Held {
+        self.held.lock().insert(remnant);
+        Held { left: self.clone(), remnant }
+    }
+
+    /// Whether it is being written.
+    pub(super) fn is_held(&self, remnant: Remnant) -> bool {
+        self.held.lock().contains(&remnant)
+    }
+}
+
+/// See [`Left::hold`].
+pub(super) struct Held {
+    left: Left,
+    remnant: Remnant,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.left.held.lock().remove(&self.remnant);
+        self.left.note();
     }
 }
 
@@ -97,7 +131,9 @@ impl Cleaning {
         self.left.forget();
         let (left, rows) = (self.left.clone(), self.rows);
         let (step, _) = Job::new(0, move |view| {
-            let Some(writes) = remnant::step(view, rows)? else { return Ok((WriteSet::default(), ())) };
+            let Some(writes) = remnant::step(view, rows, &|remnant| left.is_held(remnant))? else {
+                return Ok((WriteSet::default(), ()));
+            };
             left.note();
             Ok((writes, ()))
         });

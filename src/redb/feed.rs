@@ -45,6 +45,8 @@ fn event(key: &[u8], value: &[u8]) -> Result<Change> {
         (codec::CHANGE_DELETED, Some(id)) => ChangeKind::Deleted(codec::message_id(id)),
         (codec::CHANGE_TURN, Some(id)) => ChangeKind::Turn(codec::turn_id(id), codec::state_of(row.state)?),
         (codec::CHANGE_MARK, None) => ChangeKind::ContextMark((row.number != 0).then_some(row.number)),
+        (codec::CHANGE_ARCHIVED, None) => ChangeKind::Archived,
+        (codec::CHANGE_RESTORED, None) => ChangeKind::Restored,
         (codec::CHANGE_UPDATED, None) => ChangeKind::Updated,
         (kind, _) => return Err(Error::corrupt(format!("event {number} has the unknown kind {kind}"))),
     };

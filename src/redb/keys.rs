@@ -1,7 +1,7 @@
 //! Keys as values, so that a test can hold their bytes to the order of what they stand for.
 
 use super::codec::Id;
-use super::tables::{Table, activity, claims, meta, names, outbox, rows, sessions};
+use super::tables::{Table, activity, archives, claims, meta, names, outbox, rows, sessions};
 
 /// A key of the file, as what it stands for. The order of the variants and fields is the order in
 /// which a table has them.
@@ -10,6 +10,8 @@ use super::tables::{Table, activity, claims, meta, names, outbox, rows, sessions
 enum Key {
     Remnant(u32),
     Queued(u32, u32),
+    ArchivedSession(u32),
+    ArchiveChunks(u32),
     Hidden(u32),
     WorkspaceName(String),
     WorkspaceId(Id),
@@ -30,6 +32,12 @@ enum Key {
     Activity(u32, u64, Id),
     Claim(u32),
     Outbox(u32, u64),
+    Archive(u32),
+    Chunk(u32, u32),
+    ListedArchive(u32, u64, u32),
+    ArchiveCount(u32),
+    ArchiveName(u32, String),
+    ArchiveOf(u32, Id),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,12 +57,20 @@ enum Row {
 impl Key {
     fn table(&self) -> Table {
         match self {
-            Key::Remnant(_) | Key::Queued(..) | Key::Hidden(_) => Table::Meta,
+            Key::Remnant(_) | Key::Queued(..) | Key::ArchivedSession(_) | Key::ArchiveChunks(_) | Key::Hidden(_) => {
+                Table::Meta
+            }
             Key::Body(_) | Key::Head(_) | Key::Mark(_) => Table::Sessions,
             Key::Row(..) => Table::Rows,
             Key::Activity(..) => Table::Activity,
             Key::Claim(_) => Table::Claims,
             Key::Outbox(..) => Table::Outbox,
+            Key::Archive(_)
+            | Key::Chunk(..)
+            | Key::ListedArchive(..)
+            | Key::ArchiveCount(_)
+            | Key::ArchiveName(..)
+            | Key::ArchiveOf(..) => Table::Archives,
             _ => Table::Names,
         }
     }
@@ -83,6 +99,14 @@ impl Key {
             Key::Activity(scope, at, id) => activity::at(*scope, *at, id),
             Key::Claim(session) => claims::of(*session).to_vec(),
             Key::Outbox(session, turn) => outbox::at(*session, *turn),
+            Key::ArchivedSession(session) => meta::archived(*session).to_vec(),
+            Key::ArchiveChunks(archive) => meta::chunks(*archive).to_vec(),
+            Key::Archive(archive) => archives::row(*archive),
+            Key::Chunk(archive, chunk) => archives::chunk(*archive, *chunk),
+            Key::ListedArchive(scope, at, archive) => archives::listed(*scope, *at, *archive),
+            Key::ArchiveCount(scope) => archives::count(*scope),
+            Key::ArchiveName(agent, filename) => archives::filename(*agent, filename),
+            Key::ArchiveOf(workspace, id) => archives::session(*workspace, id),
         }
     }
 
@@ -96,7 +120,7 @@ impl Key {
     }
 
     fn draw(from: &mut Bytes<'_>) -> Self {
-        match from.byte() % 22 {
+        match from.byte() % 30 {
             0 => Key::WorkspaceName(from.text()),
             1 => Key::WorkspaceId(from.array()),
             2 => Key::AgentName(from.number(), from.text()),
@@ -113,11 +137,19 @@ impl Key {
             13 => Key::Remnant(from.number()),
             15 => Key::Queued(from.number(), from.number()),
             16 => Key::Mark(from.number()),
-            17 => Key::Hidden(from.number()),
-            18 => Key::Scopes(from.number()),
-            19 => Key::Label(from.number()),
-            20 => Key::AccessKey(from.array()),
-            21 => Key::AccessKeyOf(from.number(), from.array()),
+            17 => Key::ArchivedSession(from.number()),
+            18 => Key::ArchiveChunks(from.number()),
+            19 => Key::Archive(from.number()),
+            20 => Key::Chunk(from.number(), from.number()),
+            21 => Key::ListedArchive(from.number(), u64::from_be_bytes(from.array()), from.number()),
+            22 => Key::ArchiveCount(from.number()),
+            23 => Key::ArchiveName(from.number(), from.text()),
+            24 => Key::ArchiveOf(from.number(), from.array()),
+            25 => Key::Hidden(from.number()),
+            26 => Key::Scopes(from.number()),
+            27 => Key::Label(from.number()),
+            28 => Key::AccessKey(from.array()),
+            29 => Key::AccessKeyOf(from.number(), from.array()),
             _ => Key::Outbox(from.number(), u64::from_be_bytes(from.array())),
         }
     }

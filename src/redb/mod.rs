@@ -6,6 +6,7 @@
 
 mod access;
 mod agent;
+mod archive;
 mod attached;
 mod backup;
 mod base;
@@ -21,6 +22,7 @@ mod hidden;
 #[cfg(feature = "testkit")]
 #[allow(clippy::panic, reason = "a check reports by panicking")]
 mod keys;
+mod load;
 mod log;
 mod look;
 mod mark;
@@ -42,6 +44,7 @@ mod session;
 #[cfg(feature = "testkit")]
 mod simulated;
 mod snapshot;
+mod store;
 mod tables;
 mod timeline;
 mod turn;
@@ -70,20 +73,10 @@ use self::view::Read;
 use self::write_set::WriteSet;
 use self::writer::{Job, Keeping, Shared, Task, Writer};
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::{AgentId, KeyId, MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
-use crate::limit::{REASON_BYTES, SESSION_JSON_BYTES, WRITER_QUEUE};
-use crate::page::{Matching, PageAt};
-use crate::record::{
-    AgentRecord, Change, ContextMark, KeyRecord, Message, NewMessage, SessionRecord, ThreadRecord, Turn, WebhookRow,
-    WorkspaceRecord,
-};
-use crate::store::{
-    AgentsQuery, Append, Cancel, CreateAgent, CreateKey, CreateSession, Created, DeleteAgent, DeleteMessage,
-    DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Finished, Interrupt, KeysQuery, LabelAgent,
-    Listed, Matched, OutboxDelivered, OutboxFailed, OutboxPage, OutboxQuery, Outcome, Promote, Recovered, Redrive,
-    RevokeKey, SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, StoredKey, Submit, Submitted,
-    UpdateSession,
-};
+use crate::id::{AgentId, SessionId, WorkspaceId};
+use crate::limit::WRITER_QUEUE;
+use crate::record::NewMessage;
+use crate::store::Store;
 use crate::sync::{Arc, Mutex, Sender, ThreadBuilder, bounded, offer};
 
 /// Notes that may wait for the thread of the file; a further one would say nothing new.
@@ -215,19 +208,21 @@ impl RedbStore {
         }
         answer.recv().unwrap_or_else(|_| Err(Error::closed()))
     }
-}
 
-impl RedbStore {
-    /// Runs a verb that leaves something to be cleared away.
-    fn delete(&self, verb: impl FnOnce(&dyn Read) -> Result<(WriteSet, ())> + Send + 'static) -> Result<()> {
-        let file = self.written()?;
-        let left = file.left.clone();
+    /// As [`write`](Self::write), of a verb that leaves something to be cleared away.
+    fn write_leaving(&self, verb: impl FnOnce(&dyn Read) -> Result<(WriteSet, ())> + Send + 'static) -> Result<()> {
+        let left = self.written()?.left.clone();
         self.write(1024, move |view| {
-            let deleted = verb(view)?;
+            let written = verb(view)?;
             left.note();
-            Ok(deleted)
+            Ok(written)
         })?;
-        if let Some(tasks) = file.tasks.lock().clone() {
+        self.look()
+    }
+
+    /// Has the writer thread look for what there is to clear away.
+    fn look(&self) -> Result<()> {
+        if let Some(tasks) = self.written()?.tasks.lock().clone() {
             // It may have been written on this thread. A full queue looks after the next group anyway.
             offer(&tasks, Task::Look);
         }
@@ -260,230 +255,6 @@ fn check_whole(path: &Path, shared: &Shared) -> Result<()> {
 /// About what an operation writes.
 fn size(messages: &[NewMessage]) -> usize {
     messages.iter().map(|message| message.size() + 512).sum()
-}
-
-impl Store for RedbStore {
-    fn ensure_workspace(&self, op: EnsureWorkspace) -> Result<WorkspaceRecord> {
-        match self.find_workspace(&op.name)? {
-            Some(found) => Ok(found),
-            None => self.write(512, move |view| scope::ensure_workspace(view, &op)),
-        }
-    }
-
-    fn find_workspace(&self, name: &str) -> Result<Option<WorkspaceRecord>> {
-        self.read(|view| scope::find_workspace(view, name))
-    }
-
-    fn ensure_agent(&self, op: EnsureAgent) -> Result<AgentRecord> {
-        match self.find_agent(op.workspace, &op.name)? {
-            Some(found) => Ok(found),
-            None => self.write(512, move |view| scope::ensure_agent(view, &op)),
-        }
-    }
-
-    fn find_agent(&self, workspace: WorkspaceId, name: &str) -> Result<Option<AgentRecord>> {
-        self.read(|view| scope::find_agent(view, workspace, name))
-    }
-
-    fn workspace(&self, id: WorkspaceId) -> Result<WorkspaceRecord> {
-        self.read(|view| agent::workspace(view, id))
-    }
-
-    fn workspaces(&self, page: PageAt) -> Result<Listed<WorkspaceRecord>> {
-        self.read(|view| agent::workspaces(view, page))
-    }
-
-    fn create_agent(&self, op: CreateAgent) -> Result<AgentRecord> {
-        self.write(512, move |view| agent::create(view, &op))
-    }
-
-    fn agent(&self, workspace: WorkspaceId, id: AgentId) -> Result<AgentRecord> {
-        self.read(|view| agent::get(view, workspace, id))
-    }
-
-    fn agents(&self, op: AgentsQuery) -> Result<Listed<AgentRecord>> {
-        self.read(|view| agent::list(view, &op))
-    }
-
-    fn label_agent(&self, op: LabelAgent) -> Result<AgentRecord> {
-        self.write(512, move |view| agent::label(view, &op))
-    }
-
-    fn delete_agent(&self, op: DeleteAgent) -> Result<()> {
-        self.delete(move |view| agent::delete(view, &op))
-    }
-
-    fn create_key(&self, op: CreateKey) -> Result<KeyRecord> {
-        self.write(1024, move |view| access::create(view, &op))
-    }
-
-    fn key(&self, id: KeyId) -> Result<Option<StoredKey>> {
-        self.read(|view| access::get(view, id))
-    }
-
-    fn keys(&self, op: KeysQuery) -> Result<Listed<KeyRecord>> {
-        self.read(|view| access::list(view, &op))
-    }
-
-    fn revoke_key(&self, op: RevokeKey) -> Result<()> {
-        self.write(512, move |view| access::revoke(view, &op))
-    }
-
-    fn create_session(&self, op: CreateSession) -> Result<Created> {
-        let bytes = 4096 + op.first.as_ref().map_or(0, |(new, _)| new.message.size());
-        self.write(bytes, move |view| session::create(view, &op))
-    }
-
-    fn session(&self, at: SessionRef) -> Result<SessionRecord> {
-        self.read(|view| session::get(view, at))
-    }
-
-    fn session_by_key(&self, workspace: WorkspaceId, agent: AgentId, key: &str) -> Result<SessionRecord> {
-        self.read(|view| session::by_key(view, workspace, agent, key))
-    }
-
-    fn sessions(&self, op: SessionsQuery) -> Result<Listed<SessionRecord>> {
-        self.read(|view| session::list(view, &op))
-    }
-
-    fn update_session(&self, op: UpdateSession) -> Result<SessionRecord> {
-        self.write(SESSION_JSON_BYTES, move |view| session::update(view, &op))
-    }
-
-    fn delete_session(&self, op: DeleteSession) -> Result<()> {
-        self.delete(move |view| remnant::delete(view, &op))
-    }
-
-    fn thread(&self, at: SessionRef, thread: ThreadId) -> Result<ThreadRecord> {
-        self.read(|view| timeline::thread(view, at, thread))
-    }
-
-    fn append(&self, op: Append) -> Result<Vec<Message>> {
-        self.write(size(&op.messages), move |view| message::append(view, &op))
-    }
-
-    fn submit(&self, op: Submit) -> Result<Submitted> {
-        self.write(2048 + op.new.message.size(), move |view| turn::submit(view, &op))
-    }
-
-    fn emit(&self, op: Emit) -> Result<Vec<Message>> {
-        self.write(size(&op.messages), move |view| turn::emit(view, &op))
-    }
-
-    fn finish(&self, op: Finish) -> Result<Finished> {
-        let answer = match &op.outcome {
-            Outcome::Completed(Some(answer)) => answer.size(),
-            _ => 0,
-        };
-        self.write(2048 + answer, move |view| ending::finish(view, &op))
-    }
-
-    fn interrupt(&self, op: Interrupt) -> Result<Option<Finished>> {
-        self.write(2048, move |view| ending::interrupt(view, &op))
-    }
-
-    fn stop(&self, op: Stop) -> Result<Stopped> {
-        self.write(4096, move |view| ending::stop(view, &op))
-    }
-
-    fn cancel(&self, op: Cancel) -> Result<Turn> {
-        self.write(2048, move |view| ending::cancel(view, &op))
-    }
-
-    fn promote(&self, op: Promote) -> Result<Vec<Started>> {
-        self.write(1 << 16, move |view| queue::promote_all(view, &op))
-    }
-
-    fn delete_message(&self, op: DeleteMessage) -> Result<()> {
-        self.write(512, move |view| message::delete(view, &op))
-    }
-
-    fn message(&self, at: SessionRef, message: MessageId) -> Result<Message> {
-        self.read(|view| message::get(view, at, message))
-    }
-
-    fn messages(&self, at: SessionRef, matching: Matching) -> Result<Matched> {
-        self.read(|view| timeline::list(view, at, &matching))
-    }
-
-    fn turn(&self, at: SessionRef, turn: TurnId) -> Result<Turn> {
-        self.read(|view| turn::get(view, at, turn))
-    }
-
-    fn turns(&self, at: SessionRef, page: PageAt) -> Result<Listed<Turn>> {
-        self.read(|view| turn::list(view, at, page))
-    }
-
-    fn changes(&self, at: SessionRef, after: u64, limit: u32) -> Result<Vec<Change>> {
-        self.read(|view| feed::changes(view, at, after, limit))
-    }
-
-    fn end_orphans(&self, op: EndOrphans) -> Result<Recovered> {
-        self.write(1 << 16, move |view| orphan::recover(view, &op))
-    }
-
-    fn set_context_mark(&self, op: SetContextMark) -> Result<()> {
-        let summary = op.mark.as_ref().map_or(0, |mark| mark.summary.len());
-        self.write(1024 + summary, move |view| mark::set(view, &op))
-    }
-
-    fn context_mark(&self, at: SessionRef) -> Result<Option<ContextMark>> {
-        self.read(|view| mark::get(view, at))
-    }
-
-    fn outbox(&self, limit: u32) -> Result<Vec<WebhookRow>> {
-        self.read(|view| outbox::pending(view, limit))
-    }
-
-    fn outbox_page(&self, op: OutboxQuery) -> Result<OutboxPage> {
-        self.read(|view| outbox::page(view, &op))
-    }
-
-    fn outbox_head(&self, at: SessionRef) -> Result<Option<WebhookRow>> {
-        self.read(|view| outbox::head(view, at))
-    }
-
-    fn outbox_delivered(&self, op: OutboxDelivered) -> Result<()> {
-        self.write(512, move |view| outbox::delivered(view, &op))
-    }
-
-    fn outbox_failed(&self, op: OutboxFailed) -> Result<WebhookRow> {
-        self.write(4096 + REASON_BYTES, move |view| outbox::failed(view, &op))
-    }
-
-    fn redrive(&self, op: Redrive) -> Result<u32> {
-        self.write(1 << 16, move |view| outbox::redrive(view, &op))
-    }
-
-    fn verify(&self) -> Result<Vec<String>> {
-        self.read(verify::all)
-    }
-
-    fn sync(&self) -> Result<()> {
-        self.check_process()?;
-        match &self.file {
-            Open::ToWrite(file) => {
-                file.shared.snapshot()?;
-                if file.shared.defers() { writer::sync_now(&file.shared) } else { Ok(()) }
-            }
-            // What is read there is on disk.
-            Open::ToRead(_) => Ok(()),
-        }
-    }
-
-    fn close(&self) -> Result<()> {
-        // Closing writes to the file, and its locks may be held for good by threads that a fork does
-        // not have. What a fork drops is leaked with the writer thread's share of it.
-        self.check_process()?;
-        match &self.file {
-            Open::ToWrite(file) => {
-                let tasks = file.tasks.lock().take().ok_or_else(Error::closed)?;
-                drop(tasks);
-                file.shared.close()
-            }
-            Open::ToRead(file) => file.close(),
-        }
-    }
 }
 
 impl Drop for RedbStore {

@@ -2,9 +2,9 @@
 
 use std::ops::{Bound, ControlFlow};
 
+use super::archive;
 use super::codec::{self, LACKS_SECRET, LACKS_TOKEN, OutboxRow};
 use super::ending::cut;
-use super::place;
 use super::remnant::Gone;
 use super::tables::{Table, of_session, outbox, session_of};
 use super::view::Read;
@@ -40,7 +40,7 @@ pub(super) fn pending(view: &dyn Read, limit: u32) -> Result<Vec<WebhookRow>> {
 
 /// The first pending row of a session.
 pub(super) fn head(view: &dyn Read, at: SessionRef) -> Result<Option<WebhookRow>> {
-    head_of(view, place::session(view, at)?)
+    head_of(view, archive::announced(view, at)?)
 }
 
 fn head_of(view: &dyn Read, session: u32) -> Result<Option<WebhookRow>> {
@@ -136,7 +136,7 @@ pub(super) fn failed(view: &dyn Read, op: &OutboxFailed) -> Result<(WriteSet, We
 
 /// Dead rows are pending again.
 pub(super) fn redrive(view: &dyn Read, op: &Redrive) -> Result<(WriteSet, u32)> {
-    let session = place::session(view, op.at)?;
+    let session = archive::announced(view, op.at)?;
     let (mut writes, mut driven) = (WriteSet::default(), 0);
     let most = op.turn.map_or(op.limit, |_| op.limit.min(1)) as usize;
     each_of(view, session, WebhookState::Dead, &mut |_, number, found| {
@@ -163,7 +163,7 @@ pub(super) fn redrive(view: &dyn Read, op: &Redrive) -> Result<(WriteSet, u32)> 
 
 /// Where a pending row stands.
 fn key_of(view: &dyn Read, row: OutboxKey) -> Result<Vec<u8>> {
-    Ok(outbox::at(place::session(view, row.at)?, row.number))
+    Ok(outbox::at(archive::announced(view, row.at)?, row.number))
 }
 
 /// A pending row that must be there, and of this turn.

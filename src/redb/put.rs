@@ -62,8 +62,9 @@ struct Tables<'t> {
 impl<'t> Tables<'t> {
     fn open(transaction: &'t WriteTransaction) -> Result<Self> {
         let open = |table: Table| transaction.open_table(table.definition()).map_err(fault::table);
-        let [a, b, c, d, e, f, g] = Table::ALL;
-        Ok(Tables { tables: [open(a)?, open(b)?, open(c)?, open(d)?, open(e)?, open(f)?, open(g)?], open: None })
+        let [a, b, c, d, e, f, g, h] = Table::ALL;
+        let tables = [open(a)?, open(b)?, open(c)?, open(d)?, open(e)?, open(f)?, open(g)?, open(h)?];
+        Ok(Tables { tables, open: None })
     }
 
     #[expect(clippy::indexing_slicing, reason = "there are as many tables as `Table` has values")]

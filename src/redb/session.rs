@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::codec::{self, CountRow, HeadRow, Id, ListedRow, NumberRow, SessionRow};
 use super::draft::Draft;
 use super::hidden::{self, Hidden};
+use super::load::is_archived;
 use super::place::{self, Place};
 use super::tables::{Table, activity, meta, names, sessions};
 use super::view::{Read, Stage};
@@ -38,6 +39,9 @@ pub(super) fn create(view: &dyn Read, op: &CreateSession) -> Result<(WriteSet, C
         }
         // Of an agent that was deleted, so it is no more, and its id is free.
         hidden::dislodge(view, number, session, op.stamp.at.as_micros(), &mut writes)?;
+    }
+    if op.new.id.is_some() && is_archived(view, workspace, session)? {
+        return Err(Error::conflict(format!("session id {session} is that of an archived session")));
     }
     make(view, op, Place { number: 0, workspace, agent, session }, fingerprint, writes)
 }
@@ -80,7 +84,7 @@ fn make(
     };
     let head = HeadRow { updated_at: draft.now(), ..draft.head };
     let row = body_row(op, draft.place, &key, &agent_name, fingerprint);
-    let record = standing(unused(op.workspace, session, &row), &ListedRow::of(number, &head), head.updated_at);
+    let record = record(op.workspace, session, &row, &ListedRow::of(number, &head), head.updated_at);
     Ok((draft.seal()?, Created { session: record, first, replayed: false }))
 }
 
@@ -225,6 +229,17 @@ pub(super) fn body(view: &dyn Read, at: SessionRef, number: u32, rewritten: u32)
         view.bodies().keep(number, rewritten, &record, bytes);
     }
     Ok(record)
+}
+
+/// A session as its row has it, where it stands now.
+pub(super) fn record(
+    workspace: WorkspaceId,
+    session: SessionId,
+    row: &SessionRow<'_>,
+    listed: &ListedRow,
+    updated_at: u64,
+) -> SessionRecord {
+    standing(unused(workspace, session, row), listed, updated_at)
 }
 
 /// A session before anything happened in it.

@@ -34,11 +34,21 @@ pub(super) enum Table {
     Claims = 5,
     /// The ends that wait to be announced.
     Outbox = 6,
+    /// Sessions out of the live tables, compressed, and what they are found by.
+    Archives = 7,
 }
 
 impl Table {
-    pub(super) const ALL: [Table; 7] =
-        [Table::Meta, Table::Names, Table::Sessions, Table::Rows, Table::Activity, Table::Claims, Table::Outbox];
+    pub(super) const ALL: [Table; 8] = [
+        Table::Meta,
+        Table::Names,
+        Table::Sessions,
+        Table::Rows,
+        Table::Activity,
+        Table::Claims,
+        Table::Outbox,
+        Table::Archives,
+    ];
 
     pub(super) const fn tag(self) -> u8 {
         self as u8
@@ -63,6 +73,7 @@ impl Table {
             Table::Activity => "activity",
             Table::Claims => "claims",
             Table::Outbox => "outbox",
+            Table::Archives => "archives",
         }
     }
 
@@ -111,6 +122,12 @@ pub(super) mod meta {
     const QUEUED: u8 = 4;
     /// What the keys of remnants begin with.
     const REMNANT: u8 = 3;
+    /// What the keys of archived sessions begin with, of whose rows some may be left.
+    const ARCHIVED: u8 = 6;
+    /// What the keys of archives begin with that are not there, of whose chunks some may be.
+    const CHUNKS: u8 = 7;
+    /// The number of the last archive that was begun.
+    pub(in crate::redb) const ARCHIVES: &[u8] = &[8];
 
     /// What the keys of deleted agents begin with.
     const HIDDEN: u8 = 16;
@@ -129,8 +146,22 @@ pub(super) mod meta {
 
     /// That a session was deleted, and some of it may be left.
     pub(in crate::redb) fn remnant(session: u32) -> [u8; 5] {
-        let [a, b, c, d] = session.to_be_bytes();
-        [REMNANT, a, b, c, d]
+        numbered(REMNANT, session)
+    }
+
+    /// That a session was archived, and some of its rows may be left.
+    pub(in crate::redb) fn archived(session: u32) -> [u8; 5] {
+        numbered(ARCHIVED, session)
+    }
+
+    /// That an archive is not there, or not yet, and some of its chunks may be.
+    pub(in crate::redb) fn chunks(archive: u32) -> [u8; 5] {
+        numbered(CHUNKS, archive)
+    }
+
+    fn numbered(what: u8, number: u32) -> [u8; 5] {
+        let [a, b, c, d] = number.to_be_bytes();
+        [what, a, b, c, d]
     }
 
     /// That a turn of a session waits: side by side for all sessions, so that an opening process finds them.
@@ -145,10 +176,11 @@ pub(super) mod meta {
         Some((u32::from_be_bytes(*session), u32::from_be_bytes(turn.try_into().ok()?)))
     }
 
-    /// The session of a remnant's key; none when the key is no such key.
+    /// The number at the end of the key of a remnant, of whatever it is one; none when the key is no such key.
     pub(in crate::redb) fn remnant_of(key: &[u8]) -> Option<u32> {
-        let number = key.strip_prefix(&[REMNANT])?.try_into().ok()?;
-        Some(u32::from_be_bytes(number))
+        let (what, number) = key.split_first()?;
+        let number = u32::from_be_bytes(number.try_into().ok()?);
+        [REMNANT, ARCHIVED, CHUNKS].contains(what).then_some(number)
     }
 }
 
@@ -367,6 +399,12 @@ pub(super) mod outbox {
         key(&[&session.to_be_bytes(), &change.to_be_bytes()])
     }
 
+    /// The same of a session of another number; none when the key is no such key.
+    pub(in crate::redb) fn moved(key: &[u8], to: u32) -> Option<Vec<u8>> {
+        let (_, number) = key.split_first_chunk::<4>()?;
+        Some([&to.to_be_bytes(), number].concat())
+    }
+
     /// Of a row that is not tried any more.
     pub(in crate::redb) fn dead(session: u32, change: u64) -> Vec<u8> {
         at(session, DEAD | change)
@@ -378,5 +416,52 @@ pub(super) mod outbox {
         let number = u64::from_be_bytes(number.try_into().ok()?);
         let state = if number & DEAD == 0 { WebhookState::Pending } else { WebhookState::Dead };
         Some((u32::from_be_bytes(*session), number & !DEAD, state))
+    }
+}
+
+/// Keys of [`Table::Archives`]: what it is (1 byte), and the number of the archive or of what it is found in.
+pub(super) mod archives {
+    use super::{Id, key, text};
+
+    /// What an archive is.
+    pub(in crate::redb) fn row(archive: u32) -> Vec<u8> {
+        key(&[&[0], &archive.to_be_bytes()])
+    }
+
+    /// A chunk of an archive; they are numbered from 0.
+    pub(in crate::redb) fn chunk(archive: u32, chunk: u32) -> Vec<u8> {
+        key(&[&[1], &archive.to_be_bytes(), &chunk.to_be_bytes()])
+    }
+
+    /// An archive in the listing of a workspace or an agent.
+    pub(in crate::redb) fn listed(scope: u32, archived_at: u64, archive: u32) -> Vec<u8> {
+        key(&[&[2], &scope.to_be_bytes(), &archived_at.to_be_bytes(), &archive.to_be_bytes()])
+    }
+
+    /// How many archives a workspace or an agent has.
+    pub(in crate::redb) fn count(scope: u32) -> Vec<u8> {
+        key(&[&[3], &scope.to_be_bytes()])
+    }
+
+    /// An archive's number by its name under an agent.
+    pub(in crate::redb) fn filename(agent: u32, filename: &str) -> Vec<u8> {
+        key(&[&[4], &agent.to_be_bytes(), &text(filename)])
+    }
+
+    /// An archive's number by its session's id in a workspace.
+    pub(in crate::redb) fn session(workspace: u32, id: &Id) -> Vec<u8> {
+        key(&[&[5], &workspace.to_be_bytes(), id])
+    }
+
+    /// The archive of a key of a listing; none when the key is no such key.
+    pub(in crate::redb) fn number_of_listed(key: &[u8]) -> Option<u32> {
+        let (rest, number) = key.split_last_chunk()?;
+        (rest.len() == 13 && rest.first() == Some(&2)).then(|| u32::from_be_bytes(*number))
+    }
+
+    /// The archive and the number of a chunk's key; none when the key is no such key.
+    pub(in crate::redb) fn chunk_of(key: &[u8]) -> Option<(u32, u32)> {
+        let (archive, chunk) = key.strip_prefix(&[1])?.split_first_chunk()?;
+        Some((u32::from_be_bytes(*archive), u32::from_be_bytes(chunk.try_into().ok()?)))
     }
 }

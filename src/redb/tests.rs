@@ -1,9 +1,10 @@
-//! A store in a fork.
+//! The store as a process has it open.
 
 use std::fs;
 
 use super::*;
 use crate::id::Stamp;
+use crate::store::EnsureWorkspace;
 use crate::time::Timestamp;
 
 #[test]

@@ -57,8 +57,13 @@ impl WriteSet {
     pub(super) fn put_new<'a, R: Row<'a>>(&mut self, table: Table, key: impl Into<Vec<u8>>, row: &R) -> Result<()> {
         let key = key.into();
         let value = codec::encode(table, &key, row)?;
-        self.writes.push(Write::Put { table, key, value, before: Before::Nothing });
+        self.put_new_value(table, key, value);
         Ok(())
+    }
+
+    /// Puts a value as it is under a key under which nothing stands.
+    pub(super) fn put_new_value(&mut self, table: Table, key: Vec<u8>, value: Vec<u8>) {
+        self.writes.push(Write::Put { table, key, value, before: Before::Nothing });
     }
 
     /// Puts a value under a key as it is.
@@ -74,6 +79,16 @@ impl WriteSet {
     /// Removes the rows of a session up to a key, included, in a table whose keys begin with their session.
     pub(super) fn remove_of_session(&mut self, table: Table, session: u32, to: impl Into<Vec<u8>>) {
         self.writes.push(Write::RemoveOfSession { table, session, to: to.into() });
+    }
+
+    /// About how many bytes it writes.
+    pub(super) fn size(&self) -> usize {
+        let size = |write: &Write| match write {
+            Write::Put { key, value, .. } => key.len() + value.len(),
+            Write::Remove { key, .. } => key.len(),
+            Write::RemoveOfSession { to, .. } => to.len(),
+        };
+        self.writes.iter().map(size).sum()
     }
 
     /// Whether there is nothing to write.

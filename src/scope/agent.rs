@@ -90,8 +90,8 @@ impl AgentHandle {
     ///
     /// # Errors
     ///
-    /// [`Conflict`](crate::ErrorKind::Conflict) while a turn of one of its sessions is running or waits,
-    /// [`NotFound`](crate::ErrorKind::NotFound) when the agent was deleted before.
+    /// [`Conflict`](crate::ErrorKind::Conflict) while a turn of one of its sessions is running or waits, or while it has archives:
+    /// restore or delete those first. [`NotFound`](crate::ErrorKind::NotFound) when the agent was deleted before.
     ///
     /// ```
     /// # fn main() -> parlor::Result<()> {

@@ -3,6 +3,7 @@
 
 mod access;
 mod agent;
+mod archive;
 mod control;
 mod door;
 mod keys;
@@ -13,6 +14,7 @@ mod workspace;
 
 pub use access::Access;
 pub use agent::AgentHandle;
+pub use archive::Archive;
 pub(crate) use door::Door;
 pub use listing::{Listing, MessageIter, PageQuery};
 pub use session::{Session, Thread};

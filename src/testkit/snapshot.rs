@@ -7,10 +7,11 @@ use crate::error::Result;
 use crate::id::WorkspaceId;
 use crate::page::{Direction, Matching, PageAt, Roles, Types};
 use crate::record::{
-    AgentRecord, Change, ContextMark, Message, SessionRecord, ThreadRecord, Ts, Turn, WebhookRow, WorkspaceRecord,
+    AgentRecord, ArchiveRecord, Change, ContextMark, Message, SessionRecord, ThreadRecord, Ts, Turn, WebhookRow,
+    WorkspaceRecord,
 };
 use crate::store::{
-    AgentsQuery, KeysQuery, Listed, OutboxQuery, OutboxRows, SessionRef, SessionsQuery, Store, StoredKey,
+    AgentsQuery, ArchivesQuery, KeysQuery, Listed, OutboxQuery, OutboxRows, SessionRef, SessionsQuery, Store, StoredKey,
 };
 
 /// Everything below some workspaces, and the outbox.
@@ -22,6 +23,7 @@ pub(super) struct Snapshot {
     sessions: Vec<SessionSnapshot>,
     outbox: Vec<WebhookRow>,
     dead: Vec<Vec<WebhookRow>>,
+    archives: Vec<ArchiveRecord>,
 }
 
 /// Everything of one session.
@@ -37,12 +39,14 @@ pub(super) struct SessionSnapshot {
 
 impl Snapshot {
     pub(super) fn of(store: &dyn Store, workspaces: &[WorkspaceId]) -> Result<Self> {
-        let (mut agents, mut keys, mut sessions) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut agents, mut keys) = (Vec::new(), Vec::new());
+        let (mut sessions, mut archives) = (Vec::new(), Vec::new());
         for &workspace in workspaces {
             agents.extend(every_page(|page| store.agents(AgentsQuery { workspace, page }))?);
             for key in every_page(|page| store.keys(KeysQuery { workspace, agent: None, page }))? {
                 keys.push(store.key(key.id)?);
             }
+            archives.extend(all_archives(store, workspace)?);
             for record in all_sessions(store, workspace)? {
                 let at = SessionRef { workspace, session: record.id };
                 sessions.push(SessionSnapshot::of(store, at)?);
@@ -50,7 +54,7 @@ impl Snapshot {
         }
         let all = every_page(|page| store.workspaces(page))?;
         let (outbox, dead) = (store.outbox(OUTBOX)?, outbox_pages(store, OutboxRows::Dead, OUTBOX)?);
-        Ok(Snapshot { all, agents, keys, sessions, outbox, dead })
+        Ok(Snapshot { all, agents, keys, sessions, outbox, dead, archives })
     }
 }
 
@@ -127,6 +131,11 @@ pub(super) fn all_turns(store: &dyn Store, at: SessionRef) -> Result<Vec<Turn>> 
 /// Newest activity first.
 pub(super) fn all_sessions(store: &dyn Store, workspace: WorkspaceId) -> Result<Vec<SessionRecord>> {
     every_page(|page| store.sessions(SessionsQuery { workspace, agent: None, page }))
+}
+
+/// Newest first.
+fn all_archives(store: &dyn Store, workspace: WorkspaceId) -> Result<Vec<ArchiveRecord>> {
+    every_page(|page| store.archives(ArchivesQuery { workspace, agent: None, page }))
 }
 
 fn every_page<T>(read: impl Fn(PageAt) -> Result<Listed<T>>) -> Result<Vec<T>> {

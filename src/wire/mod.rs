@@ -16,6 +16,13 @@
 //! | an agent's sessions, a session's history (B) | [`AgentSession::new`], [`HistoryItem::new`] |
 //! | a conversation, an accepted message (C) | [`ChatMessage::new`], [`Accepted::new`] |
 //!
+//! and the bodies of requests:
+//!
+//! | request | value |
+//! |---|---|
+//! | history, rename, archive or delete a session, restore or delete an archive (B) | [`HistoryRequest`], [`RenameRequest`], [`KeyRequest`], [`ArchiveRequest`] |
+//! | send a message (C) | [`MessageRequest`] |
+//!
 //! Times are text in UTC with three decimals and `Z`, `ts` is a number of epoch seconds that
 //! reads back exactly, and what stands under `self` repeats what was asked for.
 //!
@@ -31,9 +38,11 @@
 //! ```
 
 mod chat;
+mod request;
 mod rest;
 
 pub use chat::{Accepted, AgentSession, Call, ChatMessage, Function, HistoryItem};
+pub use request::{ArchiveRequest, HistoryRequest, KeyRequest, MessageRequest, RenameRequest, WebhookRequest};
 pub use rest::{Message, MessageLinks, Page, PageLinks, Session, SessionLinks};
 
 use serde::Serialize;

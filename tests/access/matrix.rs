@@ -1,6 +1,7 @@
 //! Every operation of every handle, with every kind of key: what the table says is what happens.
 
 use std::future::poll_fn;
+use std::ops::ControlFlow;
 
 use parlor::testkit::{AccessRule, access_table, access_unchecked};
 use parlor::time::Duration;
@@ -86,6 +87,23 @@ const OF_SCOPES: &[Case] = &[
         given.session.append(["news"])?;
         first(watch.next_timeout(Duration::ZERO))
     }),
+    ("AgentHandle::archives", |given| given.agent()?.archives(()).map(drop)),
+    ("AgentHandle::archive", |given| {
+        let archive = given.session.archive()?;
+        given.agent()?.archive(archive.filename()).map(drop)
+    }),
+    ("Archive::restore", |given| {
+        let archive = given.session.archive()?;
+        given.agent()?.archive(archive.filename())?.restore().map(drop)
+    }),
+    ("Archive::restore_with", |given| {
+        let archive = given.session.archive()?;
+        given.agent()?.archive(archive.filename())?.restore_with("x", |_| ControlFlow::Continue(())).map(drop)
+    }),
+    ("Archive::delete", |given| {
+        let archive = given.session.archive()?;
+        given.agent()?.archive(archive.filename())?.delete()
+    }),
 ];
 
 const OF_SESSIONS: &[Case] = &[
@@ -96,6 +114,8 @@ const OF_SESSIONS: &[Case] = &[
     ("Session::append", |given| given.session()?.append(["a"]).map(drop)),
     ("Session::append_to", |given| given.session()?.append_to(given.turn.thread_id(), ["a"]).map(drop)),
     ("Session::history", |given| given.session()?.history(10).map(drop)),
+    ("Session::archive", |given| given.session()?.archive().map(drop)),
+    ("Session::archive_with", |given| given.session()?.archive_with(|_| ControlFlow::Continue(())).map(drop)),
     ("Session::delete", |given| given.session()?.delete()),
     ("Session::delete_message", |given| given.session()?.delete_message(given.turn.message_id())),
     ("Session::set_context_mark", |given| given.session()?.set_context_mark(None)),
@@ -218,11 +238,18 @@ fn the_table_gives_each_key_what_its_scopes_say() {
     let only_manage = [
         "AgentHandle::sessions",
         "AgentHandle::watch",
+        "AgentHandle::archives",
+        "AgentHandle::archive",
+        "Archive::restore",
+        "Archive::restore_with",
+        "Archive::delete",
         "Session::update",
         "Session::rename",
         "Session::append",
         "Session::append_to",
         "Session::history",
+        "Session::archive",
+        "Session::archive_with",
         "Session::delete",
         "Session::delete_message",
         "Session::set_context_mark",

@@ -6,15 +6,15 @@ use super::Gate;
 use parlor::id::{AgentId, KeyId, MessageId, ThreadId, TurnId, WorkspaceId};
 use parlor::page::{Damaged, Matching, PageAt};
 use parlor::store::{
-    AgentsQuery, Append, Cancel, CreateAgent, CreateKey, CreateSession, Created, DeleteAgent, DeleteMessage,
-    DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Finished, Interrupt, KeysQuery, LabelAgent,
-    Listed, Matched, OutboxDelivered, OutboxFailed, OutboxPage, OutboxQuery, Promote, Recovered, Redrive, RevokeKey,
-    SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, StoredKey, Submit, Submitted,
-    UpdateSession,
+    AgentsQuery, Append, ArchiveRef, ArchiveSession, ArchivesQuery, Cancel, CreateAgent, CreateKey, CreateSession,
+    Created, DeleteAgent, DeleteArchive, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace,
+    Finish, Finished, Interrupt, KeysQuery, LabelAgent, Listed, Matched, OutboxDelivered, OutboxFailed, OutboxPage,
+    OutboxQuery, Promote, Recovered, Redrive, RestoreArchive, RevokeKey, SessionRef, SessionsQuery, SetContextMark,
+    Started, Stop, Stopped, Store, StoredKey, Submit, Submitted, UpdateSession,
 };
 use parlor::{
-    AgentRecord, Change, ContextMark, Error, ErrorKind, KeyRecord, Message, Result, SessionRecord, ThreadRecord, Turn,
-    WebhookRow, WorkspaceRecord,
+    AgentRecord, ArchiveRecord, Change, ContextMark, Error, ErrorKind, KeyRecord, Message, OnProgress, Result,
+    SessionRecord, ThreadRecord, Turn, WebhookRow, WorkspaceRecord,
 };
 
 /// Passes every operation on, but for what it was told to spoil.
@@ -203,6 +203,26 @@ impl Store for Faulty {
 
     fn delete_session(&self, op: DeleteSession) -> Result<()> {
         self.inner.delete_session(op)
+    }
+
+    fn archive_session(&self, op: ArchiveSession, on: &mut OnProgress<'_>) -> Result<ArchiveRecord> {
+        self.inner.archive_session(op, on)
+    }
+
+    fn archives(&self, op: ArchivesQuery) -> Result<Listed<ArchiveRecord>> {
+        self.inner.archives(op)
+    }
+
+    fn archive(&self, at: &ArchiveRef) -> Result<ArchiveRecord> {
+        self.inner.archive(at)
+    }
+
+    fn restore_archive(&self, op: RestoreArchive, on: &mut OnProgress<'_>) -> Result<SessionRecord> {
+        self.inner.restore_archive(op, on)
+    }
+
+    fn delete_archive(&self, op: DeleteArchive) -> Result<()> {
+        self.inner.delete_archive(op)
     }
 
     fn thread(&self, at: SessionRef, thread: ThreadId) -> Result<ThreadRecord> {

@@ -12,6 +12,7 @@
 //! version first, decodes within a limit (a hostile length would otherwise abort the process),
 //! and refuses bytes left over.
 
+mod archive;
 mod convert;
 mod fingerprint;
 #[cfg(feature = "testkit")]
@@ -22,6 +23,7 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
+pub(super) use archive::{ArchiveRow, ArchivedRow, ChunkRow};
 pub(super) use convert::{
     json_text, kind_byte, kind_of, message_id, reason_byte, role_byte, role_of, state_byte, state_of, turn_id,
     usage_of, usage_row,
@@ -43,7 +45,7 @@ use crate::limit::{MESSAGE_BYTES, MESSAGE_ITEM_BYTES};
 
 /// Most bytes that one value may have and that decoding one may take: a largest message and
 /// what stands around it.
-const VALUE_BYTES: usize = MESSAGE_BYTES + (8 << 20);
+pub(super) const VALUE_BYTES: usize = MESSAGE_BYTES + (8 << 20);
 
 const CONFIG: Configuration<LittleEndian, Varint, Limit<VALUE_BYTES>> =
     bincode::config::standard().with_limit::<VALUE_BYTES>();
@@ -146,6 +148,31 @@ pub(super) fn decode<'a, R: Row<'a>>(table: Table, key: &[u8], value: &'a [u8]) 
         Ok(Err(why)) => Err(damaged(R::WHAT, key, &why.to_string()).with_source(why)),
         Err(why) => Err(damaged(R::WHAT, key, &why)),
     }
+}
+
+/// The version and the payload of a row that stands under this key and is sound.
+pub(super) fn body<'a, R: Row<'a>>(table: Table, key: &[u8], value: &'a [u8]) -> Result<&'a [u8]> {
+    decode::<R>(table, key, value)?;
+    Ok(value.split_last_chunk::<CHECKSUM_BYTES>().map_or(value, |(body, _)| body))
+}
+
+/// The version and the payload of a row that stands in no table.
+pub(super) fn encode_body<'a, R: Row<'a>>(row: &R) -> Result<Vec<u8>> {
+    let mut body = vec![R::VERSION];
+    row.write(&mut body)
+        .map_err(|source| Error::invalid(format!("{} cannot be encoded", R::WHAT)).with_source(source))?;
+    Ok(body)
+}
+
+/// The row of a version and a payload that stand in no table.
+pub(super) fn decode_body<'a, R: Row<'a>>(body: &'a [u8]) -> Result<R> {
+    let what = R::WHAT;
+    let (version, payload) = body.split_first().ok_or_else(|| Error::corrupt(format!("{what} is cut short")))?;
+    if *version != R::VERSION {
+        let known = R::VERSION;
+        return Err(Error::corrupt(format!("{what} has version {version}; {known} is known")));
+    }
+    R::read(payload).map_err(|why| Error::corrupt(format!("{what} {why}")).with_source(why))
 }
 
 /// The payload of a sound envelope; else what is wrong with it.

@@ -376,6 +376,8 @@ pub(in crate::redb) const CHANGE_MESSAGE: u8 = 2;
 pub(in crate::redb) const CHANGE_DELETED: u8 = 3;
 pub(in crate::redb) const CHANGE_TURN: u8 = 4;
 pub(in crate::redb) const CHANGE_MARK: u8 = 5;
+pub(in crate::redb) const CHANGE_ARCHIVED: u8 = 7;
+pub(in crate::redb) const CHANGE_RESTORED: u8 = 8;
 pub(in crate::redb) const CHANGE_UPDATED: u8 = 6;
 
 row!(ChangeRow, 1, "change");

@@ -10,13 +10,15 @@ use std::ops::{Bound, ControlFlow};
 
 use super::codec::{self, HeadRow, HiddenRow, ListedRow, SessionRow};
 use super::place::Place;
+use super::remnant::{self, Remnant};
 use super::tables::{Table, activity, meta, session_of, sessions};
+use super::view;
 use super::view::Read;
 use super::write_set::WriteSet;
-use super::{remnant, view};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::SessionId;
 use crate::page::Direction;
+use crate::time::Timestamp;
 
 /// Rows that taking away a session writes.
 pub(super) const ROWS_OF_SESSION: usize = 9;
@@ -162,7 +164,7 @@ fn clear_session(
     if place.agent != agent {
         return Err(Error::corrupt(format!("the listing of agent {agent} has session {number} of another one")));
     }
-    remnant::take_away(place, &key, updated_at, deleted_at, writes)
+    leave(place, &key, updated_at, deleted_at, writes)
 }
 
 /// Takes away the session of a deleted agent that has the id of one that is to be made.
@@ -175,7 +177,13 @@ pub(super) fn dislodge(
 ) -> Result<()> {
     let (place, key) = standing(view, number, session)?;
     let head: HeadRow = view.expected(Table::Sessions, &sessions::head(number))?;
-    remnant::take_away(place, &key, head.updated_at, deleted_at, writes)
+    leave(place, &key, head.updated_at, deleted_at, writes)
+}
+
+/// Takes away all that leads to a session, and leaves a remnant of it.
+fn leave(place: Place, key: &str, updated_at: u64, deleted_at: u64, writes: &mut WriteSet) -> Result<()> {
+    remnant::take_away(place, key, updated_at, writes);
+    Remnant::Session(place.number).put(writes, Timestamp::from_micros(deleted_at))
 }
 
 /// Where a session stands, and its key.

@@ -63,7 +63,7 @@ impl Scene {
     /// Takes one step of so many rows; how many writes it was, none where there was nothing.
     fn step(&self, rows: usize) -> Option<usize> {
         let step = move |view: &dyn Read| {
-            let Some(writes) = remnant::step(view, rows)? else { return Ok((WriteSet::default(), None)) };
+            let Some(writes) = remnant::step(view, rows, &|_| false)? else { return Ok((WriteSet::default(), None)) };
             let count = writes.len();
             Ok((writes, Some(count)))
         };

@@ -112,6 +112,17 @@ impl<'v> PositionsDraft<'v> {
         Ok(())
     }
 
+    /// Whether a message is soft-deleted, as it stands in the draft.
+    pub(in crate::redb) fn is_deleted(&self, number: u32) -> Result<bool> {
+        let (block, index) = place(number, self.view.block());
+        let entry = match self.times.get(&block) {
+            Some(entries) => entries.get(index).copied(),
+            None => read_block(self.view, self.session, block)?.get(index).copied(),
+        };
+        let entry = entry.ok_or_else(|| Error::corrupt(format!("message {number} has no entry in the times")))?;
+        Ok(entry.is_deleted())
+    }
+
     /// Writes what changed.
     pub(in crate::redb) fn write(self, writes: &mut WriteSet) -> Result<()> {
         for (block, entries) in &self.times {

@@ -1,15 +1,17 @@
-//! Deleting a session: one commit hides it, and later ones clear away what is left of it.
+//! Deleting and hiding a session: one commit hides it, and later ones clear away what is left of it.
 //!
 //! The first takes away all that leads to the session and leaves a row, the remnant, in its place. Nothing
 //! below the session can be reached from then on, so the rest may take as long as it takes: step by step,
 //! with other operations between, after a crash from the next opening on. The remnant goes last.
+//!
+//! What is written in many steps before it shows begins with a remnant, too, so that a crash leaves nothing of it.
 
 use std::ops::{Bound, ControlFlow};
 
 use super::codec::{self, CountRow, HeadRow, RemnantRow};
 use super::hidden::{self, Hidden};
 use super::place::{self, Place};
-use super::tables::{Table, activity, claims, meta, names, of_session, sessions};
+use super::tables::{Table, activity, archives, claims, meta, names, of_session, sessions};
 use super::view::Read;
 use super::write_set::WriteSet;
 use super::{message, scope, session};
@@ -17,37 +19,93 @@ use crate::error::{ErrorKind, Result};
 use crate::limit::REMNANT_BYTES;
 use crate::page::Direction;
 use crate::store::DeleteSession;
+use crate::time::Timestamp;
 
-/// Hides a session.
+/// Something of which some may be left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Remnant {
+    /// A session that is not there: all of it goes.
+    Session(u32),
+    /// A session that was archived: what it has in the outbox stays.
+    Archived(u32),
+    /// The chunks of an archive that is not there.
+    Archive(u32),
+}
+
+impl Remnant {
+    pub(super) fn key(self) -> [u8; 5] {
+        match self {
+            Remnant::Session(session) => meta::remnant(session),
+            Remnant::Archived(session) => meta::archived(session),
+            Remnant::Archive(archive) => meta::chunks(archive),
+        }
+    }
+
+    /// All that can be of a kind, given the least and the greatest.
+    fn kinds() -> [fn(u32) -> Remnant; 3] {
+        [Remnant::Session, Remnant::Archived, Remnant::Archive]
+    }
+
+    /// Whether it is there, as far as can be told, so that nothing below it is left over.
+    pub(super) fn is_there(self, view: &dyn Read) -> Result<bool> {
+        match self {
+            Remnant::Session(session) | Remnant::Archived(session) => is_live(view, session),
+            Remnant::Archive(archive) => Ok(view.get(Table::Archives, &archives::row(archive))?.is_some()),
+        }
+    }
+
+    /// The first and the last key of what stands below it in a table; none where it clears nothing there.
+    fn rows(self, table: Table) -> Option<(Vec<u8>, Vec<u8>)> {
+        let of = |session| {
+            let (from, to) = of_session(session);
+            (from.to_vec(), to.to_vec())
+        };
+        match (self, table) {
+            (Remnant::Session(session), Table::Outbox | Table::Rows) | (Remnant::Archived(session), Table::Rows) => {
+                Some(of(session))
+            }
+            (Remnant::Archive(archive), Table::Archives) => {
+                Some((archives::chunk(archive, 0), archives::chunk(archive, u32::MAX)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Writes it.
+    pub(super) fn put(self, writes: &mut WriteSet, deleted_at: Timestamp) -> Result<()> {
+        writes.put(Table::Meta, self.key(), &RemnantRow { deleted_at: deleted_at.as_micros() })
+    }
+}
+
+/// Deletes a session.
 pub(super) fn delete(view: &dyn Read, op: &DeleteSession) -> Result<(WriteSet, ())> {
     let place = place::find(view, op.at)?;
-    let Place { number, workspace, agent, session } = place;
-    let head: HeadRow = view.expected(Table::Sessions, &sessions::head(number))?;
-    message::check_idle(&head, session)?;
-    let body = session::body(view, op.at, number, head.body)?;
-    let mut counters = scope::counters(view)?;
-    scope::next_number(&mut counters.removed, "sessions that were removed")?;
+    let head: HeadRow = view.expected(Table::Sessions, &sessions::head(place.number))?;
+    message::check_idle(&head, place.session)?;
+    let body = session::body(view, op.at, place.number, head.body)?;
     let mut writes = WriteSet::default();
-    writes.put(Table::Meta, meta::COUNTERS, &counters)?;
-    for scope in [workspace, agent] {
-        let sessions = session::count(view, scope)?.saturating_sub(1);
-        writes.put(Table::Names, names::count(scope), &CountRow { sessions })?;
-    }
-    take_away(place, &body.key, head.updated_at, op.stamp.at.as_micros(), &mut writes)?;
+    Remnant::Session(place.number).put(&mut writes, op.stamp.at)?;
+    hide(view, place, &head, &body.key, &mut writes)?;
     Ok((writes, ()))
 }
 
-/// Takes away all that leads to a session, and leaves a remnant. The counts are the caller's.
-pub(super) fn take_away(
-    place: Place,
-    key: &str,
-    updated_at: u64,
-    deleted_at: u64,
-    writes: &mut WriteSet,
-) -> Result<()> {
+/// Takes away all that leads to a session, which stands so and has this key. Its remnant is to be written with it.
+pub(super) fn hide(view: &dyn Read, place: Place, head: &HeadRow, key: &str, writes: &mut WriteSet) -> Result<()> {
+    let mut counters = scope::counters(view)?;
+    scope::next_number(&mut counters.removed, "sessions that were removed")?;
+    writes.put(Table::Meta, meta::COUNTERS, &counters)?;
+    for scope in [place.workspace, place.agent] {
+        let sessions = session::count(view, scope)?.saturating_sub(1);
+        writes.put(Table::Names, names::count(scope), &CountRow { sessions })?;
+    }
+    take_away(place, key, head.updated_at, writes);
+    Ok(())
+}
+
+/// Takes away all that leads to a session, which nothing counts any more.
+pub(super) fn take_away(place: Place, key: &str, updated_at: u64, writes: &mut WriteSet) {
     let Place { number, workspace, agent, session } = place;
     let id = session.as_uuid().as_bytes();
-    writes.put(Table::Meta, meta::remnant(number), &RemnantRow { deleted_at })?;
     writes.remove(Table::Names, names::session_id(workspace, id));
     writes.remove(Table::Names, names::session_key(agent, key));
     for scope in [workspace, agent] {
@@ -57,41 +115,52 @@ pub(super) fn take_away(
         writes.remove(Table::Sessions, part);
     }
     writes.remove(Table::Claims, claims::of(number));
-    Ok(())
 }
 
-/// Calls `each` with every deleted session of which some may be left, in order, until it breaks. One whose
-/// remnant is damaged is left out, since it may be another one's: `verify` names it.
-fn each(view: &dyn Read, mut each: impl FnMut(u32) -> Result<ControlFlow<()>>) -> Result<()> {
-    let (from, to) = (meta::remnant(0), meta::remnant(u32::MAX));
+/// Calls `each` with every remnant of a kind, in order, until it breaks, and says whether it did. One that is damaged is left
+/// out, since it may be another one's: `verify` names it.
+fn each(
+    view: &dyn Read,
+    kind: fn(u32) -> Remnant,
+    each: &mut dyn FnMut(Remnant) -> Result<ControlFlow<()>>,
+) -> Result<bool> {
+    let (from, to) = (kind(0).key(), kind(u32::MAX).key());
     let between = (Bound::Included(from.as_slice()), Bound::Included(to.as_slice()));
+    let mut went = ControlFlow::Continue(());
     view.scan(Table::Meta, between, Direction::Asc, &mut |key, value| {
         let sound = codec::decode::<RemnantRow>(Table::Meta, key, value).is_ok();
-        match meta::remnant_of(key).filter(|_| sound) {
-            Some(session) => each(session),
-            None => Ok(ControlFlow::Continue(())),
+        if let Some(number) = meta::remnant_of(key).filter(|_| sound) {
+            went = each(kind(number))?;
         }
-    })
+        Ok(went)
+    })?;
+    Ok(went.is_break())
 }
 
-/// The deleted sessions of which some may be left, in order.
-pub(super) fn all(view: &dyn Read) -> Result<Vec<u32>> {
+/// The numbers of the remnants of a kind, in order.
+pub(super) fn all_of(view: &dyn Read, kind: fn(u32) -> Remnant) -> Result<Vec<u32>> {
     let mut all = Vec::new();
-    each(view, |session| {
-        all.push(session);
+    each(view, kind, &mut |remnant| {
+        let (Remnant::Session(number) | Remnant::Archived(number) | Remnant::Archive(number)) = remnant;
+        all.push(number);
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(all)
 }
 
+/// The sessions that are not there, and of which some may be left, in order.
+pub(super) fn all(view: &dyn Read) -> Result<Vec<u32>> {
+    all_of(view, Remnant::Session)
+}
+
 /// Whether there is anything to clear away.
 pub(super) fn is_any(view: &dyn Read) -> Result<bool> {
-    let mut any = !Hidden::of(view)?.is_none();
-    each(view, |_| {
-        any = true;
-        Ok(ControlFlow::Break(()))
-    })?;
-    Ok(any)
+    for kind in Remnant::kinds() {
+        if each(view, kind, &mut |_| Ok(ControlFlow::Break(())))? {
+            return Ok(true);
+        }
+    }
+    Ok(!Hidden::of(view)?.is_none())
 }
 
 /// Whether the session is there, as far as can be told.
@@ -117,15 +186,25 @@ impl Gone {
     }
 }
 
-/// The next step: takes away at most so many rows, at least one, of as many deleted sessions as that
-/// is. None where nothing is left.
-pub(super) fn step(view: &dyn Read, rows: usize) -> Result<Option<WriteSet>> {
+/// The next step: takes away at most so many rows, at least one, of as much as that is. None where nothing is left
+/// but what is held.
+pub(super) fn step(view: &dyn Read, rows: usize, is_held: &dyn Fn(Remnant) -> bool) -> Result<Option<WriteSet>> {
     let mut step = Step { view, rows: rows.max(1), bytes: REMNANT_BYTES, writes: WriteSet::default() };
-    each(view, |session| match step.clear(session) {
-        // What is damaged stays as it is, `verify` names it; the others are cleared all the same.
-        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(ControlFlow::Continue(())),
-        cleared => cleared,
-    })?;
+    for kind in Remnant::kinds() {
+        let is_full = each(view, kind, &mut |remnant| {
+            if is_held(remnant) {
+                return Ok(ControlFlow::Continue(()));
+            }
+            match step.clear(remnant) {
+                // What is damaged stays as it is, `verify` names it; the others are cleared all the same.
+                Err(error) if error.kind() == ErrorKind::Corrupt => Ok(ControlFlow::Continue(())),
+                cleared => cleared,
+            }
+        })?;
+        if is_full {
+            break;
+        }
+    }
     // What is left of deleted agents becomes deleted sessions only as far as those before are cleared away.
     hidden::clear(view, step.rows.div_ceil(hidden::ROWS_OF_SESSION), &mut step.writes)?;
     Ok(Some(step.writes).filter(|writes| !writes.is_empty()))
@@ -144,25 +223,26 @@ impl Step<'_> {
         self.rows == 0 || self.bytes == 0
     }
 
-    /// What is left of a session, its remnant last. Breaks once the step is full.
-    fn clear(&mut self, session: u32) -> Result<ControlFlow<()>> {
-        // Not with any remnant: a session that is there keeps its rows.
-        if is_live(self.view, session)? {
+    /// What is left, the remnant last. Breaks once the step is full.
+    fn clear(&mut self, remnant: Remnant) -> Result<ControlFlow<()>> {
+        // Not with any remnant: what is there keeps its rows.
+        if remnant.is_there(self.view)? {
             return Ok(ControlFlow::Continue(()));
         }
-        for table in [Table::Outbox, Table::Rows] {
-            if self.clear_table(table, session)?.is_break() {
+        for table in [Table::Outbox, Table::Rows, Table::Archives] {
+            if self.clear_table(table, remnant)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
-        self.writes.remove(Table::Meta, meta::remnant(session));
+        self.writes.remove(Table::Meta, remnant.key());
         self.rows = self.rows.saturating_sub(1);
         Ok(if self.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }
 
-    /// The session's rows in a table. Breaks where not all of them can go.
-    fn clear_table(&mut self, table: Table, session: u32) -> Result<ControlFlow<()>> {
-        let (view, (from, to)) = (self.view, of_session(session));
+    /// The rows in a table. Breaks where not all of them can go.
+    fn clear_table(&mut self, table: Table, remnant: Remnant) -> Result<ControlFlow<()>> {
+        let Some((from, to)) = remnant.rows(table) else { return Ok(ControlFlow::Continue(())) };
+        let view = self.view;
         let between = (Bound::Included(from.as_slice()), Bound::Included(to.as_slice()));
         let (mut last, mut cleared) = (Vec::new(), ControlFlow::Continue(()));
         view.scan(table, between, Direction::Asc, &mut |key, value| {
@@ -172,11 +252,17 @@ impl Step<'_> {
             }
             self.rows -= 1;
             self.bytes = self.bytes.saturating_sub(key.len() + value.len());
-            last.clear();
-            last.extend_from_slice(key);
+            match remnant {
+                // They are few, and their keys do not begin with a session.
+                Remnant::Archive(_) => self.writes.remove(table, key),
+                Remnant::Session(_) | Remnant::Archived(_) => {
+                    last.clear();
+                    last.extend_from_slice(key);
+                }
+            }
             Ok(ControlFlow::Continue(()))
         })?;
-        if !last.is_empty() {
+        if let (Remnant::Session(session) | Remnant::Archived(session), false) = (remnant, last.is_empty()) {
             self.writes.remove_of_session(table, session, last);
         }
         Ok(cleared)

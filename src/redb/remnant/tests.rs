@@ -95,7 +95,7 @@ impl Scene {
     /// Takes one step; whether there was one to take.
     fn step(&self, rows: usize) -> bool {
         let step = move |view: &dyn Read| {
-            let writes = step(view, rows)?;
+            let writes = step(view, rows, &|_| false)?;
             let any = writes.is_some();
             Ok((writes.unwrap_or_default(), any))
         };

@@ -4,6 +4,7 @@
 //! clocks are those of the rows; totals are recounted; claims and running turns are each other's, and so are the queue
 //! and the turns that wait.
 
+mod archives;
 mod index;
 mod outbox;
 mod positions;
@@ -19,7 +20,7 @@ use super::codec::{
 };
 use super::hidden::Hidden;
 use super::positions::Times;
-use super::remnant;
+use super::remnant::{self, Remnant};
 use super::tables::{Table, activity, claims, names, rows, session_of, sessions};
 use super::view::Read;
 use crate::error::Result;
@@ -35,6 +36,7 @@ pub(super) fn all(view: &dyn Read) -> Result<Vec<String>> {
         deleted: remnant::all(view)?,
         hidden: Hidden::of(view)?,
         hidden_sessions: 0,
+        archived: Vec::new(),
     };
     let (mut numbers, mut marked) = (Vec::new(), Vec::new());
     view.scan(Table::Sessions, (Bound::Unbounded, Bound::Unbounded), Direction::Asc, &mut |key, _| {
@@ -59,6 +61,7 @@ pub(super) fn all(view: &dyn Read) -> Result<Vec<String>> {
     check.names(numbers.len().saturating_sub(check.hidden_sessions))?;
     check.scopes()?;
     check.remnants()?;
+    check.archives()?;
     check.outbox()?;
     check.strays(&numbers)?;
     Ok(check.breaches)
@@ -74,6 +77,8 @@ struct Check<'v> {
     /// Agents that were deleted, of which some may be left, and how many sessions of theirs are.
     hidden: Hidden,
     hidden_sessions: usize,
+    /// The numbers that archived sessions had, in order.
+    archived: Vec<u32>,
 }
 
 impl Check<'_> {
@@ -358,14 +363,20 @@ impl Check<'_> {
     /// Rows below no session, but for what is left of deleted ones; and more rows in the listings than sessions.
     fn strays(&mut self, live: &[u32]) -> Result<()> {
         let all = (Bound::Unbounded, Bound::Unbounded);
+        let archived = remnant::all_of(self.view, Remnant::Archived)?;
         for table in [Table::Rows, Table::Claims, Table::Outbox] {
             let mut last = None;
+            // What is left of deleted sessions, and of archived ones, which keep what they have in the outbox.
+            let left: [&[u32]; 2] = match table {
+                Table::Rows => [&self.deleted, &archived],
+                Table::Outbox => [&self.deleted, &self.archived],
+                _ => [&[], &[]],
+            };
             self.view.scan(table, all, Direction::Asc, &mut |key, _| {
                 let session = session_of(key);
                 if session != last {
                     last = session;
-                    let left = if table == Table::Claims { &[][..] } else { &self.deleted };
-                    let known = |session| [live, left].iter().any(|all| all.binary_search(&session).is_ok());
+                    let known = |session| left.iter().chain([&live]).any(|all| all.binary_search(&session).is_ok());
                     if !session.is_some_and(known) {
                         self.breaches.push(format!("{table:?} has {} below no session", codec::hex(key)));
                     }

@@ -39,7 +39,8 @@ impl World {
             0..3 => self.draw_names(),
             3..5 => self.draw_scope(),
             5..10 => self.draw_creation(),
-            10..18 => self.draw_repetition(),
+            10..12 => self.draw_archive(),
+            12..18 => self.draw_repetition(),
             18..27 => self.draw_append(),
             27..44 => self.draw_submit(),
             44..56 => self.draw_emit(),
@@ -83,7 +84,7 @@ impl World {
     }
 
     /// Mostly a session of which this holds.
-    fn place_where(&mut self, wanted: fn(&Known) -> bool) -> (SessionRef, Option<usize>) {
+    pub(super) fn place_where(&mut self, wanted: fn(&Known) -> bool) -> (SessionRef, Option<usize>) {
         let such = (0..self.sessions.len()).filter(|index| self.sessions.get(*index).is_some_and(wanted));
         let such: Vec<usize> = such.collect();
         match self.rng.pick(&such).copied() {

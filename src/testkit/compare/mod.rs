@@ -1,6 +1,7 @@
 //! The same random operations on two stores, whose answers must agree.
 
 mod access;
+mod archives;
 mod draw;
 mod inputs;
 mod op;

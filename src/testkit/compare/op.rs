@@ -1,18 +1,22 @@
 //! The operations of a [`Store`] as values, so that two stores can be given the same one.
 
+use std::ops::ControlFlow;
+
 use super::super::snapshot::outbox_pages;
 use super::access::{self, ScopeAnswer, ScopeOp};
 use crate::error::Result;
 use crate::id::{AgentId, MessageId, ThreadId, TurnId, WorkspaceId};
 use crate::page::{Matching, PageAt};
+use crate::progress::Progress;
 use crate::record::{
-    AgentRecord, Change, ContextMark, Message, SessionRecord, ThreadRecord, Turn, WebhookRow, WorkspaceRecord,
+    AgentRecord, ArchiveRecord, Change, ContextMark, Message, SessionRecord, ThreadRecord, Turn, WebhookRow,
+    WorkspaceRecord,
 };
 use crate::store::{
-    Append, Cancel, CreateSession, Created, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent,
-    EnsureWorkspace, Finish, Finished, Interrupt, Listed, Matched, OutboxDelivered, OutboxFailed, OutboxRows, Promote,
-    Recovered, Redrive, SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, Submit, Submitted,
-    UpdateSession,
+    Append, ArchiveRef, ArchiveSession, ArchivesQuery, Cancel, CreateSession, Created, DeleteArchive, DeleteMessage,
+    DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Finished, Interrupt, Listed, Matched,
+    OutboxDelivered, OutboxFailed, OutboxRows, Promote, Recovered, Redrive, RestoreArchive, SessionRef, SessionsQuery,
+    SetContextMark, Started, Stop, Stopped, Store, Submit, Submitted, UpdateSession,
 };
 
 /// One operation with its input.
@@ -28,6 +32,11 @@ pub(super) enum Op {
     Sessions(SessionsQuery),
     UpdateSession(Box<UpdateSession>),
     DeleteSession(DeleteSession),
+    ArchiveSession(ArchiveSession),
+    Archives(ArchivesQuery),
+    Archive(ArchiveRef),
+    RestoreArchive(RestoreArchive),
+    DeleteArchive(DeleteArchive),
     Thread(SessionRef, ThreadId),
     Append(Append),
     Submit(Box<Submit>),
@@ -66,6 +75,10 @@ pub(super) enum Answer {
     Created(Box<Created>),
     Session(Box<SessionRecord>),
     Sessions(Listed<SessionRecord>),
+    Archived(Box<ArchiveRecord>),
+    Archives(Listed<ArchiveRecord>),
+    Archive(Box<ArchiveRecord>),
+    Restored(Box<SessionRecord>),
     Thread(ThreadRecord),
     Written(Vec<Message>),
     Submitted(Box<Submitted>),
@@ -92,6 +105,10 @@ pub(super) enum Answer {
     Scope(Box<ScopeAnswer>),
 }
 
+fn go_on(_: Progress) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
 /// Does it.
 pub(super) fn apply(store: &dyn Store, op: &Op) -> Result<Answer> {
     Ok(match op.clone() {
@@ -108,6 +125,14 @@ pub(super) fn apply(store: &dyn Store, op: &Op) -> Result<Answer> {
         Op::UpdateSession(op) => Answer::Session(Box::new(store.update_session(*op)?)),
         Op::DeleteSession(op) => {
             store.delete_session(op)?;
+            Answer::Deleted
+        }
+        Op::ArchiveSession(op) => Answer::Archived(Box::new(store.archive_session(op, &mut go_on)?)),
+        Op::Archives(query) => Answer::Archives(store.archives(query)?),
+        Op::Archive(at) => Answer::Archive(Box::new(store.archive(&at)?)),
+        Op::RestoreArchive(op) => Answer::Restored(Box::new(store.restore_archive(op, &mut go_on)?)),
+        Op::DeleteArchive(op) => {
+            store.delete_archive(op)?;
             Answer::Deleted
         }
         Op::Thread(at, thread) => Answer::Thread(store.thread(at, thread)?),

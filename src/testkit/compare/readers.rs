@@ -14,16 +14,18 @@ impl World {
             self.begin_to_read(stores);
         }
         let mut readers = std::mem::take(&mut self.readers);
-        // Those whose session was just deleted are told so.
-        readers.retain(|reader| match self.sessions.iter().any(|known| known.at == reader.at()) {
-            true => true,
-            false => {
-                reader.is_lost(stores);
-                false
+        let is_live = |reader: &Reader| self.sessions.iter().any(|known| known.at == reader.at());
+        // Those whose session was just deleted are told so; so are those whose session is archived, but they may go on later.
+        readers.retain(|reader| {
+            if is_live(reader) {
+                return true;
             }
+            reader.is_lost(stores);
+            self.archived.has(reader.at())
         });
         for reader in &mut readers {
-            if self.rng.percent(20) {
+            let is_live = self.sessions.iter().any(|known| known.at == reader.at());
+            if is_live && self.rng.percent(20) {
                 let step = self.rng.one([Step::New, Step::New, Step::Next, Step::Prev]);
                 let limit = self.rng.one([None, None, None, Some(1), Some(4)]);
                 reader.go(stores, step, limit);
@@ -34,7 +36,11 @@ impl World {
 
     /// Lets every reader read to the end.
     pub(super) fn read_to_the_end(&mut self, stores: Stores<'_>) {
-        std::mem::take(&mut self.readers).into_iter().for_each(|reader| reader.finish(stores));
+        for reader in std::mem::take(&mut self.readers) {
+            if !self.archived.has(reader.at()) {
+                reader.finish(stores);
+            }
+        }
     }
 
     fn begin_to_read(&mut self, stores: Stores<'_>) {

@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::super::reader::Reader;
 use super::super::rng::Rng;
+use super::archives::Archived;
 use super::op::{Answer, Op};
 use crate::id::{AgentId, KeyId, MessageId, OwnerId, Stamp, ThreadId, TurnId, WorkspaceId};
 use crate::limit::CALLER_TS_MICROS;
@@ -24,6 +25,8 @@ pub(super) struct World {
     pub keys: Vec<KeyId>,
     /// Sessions that were deleted.
     pub gone: Vec<SessionRef>,
+    /// Sessions that are archived.
+    pub archived: Archived,
     /// Operations whose ids can be used again.
     pub past: Vec<Op>,
     /// Few enough that callers meet each other's.
@@ -120,6 +123,7 @@ impl World {
             sessions: Vec::new(),
             keys: Vec::new(),
             gone: Vec::new(),
+            archived: Archived::default(),
             past: Vec::new(),
             ids,
             outbox: Vec::new(),
@@ -205,6 +209,12 @@ impl World {
                     self.at(op, |known| known.finished(finished));
                 }
             }
+            Answer::Archived(record) => self.learn_archived(record),
+            Answer::Restored(_) => {
+                if let Op::RestoreArchive(op) = op {
+                    self.learn_restored(&op.archive);
+                }
+            }
             Answer::Outbox(rows) => self.know_rows(rows),
             Answer::OutboxPages(pages) => pages.iter().for_each(|rows| self.know_rows(rows)),
             Answer::Stopped(_) => self.at(op, |known| {
@@ -224,6 +234,9 @@ impl World {
                 if let Op::DeleteSession(op) = op {
                     self.sessions.retain(|known| known.at != op.at);
                     self.gone.push(op.at);
+                }
+                if let Op::DeleteArchive(op) = op {
+                    self.learn_discarded(&op.archive);
                 }
             }
             Answer::Scope(_) => self.learn_scope(op, answer),

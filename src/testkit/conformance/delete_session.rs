@@ -26,7 +26,7 @@ super::subject! {
 }
 
 /// A session with a little of everything, idle, and its first turn.
-fn worked_session(scene: &Scene, new: NewSession) -> (SessionRef, Submitted) {
+pub(super) fn worked_session(scene: &Scene, new: NewSession) -> (SessionRef, Submitted) {
     let first = Some((full_turn(full_message()), scene.runner));
     let created = ok(scene.store.create_session(CreateSession { first, ..scene.creation(new) }));
     let at = SessionRef { workspace: scene.workspace, session: created.session.id };
@@ -40,7 +40,7 @@ fn worked_session(scene: &Scene, new: NewSession) -> (SessionRef, Submitted) {
     (at, first)
 }
 
-fn listed(scene: &Scene, agent: Option<AgentId>) -> (Vec<SessionRecord>, u64) {
+pub(super) fn listed(scene: &Scene, agent: Option<AgentId>) -> (Vec<SessionRecord>, u64) {
     let query = SessionsQuery { workspace: scene.workspace, agent, page: PageAt::default() };
     let listed = ok(scene.store.sessions(query));
     (listed.items, listed.total)

@@ -3,6 +3,7 @@
 mod access;
 mod agents;
 mod append;
+mod archive;
 mod changes;
 mod control;
 mod create;
@@ -52,7 +53,7 @@ macro_rules! subject {
 }
 use subject;
 
-const SUBJECTS: [(&str, &[(&str, Check)]); 31] = [
+const SUBJECTS: [(&str, &[(&str, Check)]); 32] = [
     ("names", names::CLAIMS),
     ("agents", agents::CLAIMS),
     ("access", access::CLAIMS),
@@ -80,6 +81,7 @@ const SUBJECTS: [(&str, &[(&str, Check)]); 31] = [
     ("changes", changes::CLAIMS),
     ("delete", delete::CLAIMS),
     ("delete_session", delete_session::CLAIMS),
+    ("archive", archive::CLAIMS),
     ("orphans", orphans::CLAIMS),
     ("outbox", outbox::CLAIMS),
     ("races", races::CLAIMS),

@@ -1,0 +1,264 @@
+//! Archives: a session out of the live tables, and back.
+
+use std::fmt;
+use std::ops::ControlFlow;
+
+use super::{AgentHandle, Core, Door, PageQuery, Session};
+use crate::bell::Event;
+use crate::error::{Error, ErrorKind, Result};
+use crate::grant::Act;
+use crate::page::Page;
+use crate::progress::{OnProgress, Progress};
+use crate::record::{ArchiveRecord, NewSession};
+use crate::shared::Phase;
+use crate::store::{ArchiveRef, ArchiveSession, ArchivesQuery, DeleteArchive, RestoreArchive, SessionRef};
+use crate::sync::Arc;
+
+/// An archive of an agent: a session moved out of the live tables.
+///
+/// A cheap handle, made by [`Session::archive`] and [`AgentHandle::archive`]. It keeps the record as it was read; an archive
+/// that was restored or deleted since is *not found*.
+///
+/// ```
+/// # fn main() -> parlor::Result<()> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let engine = parlor::Engine::builder(dir.path().join("a.parlor")).open()?;
+/// use parlor::NewSession;
+///
+/// let agent = engine.workspace("acme")?.agent("greeter")?;
+/// let session = agent.create_session(NewSession::default().key("telegram:42"))?;
+/// session.append(["hello", "who is there?"])?;
+///
+/// let archive = session.archive()?;
+/// assert!(session.history(10).unwrap_err().is_not_found());
+/// assert_eq!(agent.archives(())?.items, [archive.record().clone()]);
+///
+/// let session = agent.archive(archive.filename())?.restore()?;
+/// assert_eq!(session.history(10)?.len(), 2);
+/// assert_eq!(agent.archives(())?.meta.total, 0);
+/// # engine.close()
+/// # }
+/// ```
+///
+/// From document B.
+#[derive(Clone)]
+pub struct Archive {
+    core: Door,
+    record: Arc<ArchiveRecord>,
+}
+
+impl Session {
+    /// Moves the session, with all that it holds, into an archive of its agent.
+    ///
+    /// From then on it is *not found*, its key is free, and a follower is told [`Archived`](crate::ChangeKind::Archived) and
+    /// ends. It takes the longer the more messages there are; others go on meanwhile, in this session too.
+    ///
+    /// # Errors
+    ///
+    /// [`Conflict`](ErrorKind::Conflict) while a turn is running or waits ([`stop`](Self::stop) it first), and when the session
+    /// changed meanwhile: that change stands. [`NotFound`](ErrorKind::NotFound) when it was deleted or archived before,
+    /// [`Corrupt`](ErrorKind::Corrupt) when a part of it cannot be read: then it stays as it is.
+    ///
+    /// From document B.
+    pub fn archive(&self) -> Result<Archive> {
+        self.into_archive(Act::SessionArchive, |_| ControlFlow::Continue(()))
+    }
+
+    /// As [`archive`](Self::archive), and this is called after each step: a break cancels it, and nothing has changed.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`archive`](Self::archive); [`Cancelled`](ErrorKind::Cancelled) after a break.
+    ///
+    /// ```
+    /// # fn main() -> parlor::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let engine = parlor::Engine::builder(dir.path().join("a.parlor")).open()?;
+    /// # let session = engine.workspace("acme")?.agent("greeter")?.create_session(Default::default())?;
+    /// use std::ops::ControlFlow;
+    ///
+    /// let refused = session.archive_with(|progress| {
+    ///     println!("{} of {}", progress.done, progress.total);
+    ///     ControlFlow::Break(())
+    /// });
+    /// assert_eq!(refused.unwrap_err().kind(), parlor::ErrorKind::Cancelled);
+    /// assert!(session.get().is_ok());
+    /// # engine.close()
+    /// # }
+    /// ```
+    pub fn archive_with(&self, on: impl FnMut(Progress) -> ControlFlow<()>) -> Result<Archive> {
+        self.into_archive(Act::SessionArchiveWith, on)
+    }
+
+    fn into_archive(&self, act: Act, mut on: impl FnMut(Progress) -> ControlFlow<()>) -> Result<Archive> {
+        let (core, at) = (&self.core, self.at);
+        let (store, _admission) = core.writing(act)?;
+        let op = ArchiveSession { stamp: core.shared.stamp(), at };
+        let shared = &core.shared;
+        let record = core.long(&mut on, |on| {
+            store.archive_session(op, &mut |progress: Progress| {
+                let went = on(progress);
+                if progress.is_last() && went.is_continue() {
+                    // Nothing comes after it, or the archiving is refused.
+                    shared.tails.keep_of(store, at);
+                }
+                went
+            })
+        })?;
+        shared.tails.archived(at, record.last_change);
+        shared.bell.ring(at, self.agent, Event::Ended);
+        Ok(Archive { core: core.clone(), record: Arc::new(record) })
+    }
+}
+
+impl AgentHandle {
+    /// The archives of this agent, newest first: see [`PageQuery`]. An archive that cannot be read stands among the damaged.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidArgument`](ErrorKind::InvalidArgument) for a page or limit out of bounds.
+    ///
+    /// From document B.
+    pub fn archives(&self, query: impl Into<PageQuery>) -> Result<Page<ArchiveRecord>> {
+        let (store, page) = (self.core.store(Act::AgentArchives)?, query.into().at()?);
+        let query = ArchivesQuery { workspace: self.record().workspace_id, agent: Some(self.id()), page };
+        let listed = store.archives(query)?;
+        Ok(Page::new(page, listed.total, listed.items, listed.damaged))
+    }
+
+    /// An archive of this agent, by its name.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](ErrorKind::NotFound) when the agent has no such archive.
+    pub fn archive(&self, filename: &str) -> Result<Archive> {
+        let (workspace, agent) = (self.record().workspace_id, self.id());
+        let record = self.core.store(Act::AgentArchive)?.archive(&ArchiveRef {
+            workspace,
+            agent,
+            filename: filename.to_owned(),
+        })?;
+        Ok(Archive { core: self.core.clone(), record: Arc::new(record) })
+    }
+}
+
+impl Archive {
+    /// What it is called.
+    pub fn filename(&self) -> &str {
+        &self.record.filename
+    }
+
+    /// The whole record.
+    pub fn record(&self) -> &ArchiveRecord {
+        &self.record
+    }
+
+    /// Gives back the session, with all that it held as it was: ids, order, `ts`, what was soft-deleted, usage, the numbers of
+    /// its events. The archive is gone then.
+    ///
+    /// # Errors
+    ///
+    /// [`Conflict`](ErrorKind::Conflict) when another session of the agent has its key, [`Corrupt`](ErrorKind::Corrupt) when
+    /// the archive is damaged, [`NotFound`](ErrorKind::NotFound) when it was restored or deleted before. Nothing has changed
+    /// then.
+    ///
+    /// From document B.
+    pub fn restore(&self) -> Result<Session> {
+        self.into_session(Act::ArchiveRestore, None, |_| ControlFlow::Continue(()))
+    }
+
+    /// As [`restore`](Self::restore), with a new label where one is given, and this is called after each step: a break cancels
+    /// it, and nothing has changed.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`restore`](Self::restore); [`InvalidArgument`](ErrorKind::InvalidArgument) for a label over 255 characters,
+    /// [`Cancelled`](ErrorKind::Cancelled) after a break.
+    ///
+    /// ```
+    /// # fn main() -> parlor::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let engine = parlor::Engine::builder(dir.path().join("a.parlor")).open()?;
+    /// # let session = engine.workspace("acme")?.agent("greeter")?.create_session(Default::default())?;
+    /// use std::ops::ControlFlow;
+    ///
+    /// let session = session.archive()?.restore_with("From the archive", |_| ControlFlow::Continue(()))?;
+    /// assert_eq!(session.get()?.label.as_deref(), Some("From the archive"));
+    /// # engine.close()
+    /// # }
+    /// ```
+    pub fn restore_with<'l>(
+        &self,
+        label: impl Into<Option<&'l str>>,
+        on: impl FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Session> {
+        self.into_session(Act::ArchiveRestoreWith, label.into().map(str::to_owned), on)
+    }
+
+    fn into_session(
+        &self,
+        act: Act,
+        label: Option<String>,
+        mut on: impl FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Session> {
+        self.core.check(act)?;
+        NewSession { label: label.clone(), ..NewSession::default() }.check()?;
+        let core = &self.core;
+        let (store, _admission) = core.writing(act)?;
+        let op = RestoreArchive { stamp: core.shared.stamp(), archive: self.reference(), label };
+        let restored = core.long(&mut on, |on| store.restore_archive(op, on))?;
+        core.shared.bell.ring(self.at(), self.record.agent_id, Event::Written);
+        // What waits in the outbox may have been looked for in vain meanwhile.
+        core.shared.bell.announce(self.at());
+        Ok(Session::new(core.clone(), &restored))
+    }
+
+    /// Deletes it for good, and its session with it, whose id is free then. A damaged one can be deleted, too.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](ErrorKind::NotFound) when it was restored or deleted before.
+    ///
+    /// From document B.
+    pub fn delete(&self) -> Result<()> {
+        let (shared, store) = (&self.core.shared, self.core.store(Act::ArchiveDelete)?);
+        let op = DeleteArchive { stamp: shared.stamp(), archive: self.reference() };
+        // A session may be made in its place.
+        let deletion = self.core.executor.admit_deletion(self.at())?;
+        store.delete_archive(op)?;
+        shared.tails.forget(self.at());
+        let _admission = deletion.done();
+        shared.bell.ring(self.at(), self.record.agent_id, Event::Ended);
+        Ok(())
+    }
+
+    fn reference(&self) -> ArchiveRef {
+        let ArchiveRecord { workspace_id: workspace, agent_id: agent, ref filename, .. } = *self.record;
+        ArchiveRef { workspace, agent, filename: filename.clone() }
+    }
+
+    fn at(&self) -> SessionRef {
+        SessionRef { workspace: self.record.workspace_id, session: self.record.session_id }
+    }
+}
+
+impl Core {
+    /// An operation of many steps, which a close need not wait for.
+    fn long<T>(&self, on: &mut OnProgress<'_>, run: impl FnOnce(&mut OnProgress<'_>) -> Result<T>) -> Result<T> {
+        let mut closed = false;
+        let answer = run(&mut |progress| {
+            closed = self.shared.phase() != Phase::Open;
+            if closed { ControlFlow::Break(()) } else { on(progress) }
+        });
+        match answer {
+            Err(error) if closed && error.kind() == ErrorKind::Cancelled => Err(Error::closed()),
+            answer => answer,
+        }
+    }
+}
+
+impl fmt::Debug for Archive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Archive").field(&self.record).finish()
+    }
+}
