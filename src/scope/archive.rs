@@ -61,7 +61,7 @@ impl Session {
     ///
     /// From document B.
     pub fn archive(&self) -> Result<Archive> {
-        self.into_archive(Act::SessionArchive, |_| ControlFlow::Continue(()))
+        self.archive_by(Act::SessionArchive, |_| ControlFlow::Continue(()))
     }
 
     /// As [`archive`](Self::archive), and this is called after each step: a break cancels it, and nothing has changed.
@@ -87,10 +87,10 @@ impl Session {
     /// # }
     /// ```
     pub fn archive_with(&self, on: impl FnMut(Progress) -> ControlFlow<()>) -> Result<Archive> {
-        self.into_archive(Act::SessionArchiveWith, on)
+        self.archive_by(Act::SessionArchiveWith, on)
     }
 
-    fn into_archive(&self, act: Act, mut on: impl FnMut(Progress) -> ControlFlow<()>) -> Result<Archive> {
+    fn archive_by(&self, act: Act, mut on: impl FnMut(Progress) -> ControlFlow<()>) -> Result<Archive> {
         let (core, at) = (&self.core, self.at);
         let (store, _admission) = core.writing(act)?;
         let op = ArchiveSession { stamp: core.shared.stamp(), at };
@@ -164,7 +164,7 @@ impl Archive {
     ///
     /// From document B.
     pub fn restore(&self) -> Result<Session> {
-        self.into_session(Act::ArchiveRestore, None, |_| ControlFlow::Continue(()))
+        self.restore_by(Act::ArchiveRestore, None, |_| ControlFlow::Continue(()))
     }
 
     /// As [`restore`](Self::restore), with a new label where one is given, and this is called after each step: a break cancels
@@ -192,10 +192,10 @@ impl Archive {
         label: impl Into<Option<&'l str>>,
         on: impl FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Session> {
-        self.into_session(Act::ArchiveRestoreWith, label.into().map(str::to_owned), on)
+        self.restore_by(Act::ArchiveRestoreWith, label.into().map(str::to_owned), on)
     }
 
-    fn into_session(
+    fn restore_by(
         &self,
         act: Act,
         label: Option<String>,
