@@ -191,7 +191,8 @@
 //! Off by default are:
 //!
 //! * `stream`: [`Follow`] and [`Watch`] as `futures_core::Stream`.
-//! * `tracing`: a span for each turn, with the field names of OpenTelemetry's conventions for generative AI.
+//! * `tracing`: a span for each turn and for each write of the store, with the field names of OpenTelemetry's conventions for
+//!   generative AI and for databases. No content, no secrets.
 //! * `webhook`: `WebhookTransport`, which announces the ends of turns over HTTP.
 //! * `testkit`: the reference store, the conformance suite for a
 //!   [`Store`](store::Store) of your own, and what tests of them need.
@@ -251,13 +252,13 @@ pub use executor::{Hook, TurnEnd};
 pub use follow::{Delta, Follow, Live, LiveFeed};
 pub use progress::{OnProgress, Progress};
 pub use record::{
-    AgentRecord, ArchiveRecord, Change, ChangeKind, Content, ContextMark, Image, IssuedKey, Json, KeyRecord, Message,
-    MessageType, NewAgent, NewKey, NewMessage, NewSession, NewTurn, Reason, Role, Scopes, Secret, SessionRecord,
-    SessionStatus, SessionUpdate, ThreadRecord, ToolCall, Ts, Turn, TurnState, Usage, Webhook, WebhookRow,
-    WebhookSecrets, WebhookState, WorkspaceRecord,
+    AgentRecord, ArchiveRecord, Change, ChangeKind, Content, ContextMark, ForkedFrom, Image, IssuedKey, Json,
+    KeyRecord, Message, MessageType, NewAgent, NewKey, NewMessage, NewSession, NewTurn, Reason, Role, Scopes, Secret,
+    SessionRecord, SessionStatus, SessionUpdate, ThreadRecord, ToolCall, Ts, Turn, TurnState, Usage, Webhook,
+    WebhookRow, WebhookSecrets, WebhookState, WorkspaceRecord,
 };
 pub use scope::{Access, AgentHandle, Archive, Listing, MessageIter, PageQuery, Session, Thread, Workspace};
-pub use store::{Policy, QueueBounds, Stopped};
+pub use store::{ImportIds, Policy, QueueBounds, Stopped, Waiting};
 pub use time::{Clock, SystemClock, Timestamp};
 pub use transcript::TranscriptMessage;
 pub use wait::{Idle, TurnHandle, TurnReport};

@@ -237,8 +237,15 @@ pub const COMPACT_WAIT_MS: u64 = 1_000;
 /// more rows than it clears away, so that what is left of deleted sessions does not grow.
 pub const REMNANT_WAIT_BYTES: usize = 128 * REMNANT_ROWS;
 
+/// The shortest time limit of a turn, in milliseconds: less is no time to do anything in.
+pub const TIME_LIMIT_MS_MIN: u64 = 1;
+/// The longest, in milliseconds: a leap year.
+pub const TIME_LIMIT_MS_MAX: u64 = 366 * 24 * 60 * 60 * 1000;
+
 /// Bytes of a session in one chunk of its archive, before they are compressed: what is in memory at once when it is read.
 pub const ARCHIVE_CHUNK_BYTES: usize = 256 << 10;
+/// Most bytes of an archive that is imported, before they are compressed: said before they come, and held to.
+pub const ARCHIVE_BYTES: u64 = 64 << 30;
 /// Bytes, about, that one commit writes of an archive, or of a session that is restored: so few that the log takes them, and
 /// that nobody waits for long.
 pub const LOAD_STEP_BYTES: usize = 512 << 10;
@@ -256,6 +263,8 @@ const _: () = {
     assert!((SESSION_ROWS as u64) < TS_MICROS_MAX - CALLER_TS_MICROS);
     assert!(MESSAGE_BYTES <= 2 * GROUP_BYTES);
     assert!(0 < REMNANT_ROWS && 0 < REMNANT_BYTES && REMNANT_WAIT_BYTES <= GROUP_BYTES);
+    assert!(0 < TIME_LIMIT_MS_MIN && TIME_LIMIT_MS_MIN < TIME_LIMIT_MS_MAX);
+    assert!(TIME_LIMIT_MS_MAX < u64::MAX / 1_000_000, "a file has it in nanoseconds");
     assert!(0 < ARCHIVE_CHUNK_BYTES && ARCHIVE_CHUNK_BYTES <= LOAD_STEP_BYTES && 0 < LOAD_STEP_ROWS);
     assert!(LOAD_STEP_BYTES <= LOG_SEGMENT_BYTES as usize / 4);
     assert!(WORKERS_DEFAULT <= WORKERS_MAX);

@@ -53,13 +53,17 @@ mod turns;
 
 pub use access::{CreateKey, KeysQuery, Opens, RevokeKey, StoredKey};
 pub use agents::{AgentsQuery, CreateAgent, DeleteAgent, LabelAgent};
-pub use archives::{ArchiveRef, ArchiveSession, ArchivesQuery, DeleteArchive, RestoreArchive};
+pub use archives::{
+    ArchiveRef, ArchiveSession, ArchivesQuery, DeleteArchive, ImportArchive, ImportIds, RestoreArchive,
+};
 pub use outbox::{OutboxDelivered, OutboxFailed, OutboxKey, OutboxPage, OutboxPlace, OutboxQuery, OutboxRows, Redrive};
+pub(crate) use turns::next_in_chain;
 pub use turns::{
     Behaviour, Cancel, Claim, Emit, EndOrphans, Finish, Finished, Interrupt, Outcome, Policy, Promote, QueueBounds,
-    Recovered, Recovery, Runner, Runners, Started, Stop, Stopped, Submit, Submitted,
+    Recovered, Recovery, Runner, Runners, Started, Stop, Stopped, Submit, Submitted, Waiting,
 };
-pub(crate) use turns::{Waiting, next_in_chain};
+
+use std::io::{Read, Write};
 
 use crate::error::Result;
 use crate::id::{AgentId, KeyId, MessageId, SessionId, Stamp, ThreadId, TurnId, WorkspaceId};
@@ -150,6 +154,17 @@ pub trait Store: Send + Sync + 'static {
     /// nothing is written and no event is told. The inputs that made the session stay what a repeated creation is compared with.
     fn update_session(&self, op: UpdateSession) -> Result<SessionRecord>;
 
+    /// Makes a session of the same agent with the messages of another one up to one of them, that one included.
+    ///
+    /// Copied are those that are not soft-deleted, all that they say and carry, with their `ts` and `created_at`; in threads
+    /// where they stood in some. They are numbered anew, have new ids ([`Stamp::uuid`] of their number; of a thread that of its
+    /// number behind those of all messages), and stand in no turn. The context mark is copied where it begins with one of
+    /// them or right behind, and told last. Everything else is as in a session that is made by
+    /// [`create_session`](Self::create_session); `updated_at` is the greatest of the stamp's time and the times that were copied.
+    /// It may be *busy*; a message that is not there, or was soft-deleted, is *not found*. An id of the caller's that the workspace
+    /// has: the original where every input is the same, else *conflict*. `on` is called after each step, and may cancel it.
+    fn fork_session(&self, op: ForkSession, on: &mut OnProgress<'_>) -> Result<SessionRecord>;
+
     /// Deletes a session and all that it holds, for good; *conflict* while it is busy.
     ///
     /// From its commit on the session and everything below it are *not found*, by id and by key; listings and
@@ -184,6 +199,18 @@ pub trait Store: Send + Sync + 'static {
     /// outbox. Its key in use by a live session is a *conflict*; an archive that cannot be read is *corrupt*. Nothing has changed
     /// then. `on` is asked as by [`archive_session`](Self::archive_session).
     fn restore_archive(&self, op: RestoreArchive, on: &mut OnProgress<'_>) -> Result<SessionRecord>;
+
+    /// Writes an archive into a stream, for a store of the same kind to [import](Self::import_archive). `on` is asked between
+    /// the steps. A stream that cannot be written is *storage*; what was written to it then is no archive.
+    fn export_archive(&self, at: &ArchiveRef, to: &mut dyn Write, on: &mut OnProgress<'_>) -> Result<()>;
+
+    /// Reads an archive from a stream, which anybody may have made, as an archive of an agent. It reads no further than the
+    /// archive goes.
+    ///
+    /// All of it is checked before anything shows: what is no sound archive is *corrupt*, one over its bound *too large*, and
+    /// nothing has changed then. It has its session's key, label and times; nothing of it waits in the outbox. `on` is asked as by
+    /// [`archive_session`](Self::archive_session).
+    fn import_archive(&self, op: ImportArchive, from: &mut dyn Read, on: &mut OnProgress<'_>) -> Result<ArchiveRecord>;
 
     /// Deletes an archive for good, and with it what of its session waits in the outbox. The session's id is free. A damaged one
     /// can be deleted, too.
@@ -223,7 +250,8 @@ pub trait Store: Send + Sync + 'static {
     fn finish(&self, op: Finish) -> Result<Finished>;
 
     /// Ends the running turn as *interrupted*, whoever runs it, and promotes the one that waits next, as
-    /// [`finish`](Self::finish) does. None where no turn is running; then nothing is written.
+    /// [`finish`](Self::finish) does. None where no turn is running, or another than the one that is named; then nothing is
+    /// written.
     fn interrupt(&self, op: Interrupt) -> Result<Option<Finished>>;
 
     /// Ends the running turn as *interrupted*, and all that wait as *interrupted* (`cancelled`), in one commit.
@@ -245,6 +273,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// The messages of a session that match, with their exact total and greatest `ts`.
     fn messages(&self, at: SessionRef, matching: Matching) -> Result<Matched>;
+
+    /// How much waits in all sessions. It costs the same however much that is.
+    fn waiting(&self) -> Result<Waiting>;
 
     /// A turn by its id.
     fn turn(&self, at: SessionRef, turn: TurnId) -> Result<Turn>;
@@ -417,6 +448,19 @@ pub struct DeleteMessage {
     pub at: SessionRef,
     /// The message.
     pub message: MessageId,
+}
+
+/// Input of [`Store::fork_session`].
+#[derive(Debug, Clone)]
+pub struct ForkSession {
+    /// When.
+    pub stamp: Stamp,
+    /// The session that is forked.
+    pub at: SessionRef,
+    /// Its last message that is copied.
+    pub message: MessageId,
+    /// What the new session says of itself.
+    pub new: NewSession,
 }
 
 /// Input of [`Store::update_session`].

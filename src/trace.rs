@@ -1,11 +1,16 @@
 //! Spans for those who trace (feature `tracing`); without the feature there are none, and asking for one costs nothing.
 //!
-//! Names and fields are those of OpenTelemetry's conventions for generative AI: a turn is *invoke agent*, within the process.
+//! Names and fields are those of OpenTelemetry's conventions for generative AI, and for databases: a turn is *invoke agent*,
+//! within the process; what the store is asked to write is an operation of a database, those of a turn within its span.
 
 use crate::id::TurnId;
 use crate::record::Turn;
 use crate::shared::Shared;
-use crate::store::{Outcome, SessionRef};
+use crate::store::{Outcome, SessionRef, Store};
+use crate::sync::Arc;
+
+#[cfg(feature = "tracing")]
+mod store;
 
 #[cfg(not(feature = "tracing"))]
 pub(crate) use off::*;
@@ -14,11 +19,17 @@ pub(crate) use on::*;
 
 #[cfg(feature = "tracing")]
 mod on {
+    use super::store::Traced;
     use tracing::field::{Empty, display};
     use tracing::{Span, info_span};
 
-    use super::{Outcome, SessionRef, Shared, Turn, TurnId};
+    use super::{Arc, Outcome, SessionRef, Shared, Store, Turn, TurnId};
     use crate::record::Usage;
+
+    /// The store with a span for each operation that writes.
+    pub(crate) fn traced(store: Arc<dyn Store>) -> Arc<dyn Store> {
+        Arc::new(Traced(store))
+    }
 
     /// The span of a turn, from its agent's start to its end.
     pub(crate) struct TurnSpan(Span);
@@ -87,7 +98,11 @@ mod on {
 
 #[cfg(not(feature = "tracing"))]
 mod off {
-    use super::{Outcome, SessionRef, Shared, Turn, TurnId};
+    use super::{Arc, Outcome, SessionRef, Shared, Store, Turn, TurnId};
+
+    pub(crate) fn traced(store: Arc<dyn Store>) -> Arc<dyn Store> {
+        store
+    }
 
     pub(crate) struct TurnSpan;
 

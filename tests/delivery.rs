@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use parlor::store::Store;
 use parlor::testkit::redb_store;
 use parlor::{
     Builder, Delivery, DeliveryError, DeliveryOptions, Engine, ErrorKind, NewTurn, Session, Turn, Webhook,
     WebhookSecrets, WebhookState,
 };
-use support::{gate, on_every_store, open, session};
+use support::{Faulty, gate, on_every_store, open, session};
 
 /// Pauses that no test waits for.
 fn at_once() -> DeliveryOptions {
@@ -312,6 +313,32 @@ fn many_sessions_are_delivered_once_each_by_a_few_threads() {
         seen.sort_unstable();
         assert_eq!((seen, told.is_empty()), (turns, true));
         assert!(most.load(Ordering::SeqCst) <= 3, "no more at once than were asked for");
+        engine.close().expect("it closes");
+    });
+}
+
+#[test]
+fn what_is_not_on_disk_is_not_delivered() {
+    on_every_store(|store| {
+        let faulty = Arc::new(Faulty::new(store));
+        let (tell, told) = listening();
+        let engine = open(&(faulty.clone() as Arc<dyn Store>), |builder| {
+            with(builder, move |delivery| {
+                tell.send(delivery.turn_id).expect("the test listens");
+                Ok(())
+            })
+        });
+        faulty.fail_sync(ErrorKind::Storage);
+        let turn = ended(&session(&engine, "echo"), "hello");
+        // It is tried again and again, and never gets as far as the transport.
+        while faulty.syncs() < 3 && told.is_empty() {
+            std::thread::yield_now();
+        }
+        assert!(told.is_empty(), "a crash could take back what was told");
+        assert_eq!(engine.outbox(1).expect("the outbox")[0].attempts, 0, "nor was it tried");
+        faulty.heal();
+        assert_eq!(told.recv().expect("a delivery"), turn.id);
+        drained(&engine);
         engine.close().expect("it closes");
     });
 }

@@ -9,7 +9,9 @@ use crossbeam_channel::unbounded;
 use parlor::store::Store;
 use parlor::testkit::ManualClock;
 use parlor::time::Duration;
-use parlor::{AgentResult, Builder, Engine, ErrorKind, Reason, Session, TurnHandle, TurnReport, TurnState};
+use parlor::{
+    AgentResult, Builder, Engine, ErrorKind, NewTurn, Reason, Session, TurnContext, TurnHandle, TurnReport, TurnState,
+};
 use support::{Keeper, gate, on_every_store, open, session};
 
 const GRACE: Duration = Duration::from_secs(5);
@@ -172,6 +174,57 @@ fn a_turn_that_runs_for_too_long_fails_and_its_session_goes_on() {
         engine.close().unwrap();
         assert_eq!(turn.wait().unwrap_err().kind(), ErrorKind::Closed);
     });
+}
+
+#[test]
+fn a_send_brings_its_own_time_limit_in_place_of_the_engines() {
+    on_every_store(|store| {
+        let (engine, clock, keeper) = scene(&store, |builder| builder.time_limit(Duration::from_secs(60)).grace(GRACE));
+        let session = session(&engine, "worker");
+        // One that waits keeps its own; its time begins when its agent starts.
+        for seconds in [1, 3600] {
+            let limit = Duration::from_secs(seconds);
+            let first = session.send("hang").unwrap();
+            let second = session.enqueue(NewTurn::from("hang").time_limit(limit)).unwrap();
+            assert_eq!(second.get().unwrap().time_limit, Some(limit));
+            keeper.arrival();
+            clock.advance(Duration::from_secs(30));
+            keeper.open();
+            ends_with(&first, "hang");
+            keeper.arrival();
+            clock.advance(limit - Duration::from_millis(1));
+            assert_eq!(second.get().unwrap().state, TurnState::Running, "of {limit:?}");
+            clock.advance(Duration::from_millis(1));
+            let report = second.wait().unwrap();
+            assert_eq!((report.state(), report.turn.reason), (TurnState::Failed, Some(Reason::TimeLimit)));
+            assert_eq!(report.turn.detail, Some(format!("a turn may run for {limit:?}")));
+            keeper.open();
+        }
+        engine.close().unwrap();
+    });
+}
+
+#[test]
+fn a_time_limit_of_its_own_goes_with_a_turn_through_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.parlor");
+    let limit = Duration::from_secs(3600);
+    let (gate, keeper) = gate();
+    let hang = move |_: &TurnContext| {
+        gate.pass("there");
+        Ok(())
+    };
+    let engine = Engine::builder(&path).agent_fn("worker", hang).open().unwrap();
+    let session = session(&engine, "worker");
+    session.send("first").unwrap();
+    let turn = session.enqueue(NewTurn::from("second").time_limit(limit)).unwrap().id();
+    keeper.arrival();
+    engine.close_within(Duration::ZERO).unwrap();
+    drop(keeper);
+    let engine = Engine::builder(&path).open().unwrap();
+    let turn = engine.workspace("acme").unwrap().session(session.id()).unwrap().turn(turn).unwrap().get().unwrap();
+    assert_eq!((turn.state, turn.time_limit), (TurnState::Queued, Some(limit)));
+    engine.close().unwrap();
 }
 
 #[test]

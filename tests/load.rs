@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parlor::store::Store;
 use parlor::testkit::ManualClock;
 use parlor::time::Duration;
-use parlor::{Engine, ErrorKind, Json, NewMessage, NewTurn, limit};
+use parlor::{Engine, ErrorKind, Json, NewMessage, NewTurn, Waiting, limit};
 use support::{gate, on_every_store, open, session};
 
 #[test]
@@ -121,7 +121,9 @@ fn an_engine_says_what_it_is_at() {
                 Ok(())
             })
         });
-        assert_eq!(engine.stats(), Default::default());
+        let idle = engine.stats();
+        assert_eq!((idle.workers, idle.running, idle.admitted, idle.retired), (0, 0, 0, 0));
+        assert_eq!(idle.queued, Some(Waiting::default()));
         let (hung, other) = (session(&engine, "worker"), session(&engine, "worker"));
         hung.send("hang").unwrap();
         keeper.arrival();
@@ -135,10 +137,26 @@ fn an_engine_says_what_it_is_at() {
         assert_eq!((stats.running, stats.abandoned, stats.streaming), (1, 1, 1));
         assert_eq!((stats.followers, stats.watches, stats.waiters, stats.admitted), (2, 1, 0, 0));
         assert_eq!((stats.workers - stats.idle_workers, stats.waiting_turns, stats.waiting_bytes), (1, 0, 0));
+        // What waits for the turn before it is in the file alone.
+        assert_eq!(stats.queued, Some(Waiting::default()));
+        let waits = NewTurn::from("waits");
+        let bytes = waits.size() as u64;
+        hung.enqueue(waits).unwrap();
+        let stats = engine.stats();
+        assert_eq!((stats.queued, stats.waiting_turns), (Some(Waiting { turns: 1, bytes }), 0));
         drop(keeper);
+        hung.idle().wait().unwrap();
+        assert_eq!(engine.stats().queued, Some(Waiting::default()));
+        // The one that was left behind has returned by then, or does so soon.
+        while engine.stats().retired == 0 {
+            std::thread::yield_now();
+        }
+        assert_eq!((engine.stats().retired, engine.stats().abandoned), (1, 0));
         engine.close().unwrap();
     });
 }
+
+const TIME_LIMIT: &str = "time_limit is 0ns; it must be 1ms to 31622400s (TIME_LIMIT_MS_MIN, TIME_LIMIT_MS_MAX)";
 
 #[test]
 fn bounds_that_make_no_sense_are_refused() {
@@ -151,5 +169,6 @@ fn bounds_that_make_no_sense_are_refused() {
     refused(|builder| builder.abandoned(4097), "abandoned is 4097; it must be 1 to 4096 (ABANDONED_MAX)");
     refused(|builder| builder.queue_turns(0), "queue_turns is 0; it must be 1 to 16777216 (QUEUE_TURNS_MAX)");
     refused(|builder| builder.queue_bytes(1), "queue_bytes is 1; it must be at least 18874368 (QUEUE_BYTES_MIN)");
-    refused(|builder| builder.time_limit(Duration::ZERO), "time_limit is 0ns; it must be at least 1ms");
+    refused(|builder| builder.time_limit(Duration::ZERO), TIME_LIMIT);
+    refused(|builder| builder.time_limit(Duration::MAX), &TIME_LIMIT.replace("0ns", &format!("{:?}", Duration::MAX)));
 }

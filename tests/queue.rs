@@ -107,6 +107,32 @@ fn an_interrupt_stops_the_agent_and_starts_the_next() {
 }
 
 #[test]
+fn a_handle_ends_its_own_turn_and_no_other() {
+    on_every_store(|store| {
+        let (gate, keeper) = gate();
+        let engine = open(&store, |builder| gated(builder, gate));
+        let session = session(&engine, "worker");
+        let [first, second, third] = ["a", "b", "c"].map(|text| session.enqueue(text).unwrap());
+        keeper.arrival();
+        let waiting = third.interrupt().unwrap();
+        assert_eq!((waiting.state, waiting.reason), (TurnState::Interrupted, Some(Reason::Cancelled)));
+        let running = first.interrupt().unwrap();
+        assert_eq!((running.id, running.reason), (first.id(), Some(Reason::Request)));
+        assert_eq!(second.get().unwrap().state, TurnState::Running, "from that commit on");
+        // Once more, too late.
+        assert_eq!(first.interrupt().unwrap(), running);
+        assert_eq!(session.turn(first.id()).unwrap().interrupt().unwrap(), running);
+        keeper.open();
+        assert_eq!(keeper.arrival(), "b");
+        keeper.open();
+        assert_eq!(ended(&second), (TurnState::Completed, None), "and the next one never heard of it");
+        assert_eq!(second.interrupt().unwrap().state, TurnState::Completed);
+        engine.close().unwrap();
+        assert_eq!(second.interrupt().unwrap_err().kind(), ErrorKind::Closed);
+    });
+}
+
+#[test]
 fn a_stop_leaves_the_session_idle() {
     on_every_store(|store| {
         let (gate, keeper) = gate();

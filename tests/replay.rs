@@ -27,7 +27,7 @@ use data::{Conversation, Exchange, Failure, Recorded, Step};
 use feed::Feed;
 use indicatif::ProgressBar;
 use parlor::{Engine, Session, ToolCall, TurnState, limit};
-use play::{AGENT, Acks, Script, WORKSPACE};
+use play::{AGENT, Acks, Between, Script, WORKSPACE};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -233,6 +233,15 @@ fn hostile_conversations_come_back_as_they_were() {
     assert_eq!(stage.play(&script).unwrap(), turns);
     assert!(stage.check(&script).unwrap() > 0);
     assert_eq!(stage.play(&script).unwrap(), 0, "nothing is left to play");
+    stage.check(&script).unwrap();
+}
+
+#[test]
+fn hostile_conversations_come_back_from_archives_between_their_turns() {
+    let stage = Stage::new();
+    let script = Script::new(data::read(&[stage.write(file_of(&hostile()))]).unwrap());
+    let script = Arc::new(script.with(Between::Archived));
+    assert!(stage.play(&script).unwrap() > 0);
     stage.check(&script).unwrap();
 }
 

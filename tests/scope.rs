@@ -4,6 +4,7 @@ mod support;
 
 use parlor::id::{MessageId, SessionId, ThreadId, TurnId};
 use parlor::page::MessageQuery;
+use parlor::time::Duration;
 use parlor::{
     ChangeKind, Content, Error, ErrorKind, Json, MessageType, NewMessage, NewSession, NewTurn, PageQuery, Role,
     SessionStatus, ToolCall, Ts, Webhook, limit,
@@ -267,6 +268,10 @@ fn a_message_out_of_bounds_is_refused_on_every_way_in() {
             (
                 NewTurn::from("x").user_params(serde_json::json!("x".repeat(limit::TURN_JSON_BYTES))),
                 "user_params has 1048578 bytes; it may have at most 1048576",
+            ),
+            (
+                NewTurn::from("x").time_limit(Duration::from_micros(999)),
+                "time_limit is 999µs; it must be 1ms to 31622400s (TIME_LIMIT_MS_MIN, TIME_LIMIT_MS_MAX)",
             ),
         ];
         for (turn, text) in turns {

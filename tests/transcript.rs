@@ -309,7 +309,7 @@ impl World {
             }),
             Step::Interrupt => {
                 self.claim = None;
-                let op = Interrupt { stamp, at, reason: Reason::Request, next };
+                let op = Interrupt { stamp, at, turn: None, reason: Reason::Request, next };
                 if let Some(next) = self.store.interrupt(op).unwrap().and_then(|finished| finished.next) {
                     self.started(&next);
                 }

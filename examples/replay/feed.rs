@@ -17,6 +17,8 @@ pub struct Feed {
     pub dead: HashSet<MessageId>,
     /// The turn that is running.
     pub running: Option<TurnId>,
+    /// How often it was archived and restored.
+    pub archived: [u32; 2],
     /// The number of the latest event.
     pub last: u64,
     /// What the running turn has so far; of no turn, the last message.
@@ -82,6 +84,8 @@ impl Feed {
                     self.dead.extend(exchange);
                 }
             }
+            ChangeKind::Archived if self.running.is_none() => self.archived[0] += 1,
+            ChangeKind::Restored if self.archived[0] == self.archived[1] + 1 => self.archived[1] += 1,
             other => return Err(format!("{other:?} is out of place")),
         }
         Ok(())

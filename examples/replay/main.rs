@@ -2,12 +2,13 @@
 //! message and every listing with the recording.
 //!
 //! ```text
-//! cargo run --release --example replay -- [--file PATH] [--acks PATH] [--workers N] FILE…
+//! cargo run --release --example replay -- [--file PATH] [--acks PATH] [--workers N] [--archive] FILE…
 //! ```
 //!
 //! With `--file` the sessions stay, and a run goes on where the last one stopped: what a dead turn
 //! left is soft-deleted, its user message included, and sent again. With `--acks` a line is
-//! written for each message as soon as the engine has acknowledged it (`-` is standard output).
+//! written for each message as soon as the engine has acknowledged it (`-` is standard output). With `--archive`
+//! every session is archived and restored between its turns.
 
 mod check;
 mod compare;
@@ -27,9 +28,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use parlor::limit;
 
 use data::Failure;
-use play::{Acks, Script};
+use play::{Acks, Between, Script};
 
-const USAGE: &str = "usage: replay [--file PATH] [--acks PATH] [--workers N] FILE…";
+const USAGE: &str = "usage: replay [--file PATH] [--acks PATH] [--workers N] [--archive] FILE…";
 
 fn main() -> ExitCode {
     match Options::read(env::args().skip(1)).and_then(|options| run(&options)) {
@@ -45,18 +46,21 @@ struct Options {
     file: Option<PathBuf>,
     acks: Option<PathBuf>,
     workers: usize,
+    between: Between,
     recorded: Vec<PathBuf>,
 }
 
 impl Options {
     fn read(mut args: impl Iterator<Item = String>) -> Result<Self, Failure> {
-        let mut options = Options { file: None, acks: None, workers: limit::WORKERS_DEFAULT, recorded: Vec::new() };
+        let (workers, between) = (limit::WORKERS_DEFAULT, Between::Nothing);
+        let mut options = Options { file: None, acks: None, workers, between, recorded: Vec::new() };
         while let Some(arg) = args.next() {
             let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value\n{USAGE}"));
             match arg.as_str() {
                 "--file" => options.file = Some(value()?.into()),
                 "--acks" => options.acks = Some(value()?.into()),
                 "--workers" => options.workers = value()?.parse().map_err(|why| format!("--workers: {why}"))?,
+                "--archive" => options.between = Between::Archived,
                 option if option.starts_with("--") => return Err(format!("{option} is unknown\n{USAGE}").into()),
                 file => options.recorded.push(file.into()),
             }
@@ -69,7 +73,7 @@ impl Options {
 }
 
 fn run(options: &Options) -> Result<(), Failure> {
-    let script = Arc::new(Script::new(data::read(&options.recorded)?));
+    let script = Arc::new(Script::new(data::read(&options.recorded)?).with(options.between));
     let acks = Arc::new(options.acks.as_deref().map_or_else(|| Ok(Acks::none()), Acks::open)?);
     let scratch = tempfile::tempdir()?;
     let file = options.file.clone().unwrap_or_else(|| scratch.path().join("replay.parlor"));

@@ -21,9 +21,20 @@ pub const WORKSPACE: &str = "replay";
 /// The agent that plays them.
 pub const AGENT: &str = "replay";
 
+/// What is done to every session between its turns.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Between {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// It is archived and restored.
+    Archived,
+}
+
 /// All that the agent has to say: the conversations, by name.
 #[derive(Debug)]
 pub struct Script {
+    between: Between,
     conversations: Vec<Conversation>,
     places: HashMap<String, usize>,
 }
@@ -32,7 +43,12 @@ impl Script {
     /// A script of these conversations.
     pub fn new(conversations: Vec<Conversation>) -> Self {
         let names = conversations.iter().map(|conversation| conversation.session.clone());
-        Script { places: names.zip(0..).collect(), conversations }
+        Script { between: Between::Nothing, places: names.zip(0..).collect(), conversations }
+    }
+
+    /// The same, with this between the turns.
+    pub fn with(self, between: Between) -> Self {
+        Script { between, ..self }
     }
 
     /// The conversations, in the order of their files.
@@ -106,7 +122,8 @@ pub fn play(engine: &Engine, script: &Script, at_once: usize, acks: &Acks, bar: 
     let agent = engine.workspace(WORKSPACE)?.agent(AGENT)?;
     let turns = AtomicU64::new(0);
     in_parallel(at_once, script.conversations(), |conversation| {
-        let played = play_one(&agent, conversation, acks, bar).map_err(|why| named(conversation, why))?;
+        let played =
+            play_one(&agent, conversation, script.between, acks, bar).map_err(|why| named(conversation, why))?;
         turns.fetch_add(played, Ordering::Relaxed);
         Ok(())
     })?;
@@ -118,8 +135,14 @@ pub fn named(conversation: &Conversation, why: Failure) -> Failure {
     if why.is::<Difference>() { why } else { format!("session {:?}: {why}", conversation.session).into() }
 }
 
-fn play_one(agent: &AgentHandle, conversation: &Conversation, acks: &Acks, bar: &ProgressBar) -> Result<u64, Failure> {
-    let session = match agent.session_by_key(&conversation.session) {
+fn play_one(
+    agent: &AgentHandle,
+    conversation: &Conversation,
+    between: Between,
+    acks: &Acks,
+    bar: &ProgressBar,
+) -> Result<u64, Failure> {
+    let mut session = match agent.session_by_key(&conversation.session) {
         Err(error) if error.is_not_found() => agent.create_session(NewSession::default().key(&conversation.session))?,
         found => found?,
     };
@@ -141,6 +164,9 @@ fn play_one(agent: &AgentHandle, conversation: &Conversation, acks: &Acks, bar: 
             }
         }
         bar.inc(range.len() as u64);
+        if between == Between::Archived {
+            session = session.archive()?.restore()?;
+        }
     }
     Ok(turns)
 }

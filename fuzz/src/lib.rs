@@ -7,7 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use parlor::store::Store;
-use parlor::testkit::{ModelStore, Subject, check_key_order, check_rows, check_secret, compare_bytes, redb_store_in_blocks};
+use parlor::testkit::{
+    ModelStore, Subject, check_archive, check_key_order, check_rows, check_secret, compare_bytes, redb_store_in_blocks,
+};
 
 pub use pages::pages;
 
@@ -15,8 +17,14 @@ pub use pages::pages;
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Target); 5] =
-    [("operations", operations), ("pages", pages), ("keys", keys), ("records", records), ("secrets", secrets)];
+pub const TARGETS: [(&str, Target); 6] = [
+    ("operations", operations),
+    ("pages", pages),
+    ("keys", keys),
+    ("records", records),
+    ("archives", archives),
+    ("secrets", secrets),
+];
 
 /// The default store and the model answer alike to any operations, and readers see each message once.
 /// The first byte chooses the size of the blocks of positions.
@@ -40,6 +48,11 @@ pub fn secrets(data: &[u8]) {
 /// Rows of any bytes are decoded or refused.
 pub fn records(data: &[u8]) {
     check_rows(data);
+}
+
+/// Archives of any bytes are imported whole, or refused without a trace.
+pub fn archives(data: &[u8]) {
+    check_archive(data);
 }
 
 /// The default store in a directory that goes away with it: in memory, where the system has such a place.

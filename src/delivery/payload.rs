@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::{MessageId, SessionId, TurnId};
 use crate::limit::{DELIVERY_BYTES, HISTORY_LIMIT_MAX};
 use crate::page::{Direction, Matching, Roles, Types};
-use crate::record::{Content, Json, Message, MessageType, Role, ToolCall, Ts, Turn, TurnState, WebhookRow};
+use crate::record::{CallJson, Content, Json, Message, MessageType, Role, Ts, Turn, TurnState, WebhookRow};
 use crate::shared::Shared;
 use crate::store::{OutboxKey, SessionRef, Store};
 use crate::time::Timestamp;
@@ -33,7 +33,7 @@ struct Said<'a> {
     kind: MessageType,
     content: &'a Option<Content>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    tool_calls: Vec<Call<'a>>,
+    tool_calls: Vec<CallJson<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_call_id: &'a Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,26 +45,6 @@ struct Said<'a> {
     created_at: Timestamp,
 }
 
-#[derive(Serialize)]
-struct Call<'a> {
-    id: &'a str,
-    #[serde(rename = "type")]
-    kind: &'a str,
-    function: Function<'a>,
-}
-
-#[derive(Serialize)]
-struct Function<'a> {
-    name: &'a str,
-    arguments: &'a str,
-}
-
-impl<'a> From<&'a ToolCall> for Call<'a> {
-    fn from(call: &'a ToolCall) -> Self {
-        Call { id: &call.id, kind: &call.kind, function: Function { name: &call.name, arguments: &call.arguments } }
-    }
-}
-
 impl<'a> From<&'a Message> for Said<'a> {
     fn from(message: &'a Message) -> Self {
         Said {
@@ -72,7 +52,7 @@ impl<'a> From<&'a Message> for Said<'a> {
             role: message.role,
             kind: message.kind,
             content: &message.content,
-            tool_calls: message.tool_calls.iter().map(Call::from).collect(),
+            tool_calls: message.tool_calls.iter().map(CallJson::from).collect(),
             tool_call_id: &message.tool_call_id,
             name: &message.name,
             artifact_ids: &message.artifact_ids,

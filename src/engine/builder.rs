@@ -1,6 +1,5 @@
 //! How an engine is opened.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -10,21 +9,19 @@ use super::pause::Paused;
 use crate::agent::{Agent, AgentResult, Reply, TurnContext, agent_fn};
 use crate::delivery::{Courier, DeliveryOptions, Transport};
 use crate::error::{Error, ErrorKind, Result};
-use crate::executor::{self, Executor, Hook, Load};
+use crate::executor::{self, Behaviours, Executor, Hook, Load};
 use crate::limit;
-use crate::record::{Turn, check_name};
+use crate::record::{Turn, check_name, check_time_limit};
 use crate::redb::{Durability, LogLoss, Options, RedbStore, Sharing, Trust};
 use crate::scope::Core;
 use crate::shared::Shared;
 use crate::store::{EndOrphans, Promote, QueueBounds, Recovery, Runners, Started, Store};
 use crate::sync::{Arc, Mutex, Parker};
 use crate::time::{Clock, Duration, Stopwatch, SystemClock};
+use crate::trace;
 
 /// How long agents have that are told to stop, where nothing else is asked for.
 const GRACE: Duration = Duration::from_secs(5);
-
-/// The shortest time limit of turns.
-const TIME_LIMIT_MIN: Duration = Duration::from_millis(1);
 
 /// How often [`Builder::wait_for_lock`] looks.
 const LOCK_LOOK: Duration = Duration::from_millis(5);
@@ -155,7 +152,9 @@ impl Builder {
         self
     }
 
-    /// How long a turn may run, from its agent's start; by default as long as it likes. At least a millisecond.
+    /// How long a turn may run, from its agent's start; by default as long as it likes:
+    /// [`limit::TIME_LIMIT_MS_MIN`] to [`limit::TIME_LIMIT_MS_MAX`]. A send may bring [its own](crate::NewTurn::time_limit) in
+    /// place of it.
     ///
     /// A turn that is not over by then is ended as *failed*, with the reason
     /// [`TimeLimit`](crate::Reason::TimeLimit), and its agent is told to stop, for which it has its [grace](Self::grace).
@@ -302,7 +301,7 @@ impl Builder {
 
     /// Starts an engine over a store, and the file that it is, where it is one of ours.
     fn start(mut self, store: Arc<dyn Store>, file: Option<Arc<RedbStore>>) -> Result<Engine> {
-        let shared = Arc::new(Shared::new(store, Arc::clone(&self.clock)));
+        let shared = Arc::new(Shared::new(trace::traced(store), Arc::clone(&self.clock)));
         let agents = self.agents.iter().map(|(name, _)| name.clone()).collect();
         let runners = Runners { owner: shared.owner(), lease: None, agents };
         let is_paused = file.as_ref().map_or(Ok(false), |file| file.is_paused());
@@ -334,8 +333,8 @@ impl Builder {
 
     /// An engine over what was opened.
     pub(super) fn over(self, shared: Arc<Shared>, recovered: Vec<Turn>, polling: Option<Polling>) -> Engine {
-        let executor = Executor::new(Arc::clone(&shared), self.runtime, self.hook);
-        let behaviours: HashMap<_, _> = self.agents.into_iter().collect();
+        let behaviours: Arc<Behaviours> = Arc::new(self.agents.into_iter().collect());
+        let executor = Executor::new(Arc::clone(&shared), self.runtime, self.hook, Arc::clone(&behaviours));
         let core = Arc::new(Core { shared, executor, behaviours });
         Engine {
             core,
@@ -366,9 +365,7 @@ impl Builder {
                 "queue_bytes is {bytes}; it must be at least {least} (QUEUE_BYTES_MIN)"
             )));
         }
-        if let Some(limit) = self.runtime.time_limit.filter(|limit| *limit < TIME_LIMIT_MIN) {
-            return Err(Error::invalid(format!("time_limit is {limit:?}; it must be at least {TIME_LIMIT_MIN:?}")));
-        }
+        check_time_limit(self.runtime.time_limit)?;
         if self.attempts == 0 {
             return Err(Error::invalid("attempts is 0; it must be 1 or more"));
         }

@@ -6,7 +6,7 @@ use super::worker::{Pool, State};
 use crate::agent::{Agent, Token};
 use crate::error::{Error, Result};
 use crate::id::{AgentId, TurnId, WorkspaceId};
-use crate::store::{SessionRef, Started, Submitted};
+use crate::store::{SessionRef, Submitted};
 use crate::sync::Arc;
 
 /// The place of a turn that the store is being asked to accept, or of a write without one.
@@ -91,14 +91,7 @@ impl<'a> Admission<'a> {
     }
 
     /// Takes in that a turn was ended by a caller, and what started in its place.
-    pub(crate) fn ended(
-        self,
-        at: SessionRef,
-        agent_id: AgentId,
-        turn: TurnId,
-        next: Option<Box<Started>>,
-        agent: Option<&Arc<dyn Agent>>,
-    ) {
+    pub(super) fn ended(self, at: SessionRef, agent_id: AgentId, turn: TurnId, next: Option<Box<Job>>) {
         let pool = self.pool;
         let grace = pool.grace_from_now();
         let mut state = pool.state.lock();
@@ -109,13 +102,13 @@ impl<'a> Admission<'a> {
         drop(state);
         pool.tell(stopped);
         pool.over(at, agent_id, turn);
-        if let (Some(started), Some(agent)) = (next, agent) {
-            pool.accept(Job::of(*started, Arc::clone(agent)));
+        if let Some(next) = next {
+            pool.accept(next);
         }
     }
 
     /// Takes in that a turn was ended by a caller which had not started.
-    pub(crate) fn cancelled(&self, at: SessionRef, agent_id: AgentId, turn: TurnId) {
+    pub(super) fn cancelled(&self, at: SessionRef, agent_id: AgentId, turn: TurnId) {
         self.pool.over(at, agent_id, turn);
     }
 }

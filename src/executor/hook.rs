@@ -71,12 +71,17 @@ impl Announcer {
 
     /// Refuses while too many ends wait to be told: each turn that is accepted brings another one.
     pub(super) fn check_room(&self) -> Result<()> {
-        let waiting = self.state.lock().queue.len();
+        let waiting = self.waiting();
         if waiting < HOOK_QUEUE {
             return Ok(());
         }
         let text = format!("{waiting} ends of turns wait for the hook; at most {HOOK_QUEUE} may wait (HOOK_QUEUE)");
         Err(Error::new(ErrorKind::Overloaded, text))
+    }
+
+    /// How many ends wait to be told.
+    pub(super) fn waiting(&self) -> usize {
+        self.state.lock().queue.len()
     }
 
     /// Has an end told that was committed. It waits for nothing.

@@ -7,6 +7,7 @@
 //! Every decision is made under one mutex; the condition variables only wake.
 
 mod admission;
+mod control;
 mod hook;
 mod load;
 mod run;
@@ -17,6 +18,7 @@ mod timer;
 mod worker;
 
 pub(crate) use admission::{Admission, AgentDeletion, Deletion};
+pub(crate) use control::Whose;
 pub use hook::{Hook, TurnEnd};
 pub(crate) use load::Load;
 pub use stats::Stats;
@@ -28,7 +30,7 @@ use crate::error::Result;
 use crate::id::WorkspaceId;
 use crate::shared::{Phase, Shared};
 use crate::store::{SessionRef, Started};
-use crate::sync::Arc;
+use crate::sync::{Arc, HashMap};
 use crate::time::Duration;
 use admission::Gate;
 use run::Closed;
@@ -41,6 +43,9 @@ compile_error!(
      set `panic = \"unwind\"` in this profile"
 );
 
+/// The code of the agents, by their names.
+pub(crate) type Behaviours = HashMap<String, Arc<dyn Agent>>;
+
 /// The executor of an engine.
 pub(crate) struct Executor {
     pool: Arc<Pool>,
@@ -48,19 +53,19 @@ pub(crate) struct Executor {
 
 impl Executor {
     /// An executor of which no thread runs yet.
-    pub(crate) fn new(shared: Arc<Shared>, options: Options, hook: Option<Arc<dyn Hook>>) -> Self {
-        let pool = Arc::new(Pool::new(shared, options, hook));
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        options: Options,
+        hook: Option<Arc<dyn Hook>>,
+        behaviours: Arc<Behaviours>,
+    ) -> Self {
+        let pool = Arc::new(Pool::new(shared, options, hook, behaviours));
         pool.heed_clock();
         Executor { pool }
     }
 
     /// Asks for a session to be made.
     pub(crate) fn admit_creation(&self, at: SessionRef) -> Result<Admission<'_>> {
-        self.enter(Some(at))
-    }
-
-    /// Asks for turns of a session to be ended by a caller, and for what starts in their place to be taken in.
-    pub(crate) fn admit_end(&self, at: SessionRef) -> Result<Admission<'_>> {
         self.enter(Some(at))
     }
 
@@ -107,7 +112,11 @@ impl Executor {
         let shared = &self.pool.shared;
         let (waiters, watches) = shared.bell.counts();
         let (followers, streaming) = (shared.tails.count(), shared.texts.count());
-        Stats { waiters, watches, followers, streaming, ..self.pool.state.lock().stats() }
+        // What a broken storage cannot tell keeps nobody from the rest.
+        let queued = shared.open().and_then(|store| store.waiting()).ok();
+        let untold_ends = self.pool.announcer.as_ref().map_or(0, |announcer| announcer.waiting());
+        let pool = self.pool.state.lock().stats();
+        Stats { waiters, watches, followers, streaming, queued, untold_ends, ..pool }
     }
 
     /// Takes no more turns, tells all agents to stop, ends all turns, and waits for the agents up

@@ -42,13 +42,15 @@ pub(super) fn run(pool: &Arc<Pool>, worker: WorkerNumber, job: Job) {
 
 /// How the turn ends by what its agent does.
 fn outcome(pool: &Arc<Pool>, worker: WorkerNumber, job: Job, live: &Live) -> Outcome {
-    let limit = pool.options.time_limit;
+    let limit = pool.time_limit(live);
     if live.token.is_tripped() {
         return cut_short(live, limit);
     }
     let Job { at, agent_id, claim, turn, input, agent, token, load: _ } = job;
     let started_at = token.start(pool.shared.clock.now());
-    pool.limit(worker);
+    if let Some(limit) = limit {
+        pool.limit(worker, limit);
+    }
     let shared = Arc::clone(&pool.shared);
     let feed = Feed::new(Arc::clone(&agent), Arc::clone(pool) as Arc<dyn TakesTurns>);
     let context = TurnContext { shared, at, agent: agent_id, claim, turn, input, token, feed, started_at };
@@ -76,7 +78,7 @@ fn cut_short(live: &Live, limit: Option<Duration>) -> Outcome {
 
 /// Ends a turn whose agent may not have returned.
 pub(super) fn end_cut_short(pool: &Arc<Pool>, live: &Live) {
-    end(pool, live, cut_short(live, pool.options.time_limit));
+    end(pool, live, cut_short(live, pool.time_limit(live)));
 }
 
 /// Ends a turn whose worker was lost.

@@ -50,7 +50,7 @@ impl Executor {
         let first = created.first.take();
         let first = first.ok_or_else(|| Error::corrupt(format!("session {} has no first turn", created.session.id)))?;
         let at = SessionRef { session: created.session.id, ..at };
-        let handle = TurnHandle::new(Arc::clone(&pool.shared), at, &first.turn);
+        let handle = TurnHandle::new(Arc::clone(&pool.shared), self.ends_turns(), at, &first.turn);
         admission.start(at, agent_id, first, agent);
         Ok((created, handle))
     }
@@ -65,7 +65,7 @@ impl Pool {
         let (stamp, runner, queue) = (shared.stamp(), self.runner(agent, &room), self.options.session_queue);
         let op = Submit { stamp, at, new, policy, runner, sender, queue };
         let submitted = store.submit(op).map_err(|error| refused(error, room))?;
-        let handle = TurnHandle::new(Arc::clone(shared), at, &submitted.turn);
+        let handle = TurnHandle::new(Arc::clone(shared), Arc::<Self>::clone(self), at, &submitted.turn);
         // The original of an earlier call is no news.
         let event = if submitted.interrupted.is_some() { Event::Ended } else { Event::Written };
         let event = (!submitted.replayed).then_some(event);

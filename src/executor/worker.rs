@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::Behaviours;
 use super::hook::{Announcer, Hook};
 use super::load::Load;
 use super::run;
@@ -28,7 +29,7 @@ pub(crate) struct Options {
     pub(crate) session_queue: QueueBounds,
     /// How long an agent that was told to stop has for it.
     pub(crate) grace: Duration,
-    /// How long a turn may run.
+    /// How long a turn may run that does not say so itself.
     pub(crate) time_limit: Option<Duration>,
 }
 
@@ -37,6 +38,7 @@ pub(super) struct Pool {
     pub(super) shared: Arc<Shared>,
     pub(super) state: Mutex<State>,
     pub(super) options: Options,
+    pub(super) behaviours: Arc<Behaviours>,
     /// Where somebody wants to hear of ends.
     pub(super) announcer: Option<Arc<Announcer>>,
     /// There is a turn to start, or the pool closes.
@@ -72,6 +74,8 @@ pub(super) struct State {
     started: WorkerNumber,
     /// How many threads of agents that were left behind have not returned.
     abandoned: usize,
+    /// How many have, since the beginning.
+    retired: u64,
     /// Turns whose workers were lost, which are yet to be ended.
     lost: Vec<Live>,
 }
@@ -138,6 +142,7 @@ impl State {
             idle_workers: self.idle,
             running: self.busy().count(),
             abandoned: self.abandoned,
+            retired: self.retired,
             waiting_turns: waiting.turns,
             waiting_bytes: waiting.bytes,
             admitted: self.admitted,
@@ -151,10 +156,15 @@ impl State {
 }
 
 impl Pool {
-    pub(super) fn new(shared: Arc<Shared>, options: Options, hook: Option<Arc<dyn Hook>>) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        options: Options,
+        hook: Option<Arc<dyn Hook>>,
+        behaviours: Arc<Behaviours>,
+    ) -> Self {
         let announcer = hook.map(|hook| Arc::new(Announcer::new(hook)));
         let [work, quiet, answered, due] = [(); 4].map(|()| Condvar::new());
-        Pool { shared, state: Mutex::default(), options, announcer, work, quiet, answered, due }
+        Pool { shared, state: Mutex::default(), options, behaviours, announcer, work, quiet, answered, due }
     }
 
     /// Has the end of this turn told, which was committed.
@@ -208,9 +218,13 @@ impl Pool {
         }
     }
 
+    /// How long this turn may run.
+    pub(super) fn time_limit(&self, live: &Live) -> Option<Duration> {
+        live.time_limit.or(self.options.time_limit)
+    }
+
     /// The agent of this worker starts: its turn may run for so long.
-    pub(super) fn limit(self: &Arc<Self>, worker: WorkerNumber) {
-        let Some(limit) = self.options.time_limit else { return };
+    pub(super) fn limit(self: &Arc<Self>, worker: WorkerNumber, limit: Duration) {
         let until = self.shared.clock.monotonic().saturating_add(limit);
         let mut state = self.state.lock();
         state.schedule.limit(worker, until);
@@ -356,6 +370,7 @@ impl Drop for Slot {
         } else {
             // It was left behind, and another has its place. One more may be left behind now.
             state.abandoned -= 1;
+            state.retired += 1;
             self.pool.hurry(&mut state);
         }
         // A worker that leaves before the close was unwound; what it was to run next needs a thread.

@@ -113,9 +113,13 @@ acts! {
 
     AgentArchives: "AgentHandle::archives" => Manage,
     AgentArchive: "AgentHandle::archive" => Manage,
+    AgentImportArchive: "AgentHandle::import_archive" => Manage,
+    AgentImportArchiveWith: "AgentHandle::import_archive_with" => Manage,
 
     ArchiveRestore: "Archive::restore" => Manage,
     ArchiveRestoreWith: "Archive::restore_with" => Manage,
+    ArchiveExport: "Archive::export" => Manage,
+    ArchiveExportWith: "Archive::export_with" => Manage,
     ArchiveDelete: "Archive::delete" => Manage,
 
     SessionGet: "Session::get" => Either,
@@ -127,6 +131,8 @@ acts! {
     SessionHistory: "Session::history" => Manage,
     SessionArchive: "Session::archive" => Manage,
     SessionArchiveWith: "Session::archive_with" => Manage,
+    SessionFork: "Session::fork" => Manage,
+    SessionForkWith: "Session::fork_with" => Manage,
     SessionDelete: "Session::delete" => Manage,
     SessionDeleteMessage: "Session::delete_message" => Manage,
     SessionSetContextMark: "Session::set_context_mark" => Manage,
@@ -148,6 +154,7 @@ acts! {
 
     Listing: "Listing::page, MessageIter::next" => Chat,
     TurnHandle: "TurnHandle::get, TurnHandle::wait, TurnHandle::wait_timeout, TurnHandle::poll" => Chat,
+    TurnHandleInterrupt: "TurnHandle::interrupt" => Chat,
     Idle: "Idle::get, Idle::wait, Idle::wait_timeout, Idle::poll" => Either,
     Follow: "Follow::next, Follow::try_next, Follow::next_timeout, Follow::poll_next" => Chat,
     LiveFeed: "LiveFeed::next, LiveFeed::try_next, LiveFeed::next_timeout, LiveFeed::poll_next" => Chat,

@@ -1,18 +1,22 @@
 //! The verbs of archives: a session is moved out of the list of those that are there, and back.
 
 use std::cmp::Reverse;
+use std::io::{Read, Write};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::SessionId;
 use crate::progress::{OnProgress, Progress};
 use crate::record::{ArchiveRecord, ChangeKind, SessionRecord};
-use crate::store::{ArchiveRef, ArchiveSession, ArchivesQuery, DeleteArchive, Listed, RestoreArchive, SessionRef};
+use crate::store::{
+    ArchiveRef, ArchiveSession, ArchivesQuery, DeleteArchive, ImportArchive, ImportIds, Listed, RestoreArchive,
+    SessionRef,
+};
 
 use super::session::Session;
 use super::{ModelStore, State, no_session, page_of};
 
 /// A session that is archived.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Archived {
     pub record: ArchiveRecord,
     pub session: Session,
@@ -36,6 +40,41 @@ impl ModelStore {
         self.open()?.restore(op)
     }
 }
+
+impl ModelStore {
+    /// The stream says where the store keeps what was exported: it can be imported here alone.
+    pub(super) fn export(&self, at: &ArchiveRef, to: &mut dyn Write, on: &mut OnProgress<'_>) -> Result<()> {
+        let archived = self.open()?.find_archive(at)?.clone();
+        tell_last(&archived.session, on)?;
+        let place = {
+            let mut state = self.open()?;
+            state.exported.push(archived);
+            state.exported.len() - 1
+        };
+        let written = to.write_all(MAGIC).and_then(|()| to.write_all(&(place as u64).to_le_bytes()));
+        written.map_err(|error| Error::new(ErrorKind::Storage, error.to_string()).with_source(error))
+    }
+
+    pub(super) fn import(
+        &self,
+        op: &ImportArchive,
+        from: &mut dyn Read,
+        on: &mut OnProgress<'_>,
+    ) -> Result<ArchiveRecord> {
+        self.open()?.workspace(op.workspace)?;
+        self.open()?.agent(op.workspace, op.agent)?;
+        let (mut magic, mut place) = ([0; MAGIC.len()], [0; 8]);
+        let read = from.read_exact(&mut magic).and_then(|()| from.read_exact(&mut place));
+        read.map_err(|error| Error::corrupt("the stream ends within the archive").with_source(error))?;
+        let place = usize::try_from(u64::from_le_bytes(place)).ok().filter(|_| magic == *MAGIC);
+        let no_archive = || Error::corrupt("the stream is no archive");
+        let archived = self.open()?.exported.get(place.ok_or_else(no_archive)?).cloned().ok_or_else(no_archive)?;
+        tell_last(&archived.session, on)?;
+        self.open()?.import(op, archived)
+    }
+}
+
+const MAGIC: &[u8; 8] = b"parlormo";
 
 /// All is done but the commit.
 fn tell_last(session: &Session, on: &mut OnProgress<'_>) -> Result<()> {
@@ -108,6 +147,26 @@ impl State {
         session.nth = self.made;
         let record = session.record();
         self.sessions.push(session);
+        Ok(record)
+    }
+
+    fn import(&mut self, op: &ImportArchive, archived: Archived) -> Result<ArchiveRecord> {
+        let agent = self.agent(op.workspace, op.agent)?.clone();
+        let Archived { mut record, mut session } = archived;
+        if op.ids == ImportIds::New {
+            session.renamed(op.stamp.uuid(1).into());
+        }
+        let base = &mut session.base;
+        (base.workspace_id, base.agent_id, base.agent_name) = (op.workspace, op.agent, agent.name);
+        let at = SessionRef { workspace: op.workspace, session: base.id };
+        (record.workspace_id, record.agent_id, record.session_id) = (op.workspace, op.agent, base.id);
+        record.filename = op.filename(base.id);
+        if self.session(at).is_ok() || self.is_archived(at) {
+            return Err(Error::conflict(format!("session {} is there", at.session)));
+        }
+        // It has announced all that it had to.
+        session.announced.extend(session.outbox.drain(..).map(|row| row.turn_id));
+        self.archives.push(Archived { record: record.clone(), session });
         Ok(record)
     }
 

@@ -12,6 +12,7 @@
 mod access;
 mod agents;
 mod archive;
+mod fork;
 mod outbox;
 mod session;
 #[cfg(test)]
@@ -20,6 +21,7 @@ mod turn;
 mod verify;
 
 use std::cmp::Reverse;
+use std::io::{Read, Write};
 
 use crate::error::{Error, Result};
 use crate::id::{AgentId, KeyId, MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
@@ -32,9 +34,10 @@ use crate::record::{
 use crate::store::{
     AgentsQuery, Append, ArchiveRef, ArchiveSession, ArchivesQuery, Cancel, CreateAgent, CreateKey, CreateSession,
     Created, DeleteAgent, DeleteArchive, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace,
-    Finish, Finished, Interrupt, KeysQuery, LabelAgent, Listed, Matched, OutboxDelivered, OutboxFailed, OutboxPage,
-    OutboxQuery, Outcome, Promote, Recovered, Recovery, Redrive, RestoreArchive, RevokeKey, SessionRef, SessionsQuery,
-    SetContextMark, Started, Stop, Stopped, Store, StoredKey, Submit, Submitted, UpdateSession, Waiting,
+    Finish, Finished, ForkSession, ImportArchive, Interrupt, KeysQuery, LabelAgent, Listed, Matched, OutboxDelivered,
+    OutboxFailed, OutboxPage, OutboxQuery, Outcome, Promote, Recovered, Recovery, Redrive, RestoreArchive, RevokeKey,
+    SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, StoredKey, Submit, Submitted,
+    UpdateSession, Waiting,
 };
 use crate::sync::{Mutex, MutexGuard};
 
@@ -70,6 +73,8 @@ struct State {
     sessions: Vec<Session>,
     /// Sessions that are archived, in the order in which they were.
     archives: Vec<Archived>,
+    /// What was exported: its stream is its place here.
+    exported: Vec<Archived>,
     /// How many sessions there ever were.
     made: u64,
 }
@@ -146,6 +151,13 @@ impl State {
             base.workspace_id == agent.workspace_id && base.agent_id == agent.id && base.key == key
         })
     }
+}
+
+/// How much waits in these sessions.
+fn in_all<'a>(sessions: impl Iterator<Item = &'a Session>) -> Waiting {
+    sessions
+        .map(Session::waiting)
+        .fold(Waiting::default(), |sum, each| Waiting { turns: sum.turns + each.turns, bytes: sum.bytes + each.bytes })
 }
 
 fn no_session(id: SessionId) -> Error {
@@ -305,6 +317,10 @@ impl Store for ModelStore {
         self.change(op.at, |session| Ok(session.update(&op)))
     }
 
+    fn fork_session(&self, op: ForkSession, on: &mut OnProgress<'_>) -> Result<SessionRecord> {
+        self.fork(&op, on)
+    }
+
     fn delete_session(&self, op: DeleteSession) -> Result<()> {
         let mut state = self.open()?;
         state.session(op.at)?.check_idle()?;
@@ -328,6 +344,14 @@ impl Store for ModelStore {
         self.restore(&op, on)
     }
 
+    fn export_archive(&self, at: &ArchiveRef, to: &mut dyn Write, on: &mut OnProgress<'_>) -> Result<()> {
+        self.export(at, to, on)
+    }
+
+    fn import_archive(&self, op: ImportArchive, from: &mut dyn Read, on: &mut OnProgress<'_>) -> Result<ArchiveRecord> {
+        self.import(&op, from, on)
+    }
+
     fn delete_archive(&self, op: DeleteArchive) -> Result<()> {
         self.open()?.delete_archive(&op)
     }
@@ -342,12 +366,12 @@ impl Store for ModelStore {
 
     fn submit(&self, op: Submit) -> Result<Submitted> {
         let mut state = self.open()?;
-        let others = state.sessions.iter().filter(|session| !session.is(op.at)).map(Session::waiting);
-        let others = others.fold(Waiting::default(), |sum, each| Waiting {
-            turns: sum.turns + each.turns,
-            bytes: sum.bytes + each.bytes,
-        });
+        let others = in_all(state.sessions.iter().filter(|session| !session.is(op.at)));
         state.change(op.at, |session| session.submit(&op, others))
+    }
+
+    fn waiting(&self) -> Result<Waiting> {
+        Ok(in_all(self.open()?.sessions.iter()))
     }
 
     fn emit(&self, op: Emit) -> Result<Vec<Message>> {

@@ -11,7 +11,8 @@ use crate::record::{
     SessionStatus, ThreadRecord, Ts, TurnState, Usage, WebhookRow,
 };
 use crate::store::{
-    Append, CreateSession, Created, DeleteMessage, Matched, SessionRef, SetContextMark, Submitted, UpdateSession,
+    Append, CreateSession, Created, DeleteMessage, ForkSession, Matched, SessionRef, SetContextMark, Submitted,
+    UpdateSession,
 };
 use crate::sync::Arc;
 use crate::time::{Timestamp, ts_micros};
@@ -51,7 +52,7 @@ pub(super) struct Written {
 }
 
 /// Which operation wrote a message; with its inputs where it can be replayed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Origin {
     /// An append: the thread it named, and the input.
     Append(Option<ThreadId>, NewMessage),
@@ -61,6 +62,8 @@ pub(super) enum Origin {
     Turn,
     /// The end of a turn, in place of a tool.
     Synthetic,
+    /// A fork.
+    Fork,
 }
 
 /// What a message's input does not say itself.
@@ -102,6 +105,7 @@ impl Session {
             context_mark: None,
             last_message: 0,
             last_change: 0,
+            forked_from: None,
             created_at: op.stamp.at,
             updated_at: op.stamp.at,
         };
@@ -133,7 +137,8 @@ impl Session {
 
     /// The answer to a create with this session's id: the original, where every input is the same.
     pub fn created_before(&self, op: &CreateSession) -> Result<Created> {
-        let same = self.base.agent_id == op.agent
+        let same = self.base.forked_from.is_none()
+            && self.base.agent_id == op.agent
             && self.new == op.new
             && self.first.as_ref() == op.first.as_ref().map(|(turn, _)| turn);
         if !same {
@@ -144,6 +149,29 @@ impl Session {
             _ => None,
         };
         Ok(Created { session: self.record(), first, replayed: true })
+    }
+
+    /// The answer to a fork with this session's id: the original, where every input is the same.
+    pub fn forked_before(&self, op: &ForkSession) -> Result<SessionRecord> {
+        let from = self.base.forked_from.map(|from| (from.session, from.message));
+        if op.new.id.is_some() && from == Some((op.at.session, op.message)) && self.new == op.new {
+            return Ok(self.record());
+        }
+        Err(Error::conflict(format!("session id {} was used before with other inputs", self.base.id)))
+    }
+
+    /// Gives it, and all that stands below it, another id, which nobody brought.
+    pub fn renamed(&mut self, id: SessionId) {
+        (self.base.id, self.new.id) = (id, None);
+        self.threads.iter_mut().for_each(|thread| thread.session_id = id);
+        for written in &mut self.messages {
+            let Written { message, origin } = &**written;
+            let message = Message { session_id: id, ..message.clone() };
+            *written = Arc::new(Written { message, origin: origin.clone() });
+        }
+        for run in &mut self.runs {
+            Arc::make_mut(run).turn.session_id = id;
+        }
     }
 
     pub fn is(&self, at: SessionRef) -> bool {

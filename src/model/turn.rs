@@ -176,6 +176,7 @@ impl Session {
             usage: Usage::ZERO,
             user_params: new.user_params.clone(),
             profile: new.profile.clone().or_else(|| self.base.profile.clone()),
+            time_limit: new.time_limit,
             created_at: now,
             started_at: None,
             ended_at: None,
@@ -229,9 +230,11 @@ impl Session {
         self.started(turn, owner)
     }
 
-    /// Ends the running turn, if there is one, and promotes the next.
+    /// Ends the running turn, if there is one and no other is meant, and promotes the next.
     pub fn interrupt(&mut self, op: &Interrupt) -> Result<Option<Finished>> {
-        let Some(turn) = self.running().map(|run| run.turn.id) else { return Ok(None) };
+        let meant = op.turn.map(|turn| self.run(turn).map(|run| run.turn.id)).transpose()?;
+        let running = self.running().map(|run| run.turn.id);
+        let Some(turn) = running.filter(|running| meant.is_none_or(|meant| meant == *running)) else { return Ok(None) };
         self.touch(op.stamp.at);
         let mut ids = (0..).map(|n| op.stamp.uuid(n));
         let turn = self.end(&op.stamp, &mut ids, turn, &Outcome::Interrupted(op.reason))?;

@@ -2,6 +2,7 @@
 
 mod agent;
 mod archive;
+mod call_json;
 mod change;
 mod json;
 mod key;
@@ -19,6 +20,7 @@ mod webhook;
 pub use agent::NewAgent;
 pub(crate) use agent::check_label;
 pub use archive::ArchiveRecord;
+pub(crate) use call_json::CallJson;
 pub use change::{Change, ChangeKind};
 pub use json::Json;
 pub use key::{IssuedKey, KeyRecord, NewKey, Scopes};
@@ -29,10 +31,11 @@ pub use new_message::NewMessage;
 pub(crate) use secret::check_secret;
 pub(crate) use secret::{KeyKind, Presented};
 pub use secret::{Secret, SecretHash};
-pub use session::{AgentRecord, NewSession, SessionRecord, SessionStatus, ThreadRecord, WorkspaceRecord};
+pub use session::{AgentRecord, ForkedFrom, NewSession, SessionRecord, SessionStatus, ThreadRecord, WorkspaceRecord};
 pub(crate) use session::{check_json, check_name};
 pub use session_update::SessionUpdate;
 pub use ts::Ts;
+pub(crate) use turn::check_time_limit;
 pub use turn::{NewTurn, Reason, Turn, TurnState};
 pub use usage::Usage;
 pub use webhook::{Webhook, WebhookRow, WebhookSecrets, WebhookState};

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Json, Usage};
 use crate::error::{Error, Result};
-use crate::id::{AgentId, SessionId, ThreadId, TurnId, WorkspaceId};
+use crate::id::{AgentId, MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
 use crate::limit;
 use crate::time::Timestamp;
 
@@ -105,10 +105,23 @@ pub struct SessionRecord {
     pub last_message: u32,
     /// The number of its latest event in the change feed.
     pub last_change: u64,
+    /// What it was forked from, if it was.
+    pub forked_from: Option<ForkedFrom>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it last changed; never goes back.
     pub updated_at: Timestamp,
+}
+
+/// What a session was forked from. Either may be gone by now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ForkedFrom {
+    /// The session.
+    pub session: SessionId,
+    /// Its last message that was copied.
+    pub message: MessageId,
+    /// The number of that message there.
+    pub number: u32,
 }
 
 impl SessionRecord {
@@ -139,6 +152,7 @@ impl SessionRecord {
             context_mark: None,
             last_message: 0,
             last_change: 0,
+            forked_from: None,
             created_at,
             updated_at: created_at,
         }

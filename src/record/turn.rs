@@ -9,7 +9,7 @@ use super::{Content, Json, NewMessage, Usage, Webhook};
 use crate::error::{Error, Result};
 use crate::id::{MessageId, SessionId, ThreadId, TurnId};
 use crate::limit;
-use crate::time::Timestamp;
+use crate::time::{Duration, Timestamp};
 
 /// Where a turn is in its life. The last three are terminal and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -146,6 +146,9 @@ pub struct Turn {
     pub user_params: Option<Json>,
     /// The profile it runs with: the send's, else the session's.
     pub profile: Option<Json>,
+    /// How long it may run from its agent's start, where the send said so; else the
+    /// [engine's time limit](crate::Builder::time_limit) holds.
+    pub time_limit: Option<Duration>,
     /// When it was accepted.
     pub created_at: Timestamp,
     /// When its agent started, known from the turn's first write on.
@@ -180,6 +183,7 @@ impl Turn {
             usage: Usage::ZERO,
             user_params: None,
             profile: None,
+            time_limit: None,
             created_at,
             started_at: None,
             ended_at: None,
@@ -210,6 +214,8 @@ pub struct NewTurn {
     pub profile: Option<Json>,
     /// Where to announce the turn's end.
     pub webhook: Option<Webhook>,
+    /// How long the turn may run; by default as long as the engine says.
+    pub time_limit: Option<Duration>,
 }
 
 impl NewTurn {
@@ -241,6 +247,32 @@ impl NewTurn {
         self
     }
 
+    /// How long the turn may run from its agent's start, in place of the [engine's time limit](crate::Builder::time_limit),
+    /// longer or shorter: [`limit::TIME_LIMIT_MS_MIN`] to [`limit::TIME_LIMIT_MS_MAX`]. It is kept with the turn, while it
+    /// waits and through a restart; one that is run again after its process died may run for so long once more.
+    ///
+    /// ```
+    /// # fn main() -> parlor::Result<()> {
+    /// use parlor::time::Duration;
+    /// use parlor::{Engine, NewTurn, Reason};
+    ///
+    /// let engine = Engine::in_memory().agent_fn("patient", |turn| {
+    ///     turn.cancel_token().wait();
+    ///     Ok(())
+    /// });
+    /// let engine = engine.open()?;
+    /// let session = engine.workspace("acme")?.agent("patient")?.create_session(Default::default())?;
+    /// let turn = session.send(NewTurn::from("hello").time_limit(Duration::from_millis(1)))?;
+    /// assert_eq!(turn.wait()?.turn.reason, Some(Reason::TimeLimit));
+    /// # engine.close()
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn time_limit(mut self, longest: Duration) -> Self {
+        self.time_limit = Some(longest);
+        self
+    }
+
     /// Bytes of all it carries.
     pub fn size(&self) -> usize {
         let json = [&self.user_params, &self.profile];
@@ -257,6 +289,7 @@ impl NewTurn {
         self.message.check()?;
         check_json("user_params", self.user_params.as_ref(), limit::TURN_JSON_BYTES)?;
         check_json("profile", self.profile.as_ref(), limit::TURN_JSON_BYTES)?;
+        check_time_limit(self.time_limit)?;
         let Some(webhook) = &self.webhook else { return Ok(()) };
         let texts =
             [("url", Some(&webhook.url)), ("token", webhook.token.as_ref()), ("secret", webhook.secret.as_ref())];
@@ -273,6 +306,17 @@ impl NewTurn {
             return Err(Error::invalid("webhook url is neither http nor https"));
         }
         Ok(())
+    }
+}
+
+/// Refuses a time limit out of bounds.
+pub(crate) fn check_time_limit(longest: Option<Duration>) -> Result<()> {
+    let [least, most] = [limit::TIME_LIMIT_MS_MIN, limit::TIME_LIMIT_MS_MAX].map(Duration::from_millis);
+    match longest.filter(|longest| !(least..=most).contains(longest)) {
+        None => Ok(()),
+        Some(longest) => Err(Error::invalid(format!(
+            "time_limit is {longest:?}; it must be {least:?} to {most:?} (TIME_LIMIT_MS_MIN, TIME_LIMIT_MS_MAX)"
+        ))),
     }
 }
 

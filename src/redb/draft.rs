@@ -35,6 +35,26 @@ pub(super) struct Draft<'v> {
     pub(super) waited: Waiting,
 }
 
+/// Where a session stands in which nothing has happened.
+pub(super) const NEW_HEAD: HeadRow = HeadRow {
+    messages: 0,
+    threads: 0,
+    turns: 0,
+    changes: 0,
+    last_ts: 0,
+    last_created_at: 0,
+    updated_at: 0,
+    epoch: 0,
+    running: 0,
+    running_id: None,
+    failed: false,
+    queued: 0,
+    queued_bytes: 0,
+    usage: None,
+    mark: 0,
+    body: 0,
+};
+
 /// A thread or a turn that a message stands in: its number and its id.
 pub(super) type Within = Option<(u32, Id)>;
 
@@ -66,29 +86,11 @@ impl<'v> Draft<'v> {
 
     /// A session that is being made.
     pub(super) fn new(view: &'v dyn Read, place: Place, stamp: Stamp, writes: WriteSet) -> Self {
-        let head = HeadRow {
-            messages: 0,
-            threads: 0,
-            turns: 0,
-            changes: 0,
-            last_ts: 0,
-            last_created_at: 0,
-            updated_at: 0,
-            epoch: 0,
-            running: 0,
-            running_id: None,
-            failed: false,
-            queued: 0,
-            queued_bytes: 0,
-            usage: None,
-            mark: 0,
-            body: 0,
-        };
         Draft {
             view,
             stamp,
             place,
-            head,
+            head: NEW_HEAD,
             positions: PositionsDraft::new(view, place.number, 0),
             writes,
             listed_at: None,

@@ -28,10 +28,11 @@ pub(super) fn finish(view: &dyn Read, op: &Finish) -> Result<(WriteSet, Finished
     Ok((draft.seal()?, Finished { turn, next }))
 }
 
-/// Ends the running turn, if there is one, and promotes the next.
+/// Ends the running turn, if there is one and no other is meant, and promotes the next.
 pub(super) fn interrupt(view: &dyn Read, op: &Interrupt) -> Result<(WriteSet, Option<Finished>)> {
     let mut draft = Draft::open(view, op.at, op.stamp)?;
-    if draft.head.running == 0 {
+    let meant = op.turn.map(|turn| number_of(&draft, turn)).transpose()?;
+    if draft.head.running == 0 || meant.is_some_and(|number| number != draft.head.running) {
         return Ok((WriteSet::default(), None));
     }
     let mut end = End::open(&draft, draft.head.running, 0)?;
@@ -71,9 +72,7 @@ pub(super) fn stop(view: &dyn Read, op: &Stop) -> Result<(WriteSet, Stopped)> {
 /// Ends a turn that waits.
 pub(super) fn cancel(view: &dyn Read, op: &Cancel) -> Result<(WriteSet, Turn)> {
     let mut draft = Draft::open(view, op.at, op.stamp)?;
-    let id = op.turn.as_uuid().as_bytes();
-    let number = place::number(view, draft.place.number, rows::Kind::TurnId, id)?
-        .ok_or_else(|| Error::not_found(format_args!("turn {}", op.turn)))?;
+    let number = number_of(&draft, op.turn)?;
     let mut end = End::open(&draft, number, 0)?;
     if !end.is_queued()? {
         let state = codec::state_of(end.stored.row()?.state)?.as_str();
@@ -81,6 +80,11 @@ pub(super) fn cancel(view: &dyn Read, op: &Cancel) -> Result<(WriteSet, Turn)> {
     }
     let turn = end.outcome(&mut draft, &Outcome::Interrupted(Reason::Cancelled), None)?;
     Ok((draft.seal()?, turn))
+}
+
+fn number_of(draft: &Draft<'_>, turn: TurnId) -> Result<u32> {
+    let number = place::number(draft.view, draft.place.number, rows::Kind::TurnId, turn.as_uuid().as_bytes())?;
+    number.ok_or_else(|| Error::not_found(format_args!("turn {turn}")))
 }
 
 /// A turn at its end.

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use redb::backends::{FileBackend, InMemoryBackend};
-use redb::{Builder, Database, ReadableDatabase, StorageBackend};
+use redb::{Builder, Database, ReadableDatabase, StorageBackend, StorageError, TableError};
 use uuid::Uuid;
 
 use super::codec::{self, GroupRow};
@@ -201,7 +201,11 @@ pub(super) struct Said {
 impl Said {
     pub(super) fn by(path: &Path, transaction: &redb::ReadTransaction) -> Result<Self> {
         let not_ours = || Error::corrupt(format!("{} is a redb file, but no parlor file", path.display()));
-        let table = transaction.open_table(Table::Meta.definition()).map_err(|error| not_ours().with_source(error))?;
+        let table = transaction.open_table(Table::Meta.definition()).map_err(|error| match error {
+            // The disk failed, which says nothing of the file.
+            TableError::Storage(StorageError::Io(source)) => fault::file(path.display(), source),
+            error => not_ours().with_source(error),
+        })?;
         let row = table.get(meta::FORMAT).map_err(fault::storage)?.ok_or_else(not_ours)?;
         let id = match Format::read(row.value()).ok_or_else(not_ours)? {
             (FORMAT_VERSION, id) => id.ok_or_else(not_ours)?,

@@ -18,6 +18,7 @@ mod ending;
 mod fault;
 mod feed;
 mod file;
+mod fork;
 mod hidden;
 #[cfg(feature = "testkit")]
 #[allow(clippy::panic, reason = "a check reports by panicking")]
@@ -54,6 +55,8 @@ mod whole;
 mod write_set;
 mod writer;
 
+#[cfg(feature = "testkit")]
+pub(crate) use archive::{pack, unpack};
 #[cfg(feature = "testkit")]
 pub(crate) use codec::check_rows;
 pub(crate) use file::{LogLoss, Options, Sharing, Trust};

@@ -27,7 +27,7 @@ pub(super) fn waiting(head: &HeadRow) -> Waiting {
 }
 
 /// How much waits in all sessions. Where the count is damaged, it is counted.
-fn waiting_in_all(view: &dyn Read) -> Result<Waiting> {
+pub(super) fn waiting_in_all(view: &dyn Read) -> Result<Waiting> {
     let row = match view.plain::<WaitingRow>(Table::Meta, meta::WAITING) {
         Err(error) if error.kind() == ErrorKind::Corrupt => counted(view)?,
         row => row?.unwrap_or_default(),

@@ -16,7 +16,7 @@ use super::{scope, turn, view};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AgentId, SessionId, WorkspaceId};
 use crate::page::Direction;
-use crate::record::{Json, SessionRecord, SessionStatus, Usage};
+use crate::record::{ForkedFrom, Json, SessionRecord, SessionStatus, Usage};
 use crate::store::{CreateSession, Created, Damaged, Listed, SessionRef, SessionsQuery, UpdateSession};
 use crate::sync::Arc;
 use crate::time::Timestamp;
@@ -127,6 +127,7 @@ fn body_row<'a>(
         profile: json(&op.new.profile),
         created_at: op.stamp.at.as_micros(),
         fingerprint,
+        forked: None,
     }
 }
 
@@ -265,6 +266,11 @@ fn unused(workspace: WorkspaceId, session: SessionId, row: &SessionRow<'_>) -> S
         context_mark: None,
         last_message: 0,
         last_change: 0,
+        forked_from: row.forked.map(|forked| ForkedFrom {
+            session: SessionId::from_uuid(Uuid::from_bytes(forked.session)),
+            message: codec::message_id(forked.message),
+            number: forked.number,
+        }),
         created_at: Timestamp::from_micros(row.created_at),
         updated_at: Timestamp::from_micros(row.created_at),
     }

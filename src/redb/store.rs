@@ -1,7 +1,9 @@
 //! The operations of the store: each is a verb, run on what is published or on the writer thread.
 
+use std::io::{Read, Write};
+
 use super::{
-    Open, RedbStore, access, agent, archive, ending, feed, mark, message, orphan, outbox, queue, remnant, scope,
+    Open, RedbStore, access, agent, archive, ending, feed, fork, mark, message, orphan, outbox, queue, remnant, scope,
     session, size, timeline, turn, verify, writer,
 };
 use crate::error::{Error, Result};
@@ -16,9 +18,9 @@ use crate::record::{
 use crate::store::{
     AgentsQuery, Append, ArchiveRef, ArchiveSession, ArchivesQuery, Cancel, CreateAgent, CreateKey, CreateSession,
     Created, DeleteAgent, DeleteArchive, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace,
-    Finish, Finished, Interrupt, KeysQuery, LabelAgent, Listed, Matched, OutboxDelivered, OutboxFailed, OutboxPage,
-    OutboxQuery, Outcome, Promote, Recovered, Redrive, RestoreArchive, RevokeKey, SessionRef, SessionsQuery,
-    SetContextMark, Started, Stop, Stopped, Store, StoredKey, Submit, Submitted, UpdateSession,
+    Finish, Finished, ForkSession, ImportArchive, Interrupt, KeysQuery, LabelAgent, Listed, Matched, OutboxDelivered,
+    OutboxFailed, OutboxPage, OutboxQuery, Outcome, Promote, Recovered, Redrive, RestoreArchive, RevokeKey, SessionRef,
+    SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, StoredKey, Submit, Submitted, UpdateSession, Waiting,
 };
 
 impl Store for RedbStore {
@@ -109,6 +111,10 @@ impl Store for RedbStore {
         self.write(SESSION_JSON_BYTES, move |view| session::update(view, &op))
     }
 
+    fn fork_session(&self, op: ForkSession, on: &mut OnProgress<'_>) -> Result<SessionRecord> {
+        fork::fork(self, &op, on)
+    }
+
     fn delete_session(&self, op: DeleteSession) -> Result<()> {
         self.write_leaving(move |view| remnant::delete(view, &op))
     }
@@ -127,6 +133,14 @@ impl Store for RedbStore {
 
     fn restore_archive(&self, op: RestoreArchive, on: &mut OnProgress<'_>) -> Result<SessionRecord> {
         archive::restore(self, op, on)
+    }
+
+    fn export_archive(&self, at: &ArchiveRef, to: &mut dyn Write, on: &mut OnProgress<'_>) -> Result<()> {
+        archive::export(self, at, to, on)
+    }
+
+    fn import_archive(&self, op: ImportArchive, from: &mut dyn Read, on: &mut OnProgress<'_>) -> Result<ArchiveRecord> {
+        archive::import(self, &op, from, on)
     }
 
     fn delete_archive(&self, op: DeleteArchive) -> Result<()> {
@@ -171,6 +185,10 @@ impl Store for RedbStore {
 
     fn promote(&self, op: Promote) -> Result<Vec<Started>> {
         self.write(1 << 16, move |view| queue::promote_all(view, &op))
+    }
+
+    fn waiting(&self) -> Result<Waiting> {
+        self.read(queue::waiting_in_all)
     }
 
     fn delete_message(&self, op: DeleteMessage) -> Result<()> {

@@ -175,6 +175,7 @@ pub(super) fn accept(
         usage: None,
         user_params: json_text(new.user_params.as_ref()),
         profile: json_text(new.profile.as_ref()).or(session_profile),
+        time_limit: new.time_limit.map(codec::nanos),
         webhook: new.webhook.as_ref().map(HookRow::of),
         created_at: draft.now(),
         started_at: None,

@@ -1,6 +1,7 @@
 //! Archives: a session out of the live tables, and back.
 
 use std::fmt;
+use std::io::{Read, Write};
 use std::ops::ControlFlow;
 
 use super::{AgentHandle, Core, Door, PageQuery, Session};
@@ -11,7 +12,9 @@ use crate::page::Page;
 use crate::progress::{OnProgress, Progress};
 use crate::record::{ArchiveRecord, NewSession};
 use crate::shared::Phase;
-use crate::store::{ArchiveRef, ArchiveSession, ArchivesQuery, DeleteArchive, RestoreArchive, SessionRef};
+use crate::store::{
+    ArchiveRef, ArchiveSession, ArchivesQuery, DeleteArchive, ImportArchive, ImportIds, RestoreArchive, SessionRef,
+};
 use crate::sync::Arc;
 
 /// An archive of an agent: a session moved out of the live tables.
@@ -140,6 +143,72 @@ impl AgentHandle {
         })?;
         Ok(Archive { core: self.core.clone(), record: Arc::new(record) })
     }
+
+    /// Makes an archive of this agent from a stream that [`Archive::export`] wrote, here or elsewhere, or that anybody made up: all of
+    /// it is checked before anything shows, in the memory of a few chunks. It reads no further than the archive goes.
+    ///
+    /// What waits to be announced is not part of it. The archive has the label, the key and the times of its session.
+    ///
+    /// # Errors
+    ///
+    /// [`Conflict`](ErrorKind::Conflict) when the workspace has the session's id, live or archived, and
+    /// [`ImportIds::New`] was not asked for; [`Corrupt`](ErrorKind::Corrupt) when the stream is no sound archive,
+    /// [`NewerFormat`](ErrorKind::NewerFormat) when a newer version of the library wrote it, [`TooLarge`](ErrorKind::TooLarge)
+    /// over [`limit::ARCHIVE_BYTES`](crate::limit::ARCHIVE_BYTES), [`Storage`](ErrorKind::Storage) when it cannot be read. Nothing has
+    /// changed then.
+    ///
+    /// ```
+    /// # fn main() -> parlor::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let engine = parlor::Engine::builder(dir.path().join("a.parlor")).open()?;
+    /// # let agent = engine.workspace("acme")?.agent("greeter")?;
+    /// use parlor::{ImportIds, NewSession};
+    ///
+    /// let session = agent.create_session(NewSession::default().key("telegram:42"))?;
+    /// session.append(["hello"])?;
+    /// let mut stream = Vec::new();
+    /// session.archive()?.export(&mut stream)?;
+    ///
+    /// let copy = agent.import_archive(&stream[..], ImportIds::New)?;
+    /// assert_eq!(copy.restore()?.history(10)?[0].text(), "hello");
+    /// // The original is still in its archive.
+    /// assert!(agent.import_archive(&stream[..], ImportIds::Keep).unwrap_err().is_conflict());
+    /// # engine.close()
+    /// # }
+    /// ```
+    pub fn import_archive(&self, from: impl Read, ids: ImportIds) -> Result<Archive> {
+        self.import_by(Act::AgentImportArchive, from, ids, |_| ControlFlow::Continue(()))
+    }
+
+    /// As [`import_archive`](Self::import_archive), and this is called after each step: a break cancels it, and nothing has
+    /// changed. How much there is to do is what the stream says.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`import_archive`](Self::import_archive); [`Cancelled`](ErrorKind::Cancelled) after a break.
+    pub fn import_archive_with(
+        &self,
+        from: impl Read,
+        ids: ImportIds,
+        on: impl FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Archive> {
+        self.import_by(Act::AgentImportArchiveWith, from, ids, on)
+    }
+
+    fn import_by(
+        &self,
+        act: Act,
+        mut from: impl Read,
+        ids: ImportIds,
+        mut on: impl FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Archive> {
+        let core = &self.core;
+        let (store, _admission) = core.writing(act)?;
+        let workspace = self.record().workspace_id;
+        let op = ImportArchive { stamp: core.shared.stamp(), workspace, agent: self.id(), ids };
+        let record = core.long(&mut on, |on| store.import_archive(op, &mut from, on))?;
+        Ok(Archive { core: core.clone(), record: Arc::new(record) })
+    }
 }
 
 impl Archive {
@@ -213,6 +282,30 @@ impl Archive {
         Ok(Session::new(core.clone(), &restored))
     }
 
+    /// Writes it into a stream, for [`AgentHandle::import_archive`], chunk by chunk. It stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Storage`](ErrorKind::Storage) when the stream cannot be written, [`Corrupt`](ErrorKind::Corrupt) when the archive is damaged,
+    /// [`NotFound`](ErrorKind::NotFound) when it was restored or deleted before or meanwhile. What was written by then is no archive.
+    pub fn export(&self, to: impl Write) -> Result<()> {
+        self.export_by(Act::ArchiveExport, to, |_| ControlFlow::Continue(()))
+    }
+
+    /// As [`export`](Self::export), and this is called after each chunk: a break cancels it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`export`](Self::export); [`Cancelled`](ErrorKind::Cancelled) after a break.
+    pub fn export_with(&self, to: impl Write, on: impl FnMut(Progress) -> ControlFlow<()>) -> Result<()> {
+        self.export_by(Act::ArchiveExportWith, to, on)
+    }
+
+    fn export_by(&self, act: Act, mut to: impl Write, mut on: impl FnMut(Progress) -> ControlFlow<()>) -> Result<()> {
+        let store = self.core.store(act)?;
+        self.core.long(&mut on, |on| store.export_archive(&self.reference(), &mut to, on))
+    }
+
     /// Deletes it for good, and its session with it, whose id is free then. A damaged one can be deleted, too.
     ///
     /// # Errors
@@ -244,7 +337,11 @@ impl Archive {
 
 impl Core {
     /// An operation of many steps, which a close need not wait for.
-    fn long<T>(&self, on: &mut OnProgress<'_>, run: impl FnOnce(&mut OnProgress<'_>) -> Result<T>) -> Result<T> {
+    pub(super) fn long<T>(
+        &self,
+        on: &mut OnProgress<'_>,
+        run: impl FnOnce(&mut OnProgress<'_>) -> Result<T>,
+    ) -> Result<T> {
         let mut closed = false;
         let answer = run(&mut |progress| {
             closed = self.shared.phase() != Phase::Open;

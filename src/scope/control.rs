@@ -4,10 +4,11 @@
 use super::Session;
 use crate::bell::Event;
 use crate::error::Result;
+use crate::executor::Whose;
 use crate::grant::Act;
 use crate::id::TurnId;
-use crate::record::{ContextMark, NewTurn, Reason, Turn, Usage};
-use crate::store::{Cancel, Finished, Interrupt, Policy, SetContextMark, Stop, Stopped};
+use crate::record::{ContextMark, NewTurn, Turn, Usage};
+use crate::store::{Policy, SetContextMark, Stopped};
 use crate::transcript::{self, TranscriptMessage};
 use crate::wait::TurnHandle;
 
@@ -66,6 +67,8 @@ impl Session {
     /// Ends the running turn as *interrupted* (`request`), and starts the one that waits next in the same commit. Answers
     /// with the turn that ended; none where none was running.
     ///
+    /// Whichever runs by then: to end one turn and no later one, use its handle's [`interrupt`](TurnHandle::interrupt).
+    ///
     /// # Errors
     ///
     /// [`NotFound`](crate::ErrorKind::NotFound) when the session was deleted.
@@ -79,16 +82,8 @@ impl Session {
     /// # }
     /// ```
     pub fn interrupt(&self) -> Result<Option<Turn>> {
-        let (core, at) = (&self.core, self.at);
-        let store = core.store(Act::SessionInterrupt)?;
-        let admission = core.executor.admit_end(at)?;
-        let next = (!core.shared.is_paused()).then(|| core.runner(&self.agent_name));
-        let op = Interrupt { stamp: core.shared.stamp(), at, reason: Reason::Request, next };
-        let Some(Finished { turn, next }) = store.interrupt(op)? else { return Ok(None) };
-        // The agent is told to stop before anybody else learns of it.
-        admission.ended(at, self.agent, turn.id, next, core.behaviour(&self.agent_name));
-        core.shared.bell.ring(at, self.agent, Event::Ended);
-        Ok(Some(turn))
+        self.core.check(Act::SessionInterrupt)?;
+        self.core.executor.interrupt(self.whose())
     }
 
     /// Ends the running turn as *interrupted* (`request`), and all that wait as *interrupted* (`cancelled`), in one commit:
@@ -98,18 +93,8 @@ impl Session {
     ///
     /// [`NotFound`](crate::ErrorKind::NotFound) when the session was deleted.
     pub fn stop(&self) -> Result<Stopped> {
-        let (core, at) = (&self.core, self.at);
-        let store = core.store(Act::SessionStop)?;
-        let admission = core.executor.admit_end(at)?;
-        let stopped = store.stop(Stop { stamp: core.shared.stamp(), at, reason: Reason::Request })?;
-        stopped.cancelled.iter().for_each(|turn| admission.cancelled(at, self.agent, turn.id));
-        if let Some(turn) = &stopped.turn {
-            admission.ended(at, self.agent, turn.id, None, None);
-        }
-        if stopped != Stopped::default() {
-            core.shared.bell.ring(at, self.agent, Event::Ended);
-        }
-        Ok(stopped)
+        self.core.check(Act::SessionStop)?;
+        self.core.executor.stop(self.whose())
     }
 
     /// Ends a turn that waits, as *interrupted* (`cancelled`). Its message stays.
@@ -119,11 +104,12 @@ impl Session {
     /// [`Conflict`](crate::ErrorKind::Conflict) when it is running or has ended, naming which;
     /// [`NotFound`](crate::ErrorKind::NotFound) when the session has no such turn.
     pub fn cancel(&self, turn: TurnId) -> Result<Turn> {
-        let (store, admission) = self.core.writing(Act::SessionCancel)?;
-        let cancelled = store.cancel(Cancel { stamp: self.core.shared.stamp(), at: self.at, turn })?;
-        admission.cancelled(self.at, self.agent, turn);
-        self.core.shared.bell.ring(self.at, self.agent, Event::Ended);
-        Ok(cancelled)
+        self.core.check(Act::SessionCancel)?;
+        self.core.executor.cancel(self.whose(), turn)
+    }
+
+    fn whose(&self) -> Whose<'_> {
+        Whose { at: self.at, agent_id: self.agent, agent: &self.agent_name }
     }
 
     /// What all turns of the session have consumed, as their agents [recorded](crate::TurnContext::record_usage) it.

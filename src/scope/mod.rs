@@ -6,6 +6,7 @@ mod agent;
 mod archive;
 mod control;
 mod door;
+mod fork;
 mod keys;
 mod listing;
 mod outbox;
@@ -20,11 +21,9 @@ pub use listing::{Listing, MessageIter, PageQuery};
 pub use session::{Session, Thread};
 pub use workspace::Workspace;
 
-use std::collections::HashMap;
-
 use crate::agent::Agent;
 use crate::error::{Error, ErrorKind};
-use crate::executor::Executor;
+use crate::executor::{Behaviours, Executor};
 use crate::shared::Shared;
 use crate::store::{Behaviour, Runner};
 use crate::sync::Arc;
@@ -33,8 +32,7 @@ use crate::sync::Arc;
 pub(crate) struct Core {
     pub(crate) shared: Arc<Shared>,
     pub(crate) executor: Executor,
-    /// The behaviours, by the names of their agents.
-    pub(crate) behaviours: HashMap<String, Arc<dyn Agent>>,
+    pub(crate) behaviours: Arc<Behaviours>,
 }
 
 impl Core {

@@ -316,7 +316,8 @@ impl Session {
     /// [`NotFound`](crate::ErrorKind::NotFound) when the session has no such turn.
     pub fn turn(&self, id: TurnId) -> Result<TurnHandle> {
         let turn = self.core.store(Act::SessionTurn)?.turn(self.at, id)?;
-        Ok(TurnHandle::new(Arc::clone(self.core.shared()), self.at, &turn).held_by(self.core.pass()))
+        let (shared, executor) = (Arc::clone(self.core.shared()), &self.core.executor);
+        Ok(TurnHandle::new(shared, executor.ends_turns(), self.at, &turn).held_by(self.core.pass()))
     }
 
     /// The session to wait for until it is idle: see [`Idle`].

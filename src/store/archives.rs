@@ -1,7 +1,7 @@
 //! Inputs of the operations on archives.
 
 use super::SessionRef;
-use crate::id::{AgentId, Stamp, WorkspaceId};
+use crate::id::{AgentId, SessionId, Stamp, WorkspaceId};
 use crate::page::PageAt;
 
 /// An archive, reached through its agent.
@@ -30,6 +30,38 @@ impl ArchiveSession {
     /// What the archive is called.
     pub fn filename(&self) -> String {
         format!("{}.{}", self.at.session, self.stamp.uuid(0))
+    }
+}
+
+/// Which ids an imported session has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum ImportIds {
+    /// Its own: one that exists in the workspace, live or archived, is a *conflict*.
+    #[default]
+    Keep,
+    /// The session a new one. Its messages, threads and turns keep theirs, which are unique within it alone.
+    New,
+}
+
+/// Input of [`Store::import_archive`](super::Store::import_archive).
+///
+/// The archive's `filename` is the session's id, a full stop and the stamp's id 0; a new session id is the stamp's id 1.
+#[derive(Debug, Clone, Copy)]
+pub struct ImportArchive {
+    /// When.
+    pub stamp: Stamp,
+    /// The workspace.
+    pub workspace: WorkspaceId,
+    /// The agent that will have it.
+    pub agent: AgentId,
+    /// The session's ids.
+    pub ids: ImportIds,
+}
+
+impl ImportArchive {
+    /// What the archive of this session is called.
+    pub fn filename(&self, session: SessionId) -> String {
+        format!("{session}.{}", self.stamp.uuid(0))
     }
 }
 

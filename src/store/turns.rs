@@ -165,11 +165,13 @@ impl QueueBounds {
     }
 }
 
-/// How much waits.
+/// How much waits for the turns before it: what [`QueueBounds`] bounds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Waiting {
-    pub(crate) turns: u64,
-    pub(crate) bytes: u64,
+pub struct Waiting {
+    /// Queued turns.
+    pub turns: u64,
+    /// Bytes of their inputs ([`NewTurn::size`]).
+    pub bytes: u64,
 }
 
 /// Input of [`Store::submit`](super::Store::submit). Without a caller's, the message's id is the stamp's id 0; a new
@@ -323,6 +325,8 @@ pub struct Interrupt {
     pub stamp: Stamp,
     /// The session.
     pub at: SessionRef,
+    /// The turn, which is to be the running one; none for whichever is.
+    pub turn: Option<TurnId>,
     /// Why.
     pub reason: Reason,
     /// Who runs the turn that waits next; none where it is to go on waiting.

@@ -13,6 +13,7 @@
 //! step, and what was seen instead.
 
 mod access;
+mod archives;
 mod caught;
 mod clock;
 mod compare;
@@ -24,6 +25,7 @@ mod snapshot;
 pub use crate::bug::{Bug, plant};
 pub use crate::model::ModelStore;
 pub use access::{AccessRule, access_table, access_unchecked};
+pub use archives::{check_archive, pack_archive, unpack_archive};
 pub use clock::ManualClock;
 pub use compare::{Subject, compare, compare_bytes, compare_with};
 pub use conformance::{Check, claims, conformance};

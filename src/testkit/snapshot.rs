@@ -11,7 +11,8 @@ use crate::record::{
     WorkspaceRecord,
 };
 use crate::store::{
-    AgentsQuery, ArchivesQuery, KeysQuery, Listed, OutboxQuery, OutboxRows, SessionRef, SessionsQuery, Store, StoredKey,
+    AgentsQuery, ArchivesQuery, KeysQuery, Listed, OutboxQuery, OutboxRows, SessionRef, SessionsQuery, Store,
+    StoredKey, Waiting,
 };
 
 /// Everything below some workspaces, and the outbox.
@@ -21,6 +22,7 @@ pub(super) struct Snapshot {
     agents: Vec<AgentRecord>,
     keys: Vec<Option<StoredKey>>,
     sessions: Vec<SessionSnapshot>,
+    waiting: Waiting,
     outbox: Vec<WebhookRow>,
     dead: Vec<Vec<WebhookRow>>,
     archives: Vec<ArchiveRecord>,
@@ -54,7 +56,8 @@ impl Snapshot {
         }
         let all = every_page(|page| store.workspaces(page))?;
         let (outbox, dead) = (store.outbox(OUTBOX)?, outbox_pages(store, OutboxRows::Dead, OUTBOX)?);
-        Ok(Snapshot { all, agents, keys, sessions, outbox, dead, archives })
+        let waiting = store.waiting()?;
+        Ok(Snapshot { all, agents, keys, sessions, waiting, outbox, dead, archives })
     }
 }
 

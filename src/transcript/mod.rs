@@ -28,7 +28,7 @@ use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
 use crate::id::{MessageId, TurnId};
-use crate::record::{Content, ContextMark, Image, Message, Role, ToolCall, Turn, TurnState};
+use crate::record::{CallJson, Content, ContextMark, Image, Message, Role, ToolCall, Turn, TurnState};
 
 /// The content of a result that is supplied, because there is none.
 pub const NO_RESULT: &str = "interrupted: no result";
@@ -105,24 +105,7 @@ impl TranscriptMessage {
 
 impl Serialize for TranscriptMessage {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Function<'a> {
-            name: &'a str,
-            arguments: &'a str,
-        }
-        #[derive(Serialize)]
-        struct Call<'a> {
-            id: &'a str,
-            #[serde(rename = "type")]
-            kind: &'a str,
-            function: Function<'a>,
-        }
-        let calls = self.tool_calls.iter().map(|call| Call {
-            id: &call.id,
-            kind: &call.kind,
-            function: Function { name: &call.name, arguments: &call.arguments },
-        });
-        let calls: Vec<_> = calls.collect();
+        let calls: Vec<_> = self.tool_calls.iter().map(CallJson::from).collect();
         let has = [!calls.is_empty(), self.tool_call_id.is_some(), self.name.is_some()];
         let mut out = serializer.serialize_struct("TranscriptMessage", 2 + has.iter().filter(|has| **has).count())?;
         out.serialize_field("role", &self.role)?;

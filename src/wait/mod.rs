@@ -5,6 +5,7 @@ mod idle;
 mod turn;
 
 pub use idle::Idle;
+pub(crate) use turn::EndsTurns;
 pub use turn::{TurnHandle, TurnReport};
 
 use crate::shared::Shared;

@@ -43,12 +43,19 @@ use crate::time::Duration;
 pub struct TurnHandle {
     shared: Arc<Shared>,
     pass: Pass,
+    ender: Arc<dyn EndsTurns>,
     at: SessionRef,
     turn: TurnId,
     thread: ThreadId,
     message: MessageId,
     /// Where this handle, as a future, is to be woken.
     waiting: Option<Registration>,
+}
+
+/// Who ends turns before their agents do: what runs them.
+pub(crate) trait EndsTurns: Send + Sync {
+    /// Ends this turn as *interrupted*, unless it has ended, and answers with it.
+    fn end(self: Arc<Self>, at: SessionRef, turn: TurnId) -> Result<Turn>;
 }
 
 /// How far a turn has come.
@@ -58,9 +65,9 @@ enum Progress {
 }
 
 impl TurnHandle {
-    pub(crate) fn new(shared: Arc<Shared>, at: SessionRef, turn: &Turn) -> Self {
-        let (pass, waiting) = (Pass::TRUSTED, None);
-        TurnHandle { shared, pass, at, turn: turn.id, thread: turn.thread_id, message: turn.message_id, waiting }
+    pub(crate) fn new(shared: Arc<Shared>, ender: Arc<dyn EndsTurns>, at: SessionRef, turn: &Turn) -> Self {
+        let (turn, thread, message) = (turn.id, turn.thread_id, turn.message_id);
+        TurnHandle { shared, pass: Pass::TRUSTED, ender, at, turn, thread, message, waiting: None }
     }
 
     /// The same, for who carries this.
@@ -98,6 +105,35 @@ impl TurnHandle {
         let store = self.shared.open()?;
         self.shared.check(&self.pass, Act::TurnHandle)?;
         store.turn(self.at, self.turn)
+    }
+
+    /// Ends this turn, and never the one that comes after it: as *interrupted* with the reason `request` while it is running,
+    /// where the one that waits next starts in the same commit; with the reason `cancelled` while it waits. One that has ended
+    /// stays as it is. Answers with the turn as it ended.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](ErrorKind::NotFound) when the session was deleted, [`Closed`](ErrorKind::Closed) after the engine closed.
+    ///
+    /// ```
+    /// # fn main() -> parlor::Result<()> {
+    /// # let engine = parlor::Engine::in_memory().agent_fn("echo", |turn| Ok(turn.input().text())).open()?;
+    /// # let session = engine.workspace("acme")?.agent("echo")?.create_session(Default::default())?;
+    /// use parlor::TurnState;
+    ///
+    /// let turn = session.send("hello")?;
+    /// turn.wait()?;
+    /// // Somebody clicks too late: nothing happens to this turn, nor to the next one.
+    /// let next = session.send("again")?;
+    /// assert_eq!(turn.interrupt()?.state, TurnState::Completed);
+    /// assert_eq!(next.wait()?.state(), TurnState::Completed);
+    /// # engine.close()
+    /// # }
+    /// ```
+    pub fn interrupt(&self) -> Result<Turn> {
+        self.shared.open()?;
+        self.shared.check(&self.pass, Act::TurnHandleInterrupt)?;
+        Arc::clone(&self.ender).end(self.at, self.turn)
     }
 
     /// Sleeps until the turn ends, and reports how.
@@ -184,7 +220,8 @@ impl Future for TurnHandle {
 
 impl Clone for TurnHandle {
     fn clone(&self) -> Self {
-        TurnHandle { shared: Arc::clone(&self.shared), pass: self.pass.clone(), waiting: None, ..*self }
+        let (shared, ender, pass) = (Arc::clone(&self.shared), Arc::clone(&self.ender), self.pass.clone());
+        TurnHandle { shared, pass, ender, waiting: None, ..*self }
     }
 }
 

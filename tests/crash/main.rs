@@ -69,3 +69,9 @@ fn whatever_operation_fails_every_answer_is_true() {
     }
     println!("{counts:?}");
 }
+
+/// In this one the disk fails to give a page while a file is opened: that says nothing of what is in the file.
+#[test]
+fn whatever_operation_fails_of_one_script_no_file_is_taken_for_a_damaged_one() {
+    faults::play(3, 1);
+}

@@ -1,5 +1,6 @@
 //! A store that fails where a test wants it to.
 
+use std::io::{Read, Write};
 use std::sync::{Arc, Mutex};
 
 use super::Gate;
@@ -8,9 +9,9 @@ use parlor::page::{Damaged, Matching, PageAt};
 use parlor::store::{
     AgentsQuery, Append, ArchiveRef, ArchiveSession, ArchivesQuery, Cancel, CreateAgent, CreateKey, CreateSession,
     Created, DeleteAgent, DeleteArchive, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace,
-    Finish, Finished, Interrupt, KeysQuery, LabelAgent, Listed, Matched, OutboxDelivered, OutboxFailed, OutboxPage,
-    OutboxQuery, Promote, Recovered, Redrive, RestoreArchive, RevokeKey, SessionRef, SessionsQuery, SetContextMark,
-    Started, Stop, Stopped, Store, StoredKey, Submit, Submitted, UpdateSession,
+    Finish, Finished, ForkSession, ImportArchive, Interrupt, KeysQuery, LabelAgent, Listed, Matched, OutboxDelivered,
+    OutboxFailed, OutboxPage, OutboxQuery, Promote, Recovered, Redrive, RestoreArchive, RevokeKey, SessionRef,
+    SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, StoredKey, Submit, Submitted, UpdateSession, Waiting,
 };
 use parlor::{
     AgentRecord, ArchiveRecord, Change, ContextMark, Error, ErrorKind, KeyRecord, Message, OnProgress, Result,
@@ -28,6 +29,7 @@ struct Spoiled {
     finish: Option<ErrorKind>,
     panic: bool,
     sync: Option<ErrorKind>,
+    syncs: usize,
     hold_submit: Option<Gate>,
     hold_turn: Option<Gate>,
     hold_read: Option<Gate>,
@@ -57,6 +59,11 @@ impl Faulty {
     /// From now on nothing gets to the disk.
     pub fn fail_sync(&self, kind: ErrorKind) {
         self.spoiled().sync = Some(kind);
+    }
+
+    /// How often it was asked whether all is on the disk, since it was last healed.
+    pub fn syncs(&self) -> usize {
+        self.spoiled().syncs
     }
 
     /// The answer to the next submit is held at this gate: the store has accepted the turn, and
@@ -201,6 +208,10 @@ impl Store for Faulty {
         self.inner.update_session(op)
     }
 
+    fn fork_session(&self, op: ForkSession, on: &mut OnProgress<'_>) -> Result<SessionRecord> {
+        self.inner.fork_session(op, on)
+    }
+
     fn delete_session(&self, op: DeleteSession) -> Result<()> {
         self.inner.delete_session(op)
     }
@@ -219,6 +230,14 @@ impl Store for Faulty {
 
     fn restore_archive(&self, op: RestoreArchive, on: &mut OnProgress<'_>) -> Result<SessionRecord> {
         self.inner.restore_archive(op, on)
+    }
+
+    fn export_archive(&self, at: &ArchiveRef, to: &mut dyn Write, on: &mut OnProgress<'_>) -> Result<()> {
+        self.inner.export_archive(at, to, on)
+    }
+
+    fn import_archive(&self, op: ImportArchive, from: &mut dyn Read, on: &mut OnProgress<'_>) -> Result<ArchiveRecord> {
+        self.inner.import_archive(op, from, on)
     }
 
     fn delete_archive(&self, op: DeleteArchive) -> Result<()> {
@@ -297,6 +316,10 @@ impl Store for Faulty {
         self.inner.end_orphans(op)
     }
 
+    fn waiting(&self) -> Result<Waiting> {
+        self.inner.waiting()
+    }
+
     fn set_context_mark(&self, op: SetContextMark) -> Result<()> {
         self.inner.set_context_mark(op)
     }
@@ -306,7 +329,11 @@ impl Store for Faulty {
     }
 
     fn sync(&self) -> Result<()> {
-        let spoiled = self.spoiled().sync;
+        let spoiled = {
+            let mut spoiled = self.spoiled();
+            spoiled.syncs += 1;
+            spoiled.sync
+        };
         spoiled.map_or_else(|| self.inner.sync(), |kind| Err(Error::new(kind, "the disk is broken")))
     }
 

@@ -7,9 +7,11 @@ pub use address::Addresses;
 
 use std::fmt;
 
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::unversioned::transport::DefaultConnector;
 
 use super::{Delivery, DeliveryError, Transport};
+use crate::error::{Error, Result};
 use crate::time::Duration;
 use address::Guarded;
 
@@ -38,7 +40,7 @@ pub enum Schemes {
 /// * Only `https` by default, and only to [public addresses](Addresses::Public). A name is resolved once, and the
 ///   address that was checked is the one that is connected to. No proxy is used.
 ///
-/// Certificates are checked against the roots of Mozilla's, which are built in.
+/// Certificates are checked against the roots of Mozilla's, which are built in, or against [roots of your own](Self::roots).
 ///
 /// ```no_run
 /// use parlor::{Engine, WebhookTransport};
@@ -52,6 +54,7 @@ pub struct WebhookTransport {
     schemes: Schemes,
     addresses: Addresses,
     time_limit: Duration,
+    roots: RootCerts,
     agent: ureq::Agent,
 }
 
@@ -59,28 +62,49 @@ impl WebhookTransport {
     /// One that takes `https` URLs at public addresses, with a time limit of 10 seconds.
     #[must_use]
     pub fn new() -> Self {
-        Self::with(Schemes::Https, Addresses::Public, TIME_LIMIT)
+        Self::with(Schemes::Https, Addresses::Public, TIME_LIMIT, RootCerts::WebPki)
     }
 
     /// Which URLs it takes.
     #[must_use]
     pub fn schemes(self, schemes: Schemes) -> Self {
-        Self::with(schemes, self.addresses, self.time_limit)
+        Self::with(schemes, self.addresses, self.time_limit, self.roots)
     }
 
     /// Which addresses it connects to.
     #[must_use]
     pub fn addresses(self, addresses: Addresses) -> Self {
-        Self::with(self.schemes, addresses, self.time_limit)
+        Self::with(self.schemes, addresses, self.time_limit, self.roots)
     }
 
     /// How long a delivery may take as a whole, from looking up the name to the answer.
     #[must_use]
     pub fn time_limit(self, time_limit: Duration) -> Self {
-        Self::with(self.schemes, self.addresses, time_limit)
+        Self::with(self.schemes, self.addresses, time_limit, self.roots)
     }
 
-    fn with(schemes: Schemes, addresses: Addresses, time_limit: Duration) -> Self {
+    /// The roots that certificates are checked against, as PEM, in place of those that are built in: for receivers whose
+    /// certificates are of an authority of your own. Whoever is to trust both gives both.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a text that is no PEM, or that has no certificate, which
+    /// would trust nobody.
+    pub fn roots(self, pem: impl AsRef<[u8]>) -> Result<Self> {
+        let mut roots = Vec::new();
+        for item in parse_pem(pem.as_ref()) {
+            let item = item.map_err(|why| Error::invalid("the roots are no PEM").with_source(why))?;
+            if let PemItem::Certificate(root) = item {
+                roots.push(root);
+            }
+        }
+        if roots.is_empty() {
+            return Err(Error::invalid("the roots have no certificate; there must be 1 or more"));
+        }
+        Ok(Self::with(self.schemes, self.addresses, self.time_limit, RootCerts::from(roots)))
+    }
+
+    fn with(schemes: Schemes, addresses: Addresses, time_limit: Duration, roots: RootCerts) -> Self {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .https_only(schemes == Schemes::Https)
@@ -92,10 +116,11 @@ impl WebhookTransport {
             .max_response_header_size(HEAD_BYTES)
             // A connection that is used again was checked long ago.
             .max_idle_connections(0)
+            .tls_config(TlsConfig::builder().root_certs(roots.clone()).build())
             .user_agent(concat!("parlor/", env!("CARGO_PKG_VERSION")))
             .build();
         let agent = ureq::Agent::with_parts(config, DefaultConnector::default(), Guarded::new(addresses));
-        WebhookTransport { schemes, addresses, time_limit, agent }
+        WebhookTransport { schemes, addresses, time_limit, roots, agent }
     }
 }
 

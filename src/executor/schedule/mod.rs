@@ -37,12 +37,15 @@ pub(super) struct Live {
     /// What runs the turn that its end promotes.
     pub(super) agent: Arc<dyn Agent>,
     pub(super) token: Arc<Token>,
+    /// How long it may run, where it says so itself.
+    pub(super) time_limit: Option<Duration>,
 }
 
 impl Live {
     pub(super) fn of(job: &Job) -> Self {
         let (agent, token) = (Arc::clone(&job.agent), Arc::clone(&job.token));
-        Live { at: job.at, agent_id: job.agent_id, claim: job.claim, agent, token }
+        let time_limit = job.turn.time_limit;
+        Live { at: job.at, agent_id: job.agent_id, claim: job.claim, agent, token, time_limit }
     }
 }
 

@@ -115,6 +115,14 @@ impl Opened {
         self.whole.update(stream);
     }
 
+    /// There are no more of them than this.
+    pub(super) fn check_within(&self, bytes: u64) -> Result<()> {
+        if self.bytes <= bytes {
+            return Ok(());
+        }
+        Err(Error::corrupt(format!("an archive has more than the {bytes} bytes that it says")))
+    }
+
     /// All together they are what the archive says.
     pub(in crate::redb) fn check(&self, bytes: u64, checksum: u64) -> Result<()> {
         if (self.bytes, self.whole.digest()) == (bytes, checksum) {

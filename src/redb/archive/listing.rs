@@ -28,6 +28,7 @@ pub(in crate::redb) struct Standing {
     pub(in crate::redb) session: u32,
     pub(in crate::redb) chunks: u32,
     pub(in crate::redb) bytes: u64,
+    pub(in crate::redb) records: u64,
     pub(in crate::redb) checksum: u64,
     pub(in crate::redb) record: ArchiveRecord,
 }
@@ -50,6 +51,7 @@ fn standing(view: &dyn Read, workspace: WorkspaceId, number: u32, key: &[u8], va
         session: row.number,
         chunks: row.chunks,
         bytes: row.bytes,
+        records: row.records,
         checksum: row.checksum,
         record: record(&row, workspace, agent),
     })

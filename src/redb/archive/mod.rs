@@ -7,6 +7,11 @@
 //! remnant.
 
 mod chunk;
+mod container;
+mod export;
+#[cfg(feature = "testkit")]
+mod hostile;
+mod import;
 mod listing;
 mod outbox;
 mod read;
@@ -16,6 +21,10 @@ mod tests;
 mod write;
 
 pub(super) use chunk::{Opened, open};
+pub(super) use export::export;
+#[cfg(feature = "testkit")]
+pub(crate) use hostile::{pack, unpack};
+pub(super) use import::import;
 pub(super) use listing::{count, delete, get, list};
 pub(super) use outbox::announced;
 pub(super) use restore::restore;

@@ -125,6 +125,12 @@ fn publish(
     if loaded.body.id != *archive.record.session_id.as_uuid().as_bytes() {
         return Err(Error::corrupt(format!("archive {:?} has another session", op.archive.filename)));
     }
+    if !loaded.is_archived {
+        return Err(Error::corrupt(format!(
+            "the last event of archive {:?} does not tell that it is one",
+            op.archive.filename
+        )));
+    }
     let published = Published {
         stamp: op.stamp,
         workspace: op.archive.workspace,

@@ -22,6 +22,7 @@ use crate::redb::write_set::WriteSet;
 use crate::redb::{scope, session};
 use crate::store::ArchiveSession;
 use crate::sync::Arc;
+use crate::time::Timestamp;
 
 /// Archives a session, step by step.
 pub(in crate::redb) fn archive(
@@ -51,15 +52,15 @@ fn run(
         let (done, total) = work.source.progress();
         Progress::new(done, total).tell(on)?;
         if steps == Full::Yes {
-            let number = begin(store, begun, op)?;
+            let number = begin(store, begun, op.stamp.at)?;
             let chunks = std::mem::take(&mut work.chunks);
-            store.write(size(&chunks), move |_| Ok((put(number, &chunks)?, ())))?;
+            store.write(chunks.size(), move |_| Ok((chunks.put(number)?, ())))?;
         }
     }
     let (_, total) = work.source.progress();
     Progress::new(total, total).tell(on)?;
     let (number, left) = (begun.as_ref().map(|(number, _)| *number), store.written()?.left.clone());
-    let (bytes, finished) = (size(&work.chunks), work.finish()?);
+    let (bytes, finished) = (work.chunks.size(), work.finish()?);
     store.write(bytes + 4096, move |view| {
         let archived = finished.publish(view, number)?;
         left.note();
@@ -75,7 +76,7 @@ enum Full {
 }
 
 /// A number for the archive, below which nobody clears away as long as it is held.
-fn begin(store: &RedbStore, begun: &mut Option<(u32, Held)>, op: ArchiveSession) -> Result<u32> {
+pub(super) fn begin(store: &RedbStore, begun: &mut Option<(u32, Held)>, now: Timestamp) -> Result<u32> {
     if let Some((number, _)) = begun {
         return Ok(*number);
     }
@@ -83,7 +84,7 @@ fn begin(store: &RedbStore, begun: &mut Option<(u32, Held)>, op: ArchiveSession)
     let (number, held) = store.write(256, move |view| {
         let mut writes = WriteSet::default();
         let number = next(view, &mut writes)?;
-        Remnant::Archive(number).put(&mut writes, op.stamp.at)?;
+        Remnant::Archive(number).put(&mut writes, now)?;
         Ok((writes, (number, left.hold(Remnant::Archive(number)))))
     })?;
     *begun = Some((number, held));
@@ -98,16 +99,32 @@ fn next(view: &dyn Read, writes: &mut WriteSet) -> Result<u32> {
     Ok(number)
 }
 
-fn put(archive: u32, chunks: &[(u32, Chunk)]) -> Result<WriteSet> {
-    let mut writes = WriteSet::default();
-    for (number, chunk) in chunks {
-        writes.put_new(Table::Archives, archives::chunk(archive, *number), &chunk.row())?;
-    }
-    Ok(writes)
-}
+/// Chunks that are to be written, by their numbers.
+#[derive(Default)]
+pub(super) struct Chunks(Vec<(u32, Chunk)>);
 
-fn size(chunks: &[(u32, Chunk)]) -> usize {
-    chunks.iter().map(|(_, chunk)| chunk.size() + 64).sum()
+impl Chunks {
+    pub(super) fn push(&mut self, chunk: (u32, Chunk)) {
+        self.0.push(chunk);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// About how many bytes they take.
+    pub(super) fn size(&self) -> usize {
+        self.0.iter().map(|(_, chunk)| chunk.size() + 64).sum()
+    }
+
+    /// Puts them into an archive.
+    pub(super) fn put(&self, archive: u32) -> Result<WriteSet> {
+        let mut writes = WriteSet::default();
+        for (number, chunk) in &self.0 {
+            writes.put_new(Table::Archives, archives::chunk(archive, *number), &chunk.row())?;
+        }
+        Ok(writes)
+    }
 }
 
 /// A session that is being archived.
@@ -123,7 +140,7 @@ struct Work {
     source: Source,
     cutter: Cutter,
     /// What is to be written.
-    chunks: Vec<(u32, Chunk)>,
+    chunks: Chunks,
 }
 
 impl Work {
@@ -137,7 +154,7 @@ impl Work {
         let id = *op.stamp.uuid(0).as_bytes();
         let mut cutter = Cutter::new(id);
         let source = Source::open(view, place.number, head, &archived, &mut cutter.stream)?;
-        Ok(Work { op, place, body, head, archived, id, source, cutter, chunks: Vec::new() })
+        Ok(Work { op, place, body, head, archived, id, source, cutter, chunks: Chunks::default() })
     }
 
     /// The session is what it was, and stands where it stood.
@@ -158,7 +175,8 @@ impl Work {
         let most = scaled(ARCHIVE_CHUNK_BYTES, view);
         self.source.read(view, &mut self.cutter.stream, most)?;
         while self.cutter.stream.len() >= most {
-            self.chunks.extend(self.cutter.cut(most)?);
+            let Some(chunk) = self.cutter.cut(most)? else { break };
+            self.chunks.push(chunk);
         }
         if self.source.is_done() {
             // That it was archived is part of it.
@@ -168,7 +186,7 @@ impl Work {
                 self.chunks.push(chunk);
             }
         }
-        let full = size(&self.chunks) >= scaled(LOAD_STEP_BYTES, view);
+        let full = self.chunks.size() >= scaled(LOAD_STEP_BYTES, view);
         Ok(if full { Full::Yes } else { Full::No })
     }
 
@@ -196,7 +214,7 @@ impl Finished {
             Some(number) => number,
             None => next(view, &mut writes)?,
         };
-        writes.extend(put(number, &work.chunks)?);
+        writes.extend(work.chunks.put(number)?);
         let (Place { number: session, workspace, agent, .. }, head) = (work.place, work.archived);
         let row = ArchiveRow {
             id: work.id,

@@ -12,7 +12,7 @@ use crate::record::{
     Content, Image, Json, Message, MessageType, NewMessage, Reason, Role, ThreadRecord, ToolCall, Ts, Turn, TurnState,
     Usage, Webhook, WebhookRow, WebhookState,
 };
-use crate::time::Timestamp;
+use crate::time::{Duration, Timestamp};
 
 /// The bytes of an enum: one table for both ways.
 macro_rules! bytes {
@@ -160,11 +160,17 @@ impl TurnRow<'_> {
             usage: usage_of(self.usage),
             user_params: json(self.user_params),
             profile: json(self.profile),
+            time_limit: self.time_limit.map(Duration::from_nanos),
             created_at: Timestamp::from_micros(self.created_at),
             started_at: self.started_at.map(Timestamp::from_micros),
             ended_at: self.ended_at.map(Timestamp::from_micros),
         })
     }
+}
+
+/// A time limit, as a row has it: the door lets in none that does not fit.
+pub(in crate::redb) fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// What was consumed, as a row; none where that is nothing.

@@ -5,10 +5,10 @@
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::convert::{json_text, kind_byte, role_byte};
+use super::convert::{json_text, kind_byte, nanos, role_byte};
 use super::{BodyRow, CONFIG, HookRow, Id};
 use crate::error::{Error, Result};
-use crate::id::ThreadId;
+use crate::id::{MessageId, SessionId, ThreadId};
 use crate::record::{NewMessage, NewSession, NewTurn};
 
 fn digest(inputs: impl bincode::Encode) -> Result<Id> {
@@ -30,6 +30,7 @@ fn of_turn(new: &NewTurn) -> impl bincode::Encode {
         json_text(new.user_params.as_ref()),
         json_text(new.profile.as_ref()),
         new.webhook.as_ref().map(HookRow::of),
+        new.time_limit.map(nanos),
     )
 }
 
@@ -43,9 +44,19 @@ pub(in crate::redb) fn of_send(new: &NewTurn) -> Result<Id> {
     digest((2u8, of_turn(new)))
 }
 
-/// Of a new session with its first turn, under an agent.
-pub(in crate::redb) fn of_create(agent: u32, new: &NewSession, first: Option<&NewTurn>) -> Result<Id> {
+fn of_session(new: &NewSession) -> impl bincode::Encode {
     let texts = [&new.key, &new.label, &new.chat_type, &new.last_channel].map(Option::as_deref);
     let jsons = [&new.origin, &new.metadata, &new.profile].map(|json| json_text(json.as_ref()));
-    digest((3u8, agent, texts, jsons, first.map(of_turn)))
+    (texts, jsons)
+}
+
+/// Of a new session with its first turn, under an agent.
+pub(in crate::redb) fn of_create(agent: u32, new: &NewSession, first: Option<&NewTurn>) -> Result<Id> {
+    digest((3u8, agent, of_session(new), first.map(of_turn)))
+}
+
+/// Of a session with the messages of another one up to one of them.
+pub(in crate::redb) fn of_fork(agent: u32, new: &NewSession, source: SessionId, message: MessageId) -> Result<Id> {
+    let (source, message) = (*source.as_uuid().as_bytes(), *message.as_uuid().as_bytes());
+    digest((4u8, agent, of_session(new), source, message))
 }

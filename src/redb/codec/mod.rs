@@ -25,10 +25,10 @@ mod tests;
 
 pub(super) use archive::{ArchiveRow, ArchivedRow, ChunkRow};
 pub(super) use convert::{
-    json_text, kind_byte, kind_of, message_id, reason_byte, role_byte, role_of, state_byte, state_of, turn_id,
+    json_text, kind_byte, kind_of, message_id, nanos, reason_byte, role_byte, role_of, state_byte, state_of, turn_id,
     usage_of, usage_row,
 };
-pub(super) use fingerprint::{of_append, of_create, of_send};
+pub(super) use fingerprint::{of_append, of_create, of_fork, of_send};
 #[cfg(feature = "testkit")]
 pub(crate) use hostile::check_rows;
 pub(super) use logged::{Logged, patched};

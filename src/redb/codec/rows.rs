@@ -161,8 +161,17 @@ pub(in crate::redb) struct SessionRow<'a> {
     pub created_at: u64,
     /// Of all inputs, where the id was the caller's.
     pub fingerprint: Option<Id>,
+    pub forked: Option<ForkRow>,
 }
 row!(SessionRow<'a>, 1, "session");
+
+/// What a session was forked from: a session, and its last message that was copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, BorrowDecode)]
+pub(in crate::redb) struct ForkRow {
+    pub session: Id,
+    pub message: Id,
+    pub number: u32,
+}
 
 /// What was consumed; none of it where there is no such row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, BorrowDecode)]
@@ -350,6 +359,8 @@ pub(in crate::redb) struct TurnRow<'a> {
     pub usage: Option<UsageRow>,
     pub user_params: Option<&'a str>,
     pub profile: Option<&'a str>,
+    /// In nanoseconds.
+    pub time_limit: Option<u64>,
     /// Kept until the turn ends, then moved to the outbox.
     pub webhook: Option<HookRow<'a>>,
     pub created_at: u64,

@@ -127,9 +127,11 @@ fn rows_of_sessions_have_their_golden_bytes() {
         profile: None,
         created_at: 5,
         fingerprint: Some(id(6)),
+        forked: Some(ForkRow { session: id(7), message: id(8), number: 9 }),
     };
-    let golden =
-        format!("{}0203{}0161016b01016c00000001025b5d000501{}", "01".repeat(16), "04".repeat(16), "06".repeat(16));
+    let ids = [1, 4, 6, 7, 8].map(|byte| format!("{byte:02}").repeat(16));
+    let [own, agent, fingerprint, session_id, message] = ids;
+    let golden = format!("{own}0203{agent}0161016b01016c00000001025b5d000501{fingerprint}01{session_id}{message}09");
     check(&session, &golden, &mut Vec::new());
 }
 
@@ -188,13 +190,14 @@ fn rows_of_messages_and_turns_have_their_golden_bytes() {
         usage: Some(UsageRow { input: 3, output: 4, cached: 5, reasoning: 6, cost_micros: 7 }),
         user_params: Some("{}"),
         profile: None,
+        time_limit: Some(9),
         webhook: Some(hook),
         created_at: 7,
         started_at: Some(8),
         ended_at: None,
     };
     let golden = format!(
-        "{}{}03{}050100000006020501030405060701027b7d000101750001017301070108{}",
+        "{}{}03{}050100000006020501030405060701027b7d0001090101750001017301070108{}",
         "01".repeat(16),
         "02".repeat(16),
         "04".repeat(16),
@@ -249,7 +252,7 @@ fn fingerprints_are_part_of_the_format() {
     let send = of_send(&new.clone().into()).expect("it encodes");
     let create = of_create(1, &Default::default(), Some(&new.into())).expect("it encodes");
     let golden =
-        ["9147dbfca0f79830d2b72e56037e1d13", "84d287843c6041c6db1556598303a55d", "0898f99bf49235fb743ec43a01a48be5"];
+        ["9147dbfca0f79830d2b72e56037e1d13", "60bc0df883491f6ee443d14ce3f7895a", "c9c4e6d54fb6c5e385bc1b8eb61486a0"];
     assert_eq!([append, send, create].map(|id| full_hex(&id)), golden);
 }
 

@@ -15,13 +15,12 @@ mod record;
 mod step;
 
 pub(super) use publish::{Loaded, Published, begin, is_archived, publish};
-use record::Kept;
-pub(super) use record::{Kind, Record, Unread};
-pub(super) use step::scaled;
+pub(super) use record::{Kept, Kind, Record, Unread};
+pub(super) use step::{Step, scaled};
 
 use std::ops::ControlFlow;
 
-use super::codec::{HeadRow, Id};
+use super::codec::{ForkRow, HeadRow, Id};
 use super::view::Read;
 use super::write_set::WriteSet;
 use crate::error::{Error, Result};
@@ -59,6 +58,7 @@ pub(super) struct Body {
     pub(super) key: String,
     pub(super) created_at: u64,
     pub(super) fingerprint: Option<Id>,
+    pub(super) forked: Option<ForkRow>,
 }
 
 /// What has come so far.
@@ -81,6 +81,8 @@ struct Seen {
     events: [u32; 4],
     /// Whether the last turn to end failed.
     failed: bool,
+    /// Whether it is archived, by its events.
+    archived: bool,
     /// The context mark by the last event that tells of one.
     mark: u32,
 }
@@ -97,6 +99,11 @@ impl Loader {
         (sum(threads, turns, messages, changes), self.head.as_ref().map_or(0, records))
     }
 
+    /// What the session is, once that has come.
+    pub(super) fn body(&self) -> Option<&Body> {
+        self.body.as_ref()
+    }
+
     /// All has come: what it is, where all that was said of the session is so.
     ///
     /// # Errors
@@ -108,7 +115,7 @@ impl Loader {
             return Err(Error::corrupt("what a session is, and where it stands, is missing"));
         };
         check::whole(&seen, &head, mark.as_ref())?;
-        Ok(Loaded { session, body, head, mark })
+        Ok(Loaded { session, body, head, mark, is_archived: seen.archived })
     }
 }
 
@@ -124,10 +131,21 @@ fn sum(threads: u32, turns: u32, messages: u32, changes: u64) -> u64 {
 /// Takes in records until the step is full, which is a break, or no whole one is left. Answers with what is to be written
 /// before the next step, which looks up what this one wrote.
 pub(super) fn step(loader: &mut Loader, view: &dyn Read, unread: &mut Unread) -> Result<(WriteSet, ControlFlow<()>)> {
+    step_with(loader, view, unread, &mut |_| Ok(()))
+}
+
+/// As [`step`], and calls `each` with every record once it was taken in.
+pub(super) fn step_with(
+    loader: &mut Loader,
+    view: &dyn Read,
+    unread: &mut Unread,
+    each: &mut dyn FnMut(&Record<'_>) -> Result<()>,
+) -> Result<(WriteSet, ControlFlow<()>)> {
     let mut step = loader.step(view);
     while !step.is_full() {
         let Some(record) = unread.next()? else { return Ok((step.write()?, ControlFlow::Continue(()))) };
         step.push(&record)?;
+        each(&record)?;
     }
     Ok((step.write()?, ControlFlow::Break(())))
 }

@@ -20,6 +20,8 @@ pub(in crate::redb) struct Loaded {
     pub(in crate::redb) body: Body,
     pub(in crate::redb) head: HeadRow,
     pub(in crate::redb) mark: Option<ContextMark>,
+    /// Whether the last event tells that it was archived.
+    pub(in crate::redb) is_archived: bool,
 }
 
 impl Loaded {
@@ -94,6 +96,7 @@ pub(in crate::redb) fn publish(
         profile: profile.as_deref(),
         created_at: body.created_at,
         fingerprint: body.fingerprint,
+        forked: body.forked,
     };
     writes.put(Table::Sessions, sessions::body(number), &row)?;
     let updated_at = published.stamp.at.as_micros().max(loaded.head.updated_at);

@@ -86,6 +86,22 @@ impl Kind {
     }
 }
 
+impl Record<'_> {
+    /// Appends it to a stream.
+    pub(in crate::redb) fn push(&self, stream: &mut Vec<u8>) -> Result<()> {
+        match self {
+            Record::Session(row) => Kind::Session.push_row(row, stream),
+            Record::Head(row) => Kind::Head.push_row(row, stream),
+            Record::Mark(row) => Kind::Mark.push_row(row, stream),
+            Record::Thread(row) => Kind::Thread.push_row(row, stream),
+            Record::Turn(row) => Kind::Turn.push_row(row, stream),
+            Record::Message(row, Kept::Shown) => Kind::Message.push_row(row, stream),
+            Record::Message(row, Kept::Deleted) => Kind::DeletedMessage.push_row(row, stream),
+            Record::Change(row) => Kind::Change.push_row(row, stream),
+        }
+    }
+}
+
 /// What of a stream has come and was not read yet. It holds one record, and what came with its end.
 #[derive(Debug, Default)]
 pub(in crate::redb) struct Unread {

@@ -96,8 +96,8 @@ impl Step<'_> {
             return Err(corrupt("a second session"));
         }
         let new = check::session(row, self.loader.trust)?;
-        let (key, created_at, fingerprint) = (row.key.to_owned(), row.created_at, row.fingerprint);
-        self.loader.body = Some(Body { id: row.id, new, key, created_at, fingerprint });
+        let SessionRow { id, created_at, fingerprint, forked, .. } = *row;
+        self.loader.body = Some(Body { id, new, key: row.key.to_owned(), created_at, fingerprint, forked });
         Ok(())
     }
 
@@ -217,6 +217,9 @@ impl Step<'_> {
         match (row.kind, row.id, row.number) {
             (CHANGE_CREATED, None, 0) if number == 1 => {}
             _ if number == 1 => return Err(wrong()),
+            (CHANGE_RESTORED, None, 0) if seen.archived => seen.archived = false,
+            // While it is archived nothing else happens.
+            _ if seen.archived => return Err(wrong()),
             (CHANGE_MESSAGE, Some(id), message) => {
                 seen.events[0] += 1;
                 if message != seen.events[0] || self.number(rows::Kind::MessageId, &id)? != Some(message) {
@@ -232,7 +235,8 @@ impl Step<'_> {
             }
             (CHANGE_TURN, Some(id), turn) => self.change_of_turn(id, turn, state_of(row.state)?, wrong)?,
             (CHANGE_MARK, None, mark) if mark <= head.messages.saturating_add(1) => seen.mark = mark,
-            (CHANGE_UPDATED | CHANGE_ARCHIVED | CHANGE_RESTORED, None, 0) => {}
+            (CHANGE_ARCHIVED, None, 0) => seen.archived = true,
+            (CHANGE_UPDATED, None, 0) => {}
             _ => return Err(wrong()),
         }
         let key = rows::change(self.loader.session, number);

@@ -4,11 +4,11 @@ use super::op::Op;
 use super::world::{Known, World};
 use crate::id::{AgentId, MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
 use crate::page::{Direction, Matching, PageAt, Roles, Types};
-use crate::record::{ContextMark, MessageType, NewTurn, Reason, Role, Ts};
+use crate::record::{ContextMark, MessageType, NewSession, NewTurn, Reason, Role, Ts};
 use crate::store::{
     Append, Behaviour, Cancel, Claim, CreateSession, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent,
-    EnsureWorkspace, Finish, Interrupt, Policy, Promote, QueueBounds, Recovery, Runner, Runners, SessionRef,
-    SessionsQuery, SetContextMark, Stop, Submit, UpdateSession,
+    EnsureWorkspace, Finish, ForkSession, Interrupt, Policy, Promote, QueueBounds, Recovery, Runner, Runners,
+    SessionRef, SessionsQuery, SetContextMark, Stop, Submit, UpdateSession,
 };
 use crate::time::Timestamp;
 
@@ -47,6 +47,7 @@ impl World {
             56..58 => self.draw_outbox(),
             58..69 => self.draw_finish(),
             69..75 => self.draw_control(),
+            75 if self.rng.percent(40) => self.draw_fork(),
             75 => self.draw_update(),
             76..78 => self.draw_deletion(),
             78..79 => self.draw_deletion_of_session(),
@@ -231,7 +232,10 @@ impl World {
         let (at, known) = self.place_where(|known| !known.is_idle());
         let stamp = self.stamp();
         match self.rng.below(7) {
-            0 => Op::Interrupt(Interrupt { stamp, at, reason: self.rng.one(Reason::ALL), next: self.next() }),
+            0 => {
+                let turn = self.rng.percent(50).then(|| self.turn_of(known));
+                Op::Interrupt(Interrupt { stamp, at, turn, reason: self.rng.one(Reason::ALL), next: self.next() })
+            }
             1 => Op::Stop(Stop { stamp, at, reason: self.rng.one(Reason::ALL) }),
             2 => {
                 let queued = known.and_then(|index| self.sessions.get(index)).map(|known| known.queued.as_slice());
@@ -255,6 +259,12 @@ impl World {
     fn draw_update(&mut self) -> Op {
         let (at, _) = self.place();
         Op::UpdateSession(Box::new(UpdateSession { stamp: self.stamp(), at, update: self.update() }))
+    }
+
+    fn draw_fork(&mut self) -> Op {
+        let (at, known) = self.place();
+        let new = if self.rng.percent(60) { self.new_session() } else { NewSession::default() };
+        Op::ForkSession(Box::new(ForkSession { stamp: self.stamp(), at, message: self.message_of(known), new }))
     }
 
     fn draw_mark(&mut self) -> Op {
@@ -367,8 +377,9 @@ impl World {
     fn other_turn(&mut self, of: &NewTurn) -> NewTurn {
         let mut turn = self.turn(None);
         turn.message.id = of.message.id;
-        match self.rng.below(4) {
+        match self.rng.below(5) {
             0 => NewTurn { message: turn.message, ..of.clone() },
+            3 => NewTurn { time_limit: turn.time_limit, ..of.clone() },
             1 => NewTurn { webhook: turn.webhook, ..of.clone() },
             2 => NewTurn { profile: turn.profile, ..of.clone() },
             _ => NewTurn { thread: None, ..of.clone() },

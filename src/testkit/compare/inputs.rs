@@ -9,6 +9,7 @@ use crate::record::{
     Usage, Webhook,
 };
 use crate::store::Outcome;
+use crate::time::Duration;
 
 impl World {
     /// What callers know of a session: ids of its messages, its last `ts`, its threads.
@@ -114,6 +115,7 @@ impl World {
         new.user_params = self.rng.percent(15).then(|| self.json());
         new.profile = self.rng.percent(15).then(|| self.json());
         new.webhook = self.rng.percent(25).then(|| self.webhook());
+        new.time_limit = self.rng.percent(15).then(|| Duration::from_millis(self.rng.one([1, 60_000])));
         new
     }
 

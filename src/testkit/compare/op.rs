@@ -14,9 +14,9 @@ use crate::record::{
 };
 use crate::store::{
     Append, ArchiveRef, ArchiveSession, ArchivesQuery, Cancel, CreateSession, Created, DeleteArchive, DeleteMessage,
-    DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Finished, Interrupt, Listed, Matched,
-    OutboxDelivered, OutboxFailed, OutboxRows, Promote, Recovered, Redrive, RestoreArchive, SessionRef, SessionsQuery,
-    SetContextMark, Started, Stop, Stopped, Store, Submit, Submitted, UpdateSession,
+    DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Finished, ForkSession, Interrupt, Listed,
+    Matched, OutboxDelivered, OutboxFailed, OutboxRows, Promote, Recovered, Redrive, RestoreArchive, SessionRef,
+    SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, Submit, Submitted, UpdateSession,
 };
 
 /// One operation with its input.
@@ -31,6 +31,7 @@ pub(super) enum Op {
     SessionByKey(WorkspaceId, AgentId, String),
     Sessions(SessionsQuery),
     UpdateSession(Box<UpdateSession>),
+    ForkSession(Box<ForkSession>),
     DeleteSession(DeleteSession),
     ArchiveSession(ArchiveSession),
     Archives(ArchivesQuery),
@@ -74,6 +75,7 @@ pub(super) enum Answer {
     FoundAgent(Option<AgentRecord>),
     Created(Box<Created>),
     Session(Box<SessionRecord>),
+    Forked(Box<SessionRecord>),
     Sessions(Listed<SessionRecord>),
     Archived(Box<ArchiveRecord>),
     Archives(Listed<ArchiveRecord>),
@@ -123,6 +125,7 @@ pub(super) fn apply(store: &dyn Store, op: &Op) -> Result<Answer> {
         }
         Op::Sessions(query) => Answer::Sessions(store.sessions(query)?),
         Op::UpdateSession(op) => Answer::Session(Box::new(store.update_session(*op)?)),
+        Op::ForkSession(op) => Answer::Forked(Box::new(store.fork_session(*op, &mut go_on)?)),
         Op::DeleteSession(op) => {
             store.delete_session(op)?;
             Answer::Deleted

@@ -209,6 +209,12 @@ impl World {
                     self.at(op, |known| known.finished(finished));
                 }
             }
+            Answer::Forked(made) => {
+                let at = SessionRef { workspace: made.workspace_id, session: made.id };
+                if self.known(at).is_none() {
+                    self.sessions.push(Known::new(made));
+                }
+            }
             Answer::Archived(record) => self.learn_archived(record),
             Answer::Restored(_) => {
                 if let Op::RestoreArchive(op) = op {
@@ -252,6 +258,7 @@ impl World {
 fn chance_again(op: &Op) -> u64 {
     let has_ids = match op {
         Op::CreateSession(op) => op.new.id.is_some(),
+        Op::ForkSession(op) => op.new.id.is_some(),
         Op::Append(op) => op.messages.iter().all(|message| message.id.is_some()),
         Op::Submit(op) => op.new.message.id.is_some(),
         // The others are no retries of a caller's.

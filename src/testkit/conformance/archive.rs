@@ -68,11 +68,11 @@ impl Scene {
     }
 }
 
-fn go_on(_: Progress) -> ControlFlow<()> {
+pub(super) fn go_on(_: Progress) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
-fn archives(scene: &Scene) -> Vec<ArchiveRecord> {
+pub(super) fn archives(scene: &Scene) -> Vec<ArchiveRecord> {
     let query = ArchivesQuery { workspace: scene.workspace, agent: Some(scene.agent), page: PageAt::default() };
     ok(scene.store.archives(query)).items
 }
@@ -219,6 +219,7 @@ fn a_session_in_any_idle_state_comes_back(factory: Factory<'_>) {
         let next = ok(scene.store.interrupt(crate::store::Interrupt {
             stamp: scene.stamp(),
             at,
+            turn: None,
             reason: Reason::Request,
             next: Some(scene.runner),
         }));

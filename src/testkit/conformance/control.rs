@@ -2,7 +2,7 @@
 
 use super::scene::{Factory, Scene, claim_of, ok, unknown_session};
 use crate::error::ErrorKind::{Fenced, NotFound};
-use crate::id::OwnerId;
+use crate::id::{OwnerId, TurnId};
 use crate::record::{ChangeKind, NewMessage, NewSession, Reason, SessionStatus, ToolCall, Turn, TurnState};
 use crate::store::{
     Behaviour, CreateSession, Finish, Interrupt, Outcome, Promote, Runner, SessionRef, Started, Stop, Submitted,
@@ -11,6 +11,7 @@ use crate::store::{
 super::subject! {
     an_interrupt_ends_the_running_turn_and_promotes_the_next,
     an_interrupt_where_nothing_runs_writes_nothing,
+    an_interrupt_of_a_named_turn_ends_no_other,
     an_interrupt_answers_the_open_calls_and_fences,
     a_stop_ends_the_running_turn_and_all_that_wait,
     a_stop_where_nothing_waits_or_runs_writes_nothing,
@@ -22,7 +23,7 @@ super::subject! {
 }
 
 fn interruption(scene: &Scene, at: SessionRef) -> Interrupt {
-    Interrupt { stamp: scene.stamp(), at, reason: Reason::Request, next: Some(scene.runner) }
+    Interrupt { stamp: scene.stamp(), at, turn: None, reason: Reason::Request, next: Some(scene.runner) }
 }
 
 fn stop(scene: &Scene, at: SessionRef) -> Stop {
@@ -58,6 +59,25 @@ fn an_interrupt_where_nothing_runs_writes_nothing(factory: Factory<'_>) {
     assert_eq!(scene.unchanged("waiting", |store| ok(store.interrupt(interruption(&scene, at)))), None);
     let nowhere = interruption(&scene, unknown_session(&scene));
     scene.refused(NotFound, "nowhere", |store| store.interrupt(nowhere));
+}
+
+fn an_interrupt_of_a_named_turn_ends_no_other(factory: Factory<'_>) {
+    let scene = Scene::new(factory);
+    let (at, first) = scene.busy_session();
+    let [second, third] = ["second", "third"].map(|text| scene.enqueue(at, text).turn.id);
+    let of = |turn: TurnId| Interrupt { turn: Some(turn), ..interruption(&scene, at) };
+    assert_eq!(scene.unchanged("it waits", |store| ok(store.interrupt(of(second)))), None);
+    let Some(finished) = ok(scene.store.interrupt(of(first.turn.id))) else { panic!("it was running") };
+    assert_eq!((finished.turn.id, finished.next.map(|next| next.turn.id)), (first.turn.id, Some(second)));
+    assert_eq!(scene.unchanged("it has ended", |store| ok(store.interrupt(of(first.turn.id)))), None);
+    let Some(finished) = ok(scene.store.interrupt(of(second))) else { panic!("it was running") };
+    assert_eq!((finished.turn.id, finished.next.map(|next| next.turn.id)), (second, Some(third)));
+    // A turn of another session is none of this one's.
+    let (elsewhere, other) = scene.busy_session();
+    for (at, turn) in [(at, other.turn.id), (elsewhere, third), (scene.session(), third)] {
+        let op = Interrupt { turn: Some(turn), ..interruption(&scene, at) };
+        scene.refused(NotFound, "of another session", |store| store.interrupt(op));
+    }
 }
 
 fn an_interrupt_answers_the_open_calls_and_fences(factory: Factory<'_>) {

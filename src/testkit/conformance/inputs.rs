@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::scene::{Scene, ok};
 use crate::record::{Content, Image, Json, Message, NewMessage, NewSession, NewTurn, Role, ToolCall, Ts, Webhook};
+use crate::time::Duration;
 
 /// JSON whose spaces, order and digits a parser would lose.
 pub(super) fn odd_json(tag: u32) -> Json {
@@ -80,6 +81,9 @@ pub(super) fn other_messages(new: &NewMessage) -> Vec<(&'static str, NewMessage)
     ]
 }
 
+/// A time limit that no other unit than the nanosecond keeps.
+const ODD_LIMIT: Duration = Duration::from_nanos(1_234_567_891);
+
 pub(super) fn full_turn(message: NewMessage) -> NewTurn {
     let webhook = Webhook {
         url: "https://example.org/end".into(),
@@ -87,7 +91,7 @@ pub(super) fn full_turn(message: NewMessage) -> NewTurn {
         secret: Some("secret".into()),
         include_messages: true,
     };
-    NewTurn::from(message).user_params(odd_json(3)).profile(odd_json(4)).webhook(webhook)
+    NewTurn::from(message).user_params(odd_json(3)).profile(odd_json(4)).webhook(webhook).time_limit(ODD_LIMIT)
 }
 
 /// Turns that differ from this [full](full_turn) one in one field each; the message's id stays.
@@ -101,6 +105,8 @@ pub(super) fn other_turns(new: &NewTurn) -> Vec<(&'static str, NewTurn)> {
         ("no user_params", changed(new, |turn| turn.user_params = None)),
         ("profile", changed(new, |turn| turn.profile = Some(odd_json(9)))),
         ("no profile", changed(new, |turn| turn.profile = None)),
+        ("time_limit", changed(new, |turn| turn.time_limit = Some(ODD_LIMIT + Duration::from_nanos(1)))),
+        ("no time_limit", changed(new, |turn| turn.time_limit = None)),
         ("no webhook", changed(new, |turn| turn.webhook = None)),
         ("webhook url", hook(|hook| hook.url.push('x'))),
         ("webhook token", hook(|hook| hook.token = None)),

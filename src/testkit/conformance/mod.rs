@@ -4,6 +4,7 @@ mod access;
 mod agents;
 mod append;
 mod archive;
+mod archive_stream;
 mod changes;
 mod control;
 mod create;
@@ -12,6 +13,7 @@ mod delete;
 mod delete_session;
 mod ends;
 mod fence;
+mod fork;
 mod inputs;
 mod interrupt;
 mod listing;
@@ -53,7 +55,7 @@ macro_rules! subject {
 }
 use subject;
 
-const SUBJECTS: [(&str, &[(&str, Check)]); 32] = [
+const SUBJECTS: [(&str, &[(&str, Check)]); 34] = [
     ("names", names::CLAIMS),
     ("agents", agents::CLAIMS),
     ("access", access::CLAIMS),
@@ -82,6 +84,8 @@ const SUBJECTS: [(&str, &[(&str, Check)]); 32] = [
     ("delete", delete::CLAIMS),
     ("delete_session", delete_session::CLAIMS),
     ("archive", archive::CLAIMS),
+    ("fork", fork::CLAIMS),
+    ("archive_stream", archive_stream::CLAIMS),
     ("orphans", orphans::CLAIMS),
     ("outbox", outbox::CLAIMS),
     ("races", races::CLAIMS),

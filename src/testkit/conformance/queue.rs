@@ -5,7 +5,9 @@ use super::scene::{Factory, Scene, claim_of, ok, unknown_session};
 use crate::error::ErrorKind::{Conflict, NoBehaviour, NotFound, Overloaded};
 use crate::id::TurnId;
 use crate::record::{ChangeKind, NewMessage, NewTurn, Reason, SessionStatus, ToolCall, Turn, TurnState};
-use crate::store::{Behaviour, Cancel, Finish, Outcome, Policy, QueueBounds, Runner, SessionRef, Started, Submit};
+use crate::store::{
+    Behaviour, Cancel, Finish, Outcome, Policy, QueueBounds, Runner, SessionRef, Started, Stop, Submit, Waiting,
+};
 
 super::subject! {
     an_idle_session_starts_what_would_wait,
@@ -22,6 +24,7 @@ super::subject! {
     at_a_bound_of_the_queue_nothing_is_written,
     the_bounds_over_all_count_every_session,
     what_waited_counts_no_longer,
+    what_waits_is_counted_over_all_sessions,
     without_a_behaviour_nothing_waits,
     a_repeated_submit_answers_with_the_turn_as_it_waits_and_ends,
     the_outbox_is_in_the_order_of_the_ends,
@@ -314,6 +317,25 @@ fn what_waited_counts_no_longer(factory: Factory<'_>) {
         let finished = ok(scene.store.finish(scene.ending(at, claim, Outcome::Completed(None))));
         claim = next_of(finished.next).claim;
     }
+}
+
+fn what_waits_is_counted_over_all_sessions(factory: Factory<'_>) {
+    let scene = Scene::new(factory);
+    let waiting = || ok(scene.store.waiting());
+    assert_eq!(waiting(), Waiting::default());
+    let sessions = [scene.busy_session(), scene.busy_session()];
+    assert_eq!(waiting(), Waiting::default(), "what runs does not wait");
+    let turns = [NewTurn::from("12345"), full_turn(full_message())];
+    for (n, ((at, _), turn)) in (1..).zip(sessions.iter().zip(&turns)) {
+        scene.enqueue(*at, turn.clone());
+        let bytes = turns.iter().take(n).map(|turn| turn.size() as u64).sum();
+        assert_eq!(waiting(), Waiting { turns: n as u64, bytes });
+    }
+    let [(at, first), (other, _)] = &sessions;
+    scene.complete(*at, claim_of(first));
+    assert_eq!(waiting(), Waiting { turns: 1, bytes: turns[1].size() as u64 }, "one was promoted");
+    ok(scene.store.stop(Stop { stamp: scene.stamp(), at: *other, reason: Reason::Request }));
+    assert_eq!(waiting(), Waiting::default());
 }
 
 fn without_a_behaviour_nothing_waits(factory: Factory<'_>) {

@@ -68,6 +68,7 @@ fn a_submit_keeps_every_input(factory: Factory<'_>) {
             assert_eq!(sent.message.id, id, "the caller's id is the message's");
         }
         assert_eq!((&sent.turn.user_params, &sent.turn.profile), (&new.user_params, &new.profile));
+        assert_eq!(sent.turn.time_limit, new.time_limit);
         assert_eq!(ok(scene.store.turn(at, sent.turn.id)), sent.turn);
         scene.complete(at, claim_of(&sent));
     }

@@ -86,6 +86,7 @@ fn a_closed_store_refuses_everything(factory: Factory<'_>) {
     let owner = scene.runner.owner;
     let orphans = EndOrphans { stamp, owner, limit: 10, recovery: Recovery::End };
     let runners = scene.runners(["greeter"]);
+    let interrupt = Interrupt { stamp, at: busy, turn: None, reason: Reason::Request, next: None };
     let answers = [
         ("ensure_workspace", store.ensure_workspace(EnsureWorkspace { stamp, name: name() }).err()),
         ("find_workspace", store.find_workspace("acme").err()),
@@ -110,9 +111,10 @@ fn a_closed_store_refuses_everything(factory: Factory<'_>) {
         ("turns", store.turns(at, page).err()),
         ("changes", store.changes(at, 0, 10).err()),
         ("end_orphans", store.end_orphans(orphans).err()),
-        ("interrupt", store.interrupt(Interrupt { stamp, at: busy, reason: Reason::Request, next: None }).err()),
+        ("interrupt", store.interrupt(interrupt).err()),
         ("stop", store.stop(Stop { stamp, at: busy, reason: Reason::Request }).err()),
         ("cancel", store.cancel(Cancel { stamp, at, turn: turn.id }).err()),
+        ("waiting", store.waiting().err()),
         ("promote", store.promote(Promote { stamp, runners, limit: 10 }).err()),
         ("set_context_mark", store.set_context_mark(SetContextMark { stamp, at, claim: None, mark: None }).err()),
         ("context_mark", store.context_mark(at).err()),

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use parlor::id::{AgentId, MessageId, OwnerId, SessionId, Stamp, WorkspaceId};
 use parlor::store::{
-    Append, Behaviour, Claim, CreateSession, DeleteMessage, DeleteSession, Emit, EnsureAgent, EnsureWorkspace, Finish,
-    Interrupt, Outcome, Policy, QueueBounds, Runner, SessionRef, SetContextMark, Stop, Store, Submit, UpdateSession,
+    Append, ArchiveRef, ArchiveSession, Behaviour, Claim, CreateSession, DeleteMessage, DeleteSession, Emit,
+    EnsureAgent, EnsureWorkspace, Finish, Interrupt, Outcome, Policy, QueueBounds, RestoreArchive, Runner, SessionRef,
+    SetContextMark, Stop, Store, Submit, UpdateSession,
 };
 use parlor::testkit::ModelStore;
 use parlor::{
@@ -56,6 +57,7 @@ pub struct Client {
     sessions: Vec<Mine>,
     /// Those that were deleted, whose ids may be used again.
     gone: Vec<(usize, SessionRef)>,
+    archived: Vec<(Mine, ArchiveRef)>,
     clock: u64,
     /// What is neither known to be there nor not to be.
     pub unknown: Option<Unknown>,
@@ -97,6 +99,7 @@ impl Client {
             names,
             sessions: Vec::new(),
             gone: Vec::new(),
+            archived: Vec::new(),
             clock: BEGIN_MICROS,
             unknown: None,
         }
@@ -122,7 +125,9 @@ impl Client {
             (_, Answer::Created(created)) => SessionRef { workspace: self.names.0, session: created.session.id },
             (op, _) => op.at().expect("it has a session"),
         };
-        let known = self.sessions.iter().map(|mine| (mine.track, mine.at)).chain(self.gone.iter().copied());
+        let known =
+            self.sessions.iter().chain(self.archived.iter().map(|(mine, _)| mine)).map(|mine| (mine.track, mine.at));
+        let known = known.chain(self.gone.iter().copied());
         let known = known.filter(|known| known.1 == at).map(|(track, _)| track).next();
         let track = known.unwrap_or_else(|| self.record.track(at));
         let state = State::of(&self.model, at).expect("the model can be read");
@@ -190,6 +195,20 @@ impl Client {
             self.gone.push((track, at));
             return;
         }
+        if let Answer::Archived(record) = answer {
+            let archive = ArchiveRef {
+                workspace: record.workspace_id,
+                agent: record.agent_id,
+                filename: record.filename.clone(),
+            };
+            if let Some(index) = self.sessions.iter().position(|mine| mine.at == at) {
+                self.archived.push((self.sessions.remove(index), archive));
+            }
+            return;
+        }
+        if let Some(index) = self.archived.iter().position(|(mine, _)| mine.at == at) {
+            self.sessions.push(self.archived.remove(index).0);
+        }
         self.gone.retain(|gone| gone.1 != at);
         let known = self.sessions.iter().position(|mine| mine.at == at).unwrap_or_else(|| {
             self.sessions.push(Mine { track, at, claim: None, messages: Vec::new() });
@@ -215,7 +234,7 @@ impl Client {
                 }
             }
             Answer::Stopped(_) => mine.claim = None,
-            Answer::Deleted | Answer::Marked | Answer::Updated(_) => {}
+            Answer::Deleted | Answer::Marked | Answer::Updated(_) | Answer::Archived(_) | Answer::Restored(_) => {}
         }
     }
 
@@ -282,6 +301,11 @@ impl Client {
     }
 
     fn draw(&mut self) -> Op {
+        if !self.archived.is_empty() && self.random.one_in(5) {
+            let (mine, archive) = &self.archived[0];
+            let (at, archive) = (mine.at, archive.clone());
+            return Op::Restore(Box::new(RestoreArchive { stamp: self.stamp(), archive, label: None }), at);
+        }
         let few = self.sessions.is_empty() || self.sessions.len() < SESSIONS && self.random.one_in(8);
         if few {
             return self.creation();
@@ -298,6 +322,9 @@ impl Client {
         if self.random.one_in(12) {
             // A busy one is refused.
             return Op::DeleteSession(DeleteSession { stamp: self.stamp(), at });
+        }
+        if self.random.one_in(if claim.is_some() { 40 } else { 6 }) {
+            return Op::Archive(ArchiveSession { stamp: self.stamp(), at });
         }
         match (claim, self.random.below(8)) {
             (Some(claim), 0..=2) => self.emit(at, claim),
@@ -338,7 +365,7 @@ impl Client {
         let (stamp, reason) = (self.stamp(), Reason::Request);
         // Where nothing is running these would write nothing.
         match self.random.below(if claim.is_some() { 8 } else { 4 }) {
-            4 => Op::Interrupt(Interrupt { stamp, at, reason, next: Some(self.runner()) }),
+            4 => Op::Interrupt(Interrupt { stamp, at, turn: None, reason, next: Some(self.runner()) }),
             5 => Op::Stop(Stop { stamp, at, reason }),
             1 => Op::Update(Box::new(UpdateSession { stamp, at, update: SessionUpdate::default().label(self.text()) })),
             2 => Op::Mark(SetContextMark { stamp, at, claim, mark: Some(ContextMark::new(1, self.text())) }),

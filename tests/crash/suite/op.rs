@@ -1,10 +1,12 @@
 //! An operation that writes, and what it answers.
 
+use std::ops::ControlFlow;
+
 use parlor::store::{
-    Append, CreateSession, Created, DeleteMessage, DeleteSession, Emit, Finish, Finished, Interrupt, SessionRef,
-    SetContextMark, Stop, Stopped, Store, Submit, Submitted, UpdateSession,
+    Append, ArchiveSession, CreateSession, Created, DeleteMessage, DeleteSession, Emit, Finish, Finished, Interrupt,
+    RestoreArchive, SessionRef, SetContextMark, Stop, Stopped, Store, Submit, Submitted, UpdateSession,
 };
-use parlor::{Message, Result, SessionRecord};
+use parlor::{ArchiveRecord, Message, Progress, Result, SessionRecord};
 
 #[derive(Debug, Clone)]
 pub enum Op {
@@ -19,6 +21,9 @@ pub enum Op {
     Update(Box<UpdateSession>),
     Delete(DeleteMessage),
     DeleteSession(DeleteSession),
+    Archive(ArchiveSession),
+    /// What it gives back is this session.
+    Restore(Box<RestoreArchive>, SessionRef),
 }
 
 #[derive(Debug, PartialEq)]
@@ -31,6 +36,12 @@ pub enum Answer {
     Marked,
     Updated(Box<SessionRecord>),
     Deleted,
+    Archived(Box<ArchiveRecord>),
+    Restored(Box<SessionRecord>),
+}
+
+fn go_on(_: Progress) -> ControlFlow<()> {
+    ControlFlow::Continue(())
 }
 
 impl Op {
@@ -56,6 +67,8 @@ impl Op {
                 store.delete_session(op)?;
                 Answer::Deleted
             }
+            Op::Archive(op) => Answer::Archived(Box::new(store.archive_session(op, &mut go_on)?)),
+            Op::Restore(op, _) => Answer::Restored(Box::new(store.restore_archive(*op, &mut go_on)?)),
         })
     }
 
@@ -73,6 +86,8 @@ impl Op {
             Op::Update(op) => Some(op.at),
             Op::Delete(op) => Some(op.at),
             Op::DeleteSession(op) => Some(op.at),
+            Op::Archive(op) => Some(op.at),
+            Op::Restore(_, at) => Some(*at),
         }
     }
 }
