@@ -110,12 +110,12 @@ pub trait Store: Send + Sync + 'static {
     /// Gives an agent another label, or none. Answers with the agent as it stands then.
     fn label_agent(&self, op: LabelAgent) -> Result<AgentRecord>;
 
-    /// Deletes an agent and all that it holds, for good: its sessions and its access keys; *conflict* while one of its
-    /// sessions is busy, or archived.
+    /// Deletes an agent and all that it holds, for good: its sessions, its archives and its access keys; *conflict* while one of its
+    /// sessions is busy.
     ///
     /// From its commit on the agent and everything below it are *not found*, as [`delete_session`](Self::delete_session)
     /// has it for a session: by id, by name and by key, in the listings and totals of the workspace, and in the outbox. Its
-    /// name and its id are free, and so are the ids of its sessions. A store may give back the space bit by bit
+    /// name and its id are free, and so are the ids of its sessions, archived ones too. A store may give back the space bit by bit
     /// afterwards, as long as that shows nowhere.
     fn delete_agent(&self, op: DeleteAgent) -> Result<()>;
 

@@ -60,13 +60,7 @@ impl State {
         let (workspace, agent) = (op.workspace, op.agent);
         let mut its = self.sessions.iter().filter(|session| session.base.workspace_id == workspace);
         its.try_for_each(|session| if session.base.agent_id == agent { session.check_idle() } else { Ok(()) })?;
-        if self
-            .archives
-            .iter()
-            .any(|archive| (archive.record.workspace_id, archive.record.agent_id) == (workspace, agent))
-        {
-            return Err(Error::conflict(format!("agent {agent} has archives")));
-        }
+        self.archives.retain(|archived| (archived.record.workspace_id, archived.record.agent_id) != (workspace, agent));
         self.sessions.retain(|session| (session.base.workspace_id, session.base.agent_id) != (workspace, agent));
         self.keys.retain(|key| (key.record.workspace_id, key.record.agent_id) != (workspace, Some(agent)));
         self.agents.retain(|other| (other.workspace_id, other.id) != (workspace, agent));

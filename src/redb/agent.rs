@@ -76,11 +76,8 @@ pub(super) fn delete(view: &dyn Read, op: &DeleteAgent) -> Result<(WriteSet, ())
     if hidden::busy_session(view, number)?.is_some() {
         return Err(Error::conflict(format!("a session of agent {} is busy: stop it first", op.agent)));
     }
-    // The seam for what else an agent holds: archives are found by the workspace too, and are not hidden with it yet.
-    if archive::count(view, number)? > 0 {
-        return Err(Error::conflict(format!("agent {} has archives: restore or delete them first", op.agent)));
-    }
     let mut writes = WriteSet::default();
+    archive::uncount(view, [within, number], &mut writes)?;
     // Its sessions go from the totals at once, and from what is remembered of places.
     let (its, all) = (session::count(view, number)?, session::count(view, within)?);
     let mut counters = scope::counters(view)?;

@@ -27,7 +27,7 @@ pub(super) fn pending(view: &dyn Read, limit: u32) -> Result<Vec<WebhookRow>> {
     while let Some(bound) = from.take().filter(|_| waiting.len() < limit as usize) {
         each_from(view, bound, &mut |session, number, row| {
             // What is left of a deleted session, and what is dead, may be much: it is passed as a whole.
-            if row.state == WebhookState::Dead || gone.has(view, session)? {
+            if row.state == WebhookState::Dead || gone.has(view, session, row.key, row.value)? {
                 from = Some(Bound::Excluded(of_session(session).1.to_vec()));
                 return Ok(ControlFlow::Break(()));
             }
@@ -65,12 +65,13 @@ pub(super) fn page(view: &dyn Read, op: &OutboxQuery) -> Result<OutboxPage> {
     while let Some(bound) = from.take().filter(|_| rows.len() < op.limit as usize) {
         let mut found = None;
         each_from(view, bound, &mut |session, number, row| {
-            found = Some((session, number, row.state, row.record(number)));
+            let is_gone = gone.has(view, session, row.key, row.value)?;
+            found = Some((session, number, row.state, row.record(number), is_gone));
             Ok(ControlFlow::Break(()))
         })?;
-        let Some((session, number, state, row)) = found else { break };
+        let Some((session, number, state, row, is_gone)) = found else { break };
         let past = Bound::Excluded(of_session(session).1.to_vec());
-        if gone.has(view, session)? {
+        if is_gone {
             from = Some(past);
             continue;
         }

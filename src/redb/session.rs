@@ -30,18 +30,16 @@ pub(super) fn create(view: &dyn Read, op: &CreateSession) -> Result<(WriteSet, C
         None => None,
     };
     let session = op.new.id.unwrap_or_else(|| op.stamp.uuid(0).into());
-    let id = session.as_uuid().as_bytes();
     let mut writes = WriteSet::default();
-    if let Some(number) = place::named(view, &names::session_id(workspace, id))? {
-        if !hidden::has(view, number)? {
-            let place = Place { number, workspace, agent, session };
-            return replay(view, op, place, fingerprint).map(|created| (writes, created));
-        }
-        // Of an agent that was deleted, so it is no more, and its id is free.
-        hidden::dislodge(view, number, session, op.stamp.at.as_micros(), &mut writes)?;
+    if let Some(number) = hidden::holder(view, workspace, session)? {
+        let place = Place { number, workspace, agent, session };
+        return replay(view, op, place, fingerprint).map(|created| (writes, created));
     }
-    if op.new.id.is_some() && is_archived(view, workspace, session)? {
-        return Err(Error::conflict(format!("session id {session} is that of an archived session")));
+    if op.new.id.is_some() {
+        if is_archived(view, workspace, session)? {
+            return Err(Error::conflict(format!("session id {session} is that of an archived session")));
+        }
+        hidden::dislodge(view, workspace, session, op.stamp.at, &mut writes)?;
     }
     make(view, op, Place { number: 0, workspace, agent, session }, fingerprint, writes)
 }

@@ -438,6 +438,11 @@ pub(super) mod archives {
         key(&[&[2], &scope.to_be_bytes(), &archived_at.to_be_bytes(), &archive.to_be_bytes()])
     }
 
+    /// The least and the greatest key of the listing of a scope.
+    pub(in crate::redb) fn listed_bounds(scope: u32) -> (Vec<u8>, Vec<u8>) {
+        (listed(scope, 0, 0), listed(scope, u64::MAX, u32::MAX))
+    }
+
     /// How many archives a workspace or an agent has.
     pub(in crate::redb) fn count(scope: u32) -> Vec<u8> {
         key(&[&[3], &scope.to_be_bytes()])

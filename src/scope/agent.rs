@@ -80,18 +80,18 @@ impl AgentHandle {
         store.label_agent(LabelAgent { stamp, workspace, agent, label: label.map(str::to_owned) })
     }
 
-    /// Deletes the agent and all that it holds, for good: its sessions and its access keys. Its name and its id may be used
-    /// again.
+    /// Deletes the agent and all that it holds, for good: its sessions, its archives and its access keys. Its name and its id may
+    /// be used again, and so may the ids of its sessions.
     ///
-    /// It takes one short commit however many sessions there are. From then on the agent and all below it are *not found*, by
+    /// It takes one short commit however many there are. From then on the agent and all below it are *not found*, by
     /// every handle that was made before, and so for who waits or follows; who comes with a key of the agent is
     /// [`Unauthorized`](crate::ErrorKind::Unauthorized). What is left in the file is cleared away afterwards, beside other
     /// work. While the commit is made, no turn begins or ends by a caller in the workspace, and no session is made there.
     ///
     /// # Errors
     ///
-    /// [`Conflict`](crate::ErrorKind::Conflict) while a turn of one of its sessions is running or waits, or while it has archives:
-    /// restore or delete those first. [`NotFound`](crate::ErrorKind::NotFound) when the agent was deleted before.
+    /// [`Conflict`](crate::ErrorKind::Conflict) while a turn of one of its sessions is running or waits.
+    /// [`NotFound`](crate::ErrorKind::NotFound) when the agent was deleted before.
     ///
     /// ```
     /// # fn main() -> parlor::Result<()> {
@@ -111,7 +111,7 @@ impl AgentHandle {
         let deletion = self.core.executor.admit_agent_deletion(workspace)?;
         store.delete_agent(DeleteAgent { stamp: shared.stamp(), workspace, agent })?;
         // Before a session can be made in the place of one that is gone.
-        shared.tails.forget_gone(store, workspace);
+        shared.tails.forget_gone(store, workspace, agent);
         let _admission = deletion.done(agent);
         // All who wait in it, and those who came with a key of it.
         shared.bell.wake_all();

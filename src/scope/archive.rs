@@ -108,7 +108,7 @@ impl Session {
                 went
             })
         })?;
-        shared.tails.archived(at, record.last_change);
+        shared.tails.archived(at, self.agent, record.last_change);
         shared.bell.ring(at, self.agent, Event::Ended);
         Ok(Archive { core: core.clone(), record: Arc::new(record) })
     }

@@ -106,6 +106,37 @@ fn a_session_made_again_with_the_id_of_one_that_went_with_its_agent_runs_its_tur
 }
 
 #[test]
+fn of_archived_sessions_those_of_the_agent_are_gone_and_others_are_told_of() {
+    on_every_store(|store| {
+        let engine = echo(&store);
+        let acme = engine.workspace("acme").unwrap();
+        let (agent, other) = (acme.agent("echo").unwrap(), acme.agent("booker").unwrap());
+        let id = Uuid::now_v7();
+        let [ours, theirs] = [(&agent, id), (&other, Uuid::now_v7())].map(|(agent, id)| {
+            let session = agent.create_session(NewSession::default().id(id)).unwrap();
+            let follow = session.follow(0);
+            (session.archive().unwrap(), follow)
+        });
+        let ((gone, mut gone_feed), (left, mut left_feed)) = (ours, theirs);
+        agent.delete().unwrap();
+        is_not_found(agent.archives(()));
+        is_not_found(gone.restore());
+        is_not_found(gone.export(Vec::new()));
+        is_not_found(gone.delete());
+        is_not_found(gone_feed.next().unwrap());
+        let told: Vec<_> = left_feed.by_ref().map(|event| event.unwrap().kind).collect();
+        assert_eq!(told, [ChangeKind::Created, ChangeKind::Archived]);
+        assert_eq!(other.archives(()).unwrap().items, [left.record().clone()]);
+        // The id is free, and who followed the old one does not follow the new one.
+        let session = other.create_session(NewSession::default().id(id)).unwrap();
+        assert!(gone_feed.is_ended());
+        left.restore().unwrap();
+        session.archive().unwrap().restore().unwrap();
+        engine.close().unwrap();
+    });
+}
+
+#[test]
 fn who_waits_for_a_session_of_the_agent_is_woken() {
     on_every_store(|store| {
         let engine = echo(&store);
@@ -129,7 +160,7 @@ fn who_waits_for_a_session_of_the_agent_is_woken() {
 fn left(file: &Path) -> Vec<(&'static str, usize)> {
     let database = Database::open(file).unwrap();
     let read = database.begin_read().unwrap();
-    ["names", "sessions", "rows", "activity", "outbox", "meta"]
+    ["names", "sessions", "rows", "activity", "outbox", "archives", "meta"]
         .map(|name| {
             let table = read.open_table(TableDefinition::<&[u8], &[u8]>::new(name)).unwrap();
             (name, table.iter().unwrap().count())
@@ -152,9 +183,12 @@ fn nothing_of_an_agent_is_left_in_the_file_once_it_was_cleared_away() {
     let acme = engine.workspace("acme").unwrap();
     let agent = acme.create_agent(NewAgent::new("echo").label("Repeats")).unwrap();
     agent.create_key(Scopes::ALL, NewKey::default()).unwrap();
-    for _ in 0..700 {
-        let (_, turn) = agent.start_session(NewSession::default(), "hello").unwrap();
+    for nth in 0..700 {
+        let (session, turn) = agent.start_session(NewSession::default(), "hello").unwrap();
         turn.wait().unwrap();
+        if nth % 7 == 0 {
+            session.archive().unwrap();
+        }
     }
     agent.delete().unwrap();
     assert_eq!(acme.sessions(()).unwrap().meta.total, 1);

@@ -1,26 +1,28 @@
 //! Agents that were deleted, and what is left of them.
 //!
-//! Deleting an agent takes away all that leads to it and leaves a row, by its number, in its place. Its sessions stand as
-//! they stood, but nothing finds them: whoever comes to a session by its id looks whether its agent is hidden, and the
+//! Deleting an agent takes away all that leads to it and leaves a row, by its number, in its place. Its sessions and archives stand
+//! as they stood, but nothing finds them: whoever comes to one by the session's id looks whether its agent is hidden, and the
 //! listings of the workspace, which have not lost their rows yet, leave out what is. That is asked only while a
-//! hidden agent is there. Step by step each of its sessions is then taken away as a deleted one is; the row of the agent goes last.
+//! hidden agent is there. Step by step each of them is then taken away as a deleted one is; the row of the agent goes last.
 
 use std::collections::BTreeSet;
 use std::ops::{Bound, ControlFlow};
 
-use super::codec::{self, HeadRow, HiddenRow, ListedRow, SessionRow};
-use super::place::Place;
+use uuid::Uuid;
+
+use super::codec::{self, ArchiveRow, HeadRow, HiddenRow, ListedRow, OutboxRow, SessionRow};
+use super::place::{self, Place};
 use super::remnant::{self, Remnant};
-use super::tables::{Table, activity, meta, session_of, sessions};
-use super::view;
+use super::tables::{Table, activity, archives, meta, names, session_of, sessions};
 use super::view::Read;
 use super::write_set::WriteSet;
+use super::{archive, view};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::SessionId;
 use crate::page::Direction;
 use crate::time::Timestamp;
 
-/// Rows that taking away a session writes.
+/// Rows that taking away a session writes; an archive takes fewer.
 pub(super) const ROWS_OF_SESSION: usize = 9;
 
 /// Whether the agent of this number was deleted.
@@ -60,6 +62,26 @@ impl Hidden {
         }
     }
 
+    /// Whether a row of the outbox is of a session of theirs, or of one that is in an archive of theirs; one that cannot be
+    /// read is taken for none.
+    pub(super) fn has_announced(&self, view: &dyn Read, session: u32, key: &[u8], value: &[u8]) -> Result<bool> {
+        if self.is_none() {
+            return Ok(false);
+        }
+        if self.has(view, session)? {
+            return Ok(true);
+        }
+        let archived = || {
+            let row: OutboxRow<'_> = codec::decode(Table::Outbox, key, value)?;
+            let workspace = place::workspace(view, Uuid::from_bytes(row.workspace).into())?;
+            archive::standing_of(view, workspace, &row.session)
+        };
+        match archived() {
+            Err(error) if error.kind() == ErrorKind::Corrupt => Ok(false),
+            archived => Ok(archived?.is_some_and(|(row, agent)| row.session == session && self.0.contains(&agent))),
+        }
+    }
+
     /// Whether an agent is one of them.
     pub(super) fn has_agent(&self, agent: u32) -> bool {
         self.0.contains(&agent)
@@ -75,6 +97,35 @@ fn agent_of(view: &dyn Read, session: u32) -> Result<Option<u32>> {
 /// Whether a session is one of an agent that was deleted.
 pub(super) fn has(view: &dyn Read, session: u32) -> Result<bool> {
     agent_of(view, session)?.map_or(Ok(false), |agent| is(view, agent))
+}
+
+/// The number of the session that has this id in a workspace; none where only one of a deleted agent has it.
+pub(super) fn holder(view: &dyn Read, workspace: u32, session: SessionId) -> Result<Option<u32>> {
+    match place::named(view, &names::session_id(workspace, session.as_uuid().as_bytes()))? {
+        Some(number) if !has(view, number)? => Ok(Some(number)),
+        _ => Ok(None),
+    }
+}
+
+/// Takes away the session, which no other agent has, and the archive that a deleted agent has of this id: one that is to be made
+/// has it.
+pub(super) fn dislodge(
+    view: &dyn Read,
+    workspace: u32,
+    session: SessionId,
+    now: Timestamp,
+    writes: &mut WriteSet,
+) -> Result<()> {
+    let id = session.as_uuid().as_bytes();
+    if let Some(number) = place::named(view, &names::session_id(workspace, id))? {
+        let (place, key) = standing(view, number, session)?;
+        let head: HeadRow = view.expected(Table::Sessions, &sessions::head(number))?;
+        leave(place, &key, head.updated_at, now, writes)?;
+    }
+    match archive::standing_of(view, workspace, id)? {
+        Some((row, agent)) if is(view, agent)? => archive::take_away(view, row.archive, now, writes),
+        _ => Ok(()),
+    }
 }
 
 /// A session of the agent in which a turn is running or waits. Only such sessions are looked at: there are no more of them
@@ -111,34 +162,42 @@ pub(super) fn busy_session(view: &dyn Read, agent: u32) -> Result<Option<u32>> {
     Ok(busy)
 }
 
-/// Takes away sessions of deleted agents, at most so many, the newest first, and what says that an agent was deleted once it
-/// has none.
-pub(super) fn clear(view: &dyn Read, sessions: usize, writes: &mut WriteSet) -> Result<()> {
-    let mut left = sessions;
+/// Takes away sessions and archives of deleted agents, at most so many, the newest first, and what says that an agent was
+/// deleted once it has none.
+pub(super) fn clear(view: &dyn Read, most: usize, writes: &mut WriteSet) -> Result<()> {
+    let mut left = most;
     for agent in Hidden::of(view)?.0 {
         let key = meta::hidden(agent);
         let row: HiddenRow = match view.expected(Table::Meta, &key) {
             Err(error) if error.kind() == ErrorKind::Corrupt => continue,
             row => row?,
         };
-        let (from, to) = activity::bounds(agent);
-        let between = (Bound::Included(from.as_slice()), Bound::Included(to.as_slice()));
+        let deleted_at = Timestamp::from_micros(row.deleted_at);
         let mut is_left = false;
-        view.scan(Table::Activity, between, Direction::Desc, &mut |key, value| {
-            is_left = true;
-            if left == 0 {
-                return Ok(ControlFlow::Break(()));
-            }
-            match clear_session(view, agent, row.deleted_at, key, value, writes) {
-                // `verify` names it; the others go all the same.
-                Err(error) if error.kind() == ErrorKind::Corrupt => {}
-                cleared => {
-                    cleared?;
-                    left -= 1;
+        for (table, (from, to)) in
+            [(Table::Activity, activity::bounds(agent)), (Table::Archives, archives::listed_bounds(agent))]
+        {
+            let between = (Bound::Included(from.as_slice()), Bound::Included(to.as_slice()));
+            view.scan(table, between, Direction::Desc, &mut |key, value| {
+                is_left = true;
+                if left == 0 {
+                    return Ok(ControlFlow::Break(()));
                 }
-            }
-            Ok(ControlFlow::Continue(()))
-        })?;
+                let cleared = match table {
+                    Table::Activity => clear_session(view, agent, deleted_at, key, value, writes),
+                    _ => clear_archive(agent, deleted_at, key, value, writes),
+                };
+                match cleared {
+                    // `verify` names it; the others go all the same.
+                    Err(error) if error.kind() == ErrorKind::Corrupt => {}
+                    cleared => {
+                        cleared?;
+                        left -= 1;
+                    }
+                }
+                Ok(ControlFlow::Continue(()))
+            })?;
+        }
         if !is_left {
             writes.remove(Table::Meta, key);
         }
@@ -153,7 +212,7 @@ pub(super) fn clear(view: &dyn Read, sessions: usize, writes: &mut WriteSet) -> 
 fn clear_session(
     view: &dyn Read,
     agent: u32,
-    deleted_at: u64,
+    deleted_at: Timestamp,
     listed: &[u8],
     value: &[u8],
     writes: &mut WriteSet,
@@ -167,23 +226,19 @@ fn clear_session(
     leave(place, &key, updated_at, deleted_at, writes)
 }
 
-/// Takes away the session of a deleted agent that has the id of one that is to be made.
-pub(super) fn dislodge(
-    view: &dyn Read,
-    number: u32,
-    session: SessionId,
-    deleted_at: u64,
-    writes: &mut WriteSet,
-) -> Result<()> {
-    let (place, key) = standing(view, number, session)?;
-    let head: HeadRow = view.expected(Table::Sessions, &sessions::head(number))?;
-    leave(place, &key, head.updated_at, deleted_at, writes)
+/// Takes away the archive of a row of the agent's listing.
+fn clear_archive(agent: u32, deleted_at: Timestamp, listed: &[u8], value: &[u8], writes: &mut WriteSet) -> Result<()> {
+    let row: ArchiveRow<'_> = codec::decode(Table::Archives, listed, value)?;
+    let number = archives::number_of_listed(listed).filter(|_| row.agent == agent);
+    let number = number
+        .ok_or_else(|| Error::corrupt(format!("the listing of agent {agent} has an archive of agent {}", row.agent)))?;
+    archive::take_away_listed(number, &row, deleted_at, writes)
 }
 
 /// Takes away all that leads to a session, and leaves a remnant of it.
-fn leave(place: Place, key: &str, updated_at: u64, deleted_at: u64, writes: &mut WriteSet) -> Result<()> {
+fn leave(place: Place, key: &str, updated_at: u64, deleted_at: Timestamp, writes: &mut WriteSet) -> Result<()> {
     remnant::take_away(place, key, updated_at, writes);
-    Remnant::Session(place.number).put(writes, Timestamp::from_micros(deleted_at))
+    Remnant::Session(place.number).put(writes, deleted_at)
 }
 
 /// Where a session stands, and its key.

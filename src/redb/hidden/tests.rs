@@ -9,7 +9,8 @@ use crate::redb::codec::{KeyRow, LabelRow, NumberRow, ScopeCountRow};
 use crate::redb::tables::names;
 use crate::redb::{Options, RedbStore, access, agent};
 use crate::store::{
-    CreateAgent, CreateKey, CreateSession, DeleteAgent, EnsureWorkspace, Opens, SessionRef, SessionsQuery, Store,
+    ArchiveSession, ArchivesQuery, CreateAgent, CreateKey, CreateSession, DeleteAgent, EnsureWorkspace, Opens,
+    SessionRef, SessionsQuery, Store,
 };
 use crate::time::Timestamp;
 
@@ -83,6 +84,21 @@ impl Scene {
         self.store.verify().expect("it verifies")
     }
 
+    /// Archives of the workspace.
+    fn archived(&self) -> (usize, u64) {
+        let query = ArchivesQuery { workspace: self.workspace, agent: None, page: PageAt { page: 1, limit: 100 } };
+        let listed = self.store.archives(query).expect("a page");
+        (listed.items.len(), listed.total)
+    }
+
+    /// Archives some sessions.
+    fn archive(&self, sessions: &[SessionRef]) {
+        for at in sessions {
+            let op = ArchiveSession { stamp: stamp(), at: *at };
+            self.store.archive_session(op, &mut |_| ControlFlow::Continue(())).expect("an archive");
+        }
+    }
+
     fn listed(&self) -> (usize, u64) {
         let query = SessionsQuery { workspace: self.workspace, agent: None, page: PageAt { page: 1, limit: 100 } };
         let listed = self.store.sessions(query).expect("a page");
@@ -97,8 +113,9 @@ impl Scene {
 #[test]
 fn hiding_writes_as_much_however_many_sessions_there_are() {
     let scene = Scene::new();
-    let writes = [1, 300].map(|sessions| {
-        let (agent, _) = scene.agent(&format!("of {sessions}"), sessions);
+    let writes = [2, 300].map(|count| {
+        let (agent, sessions) = scene.agent(&format!("of {count}"), count);
+        scene.archive(&sessions[..count / 2]);
         let op = scene.deletion(agent);
         let (writes, ()) = scene.store.read(|view| agent::delete(view, &op)).expect("it would be");
         writes.len()
@@ -110,13 +127,17 @@ fn hiding_writes_as_much_however_many_sessions_there_are() {
 fn each_step_takes_a_bounded_part_and_shows_nowhere() {
     let scene = Scene::new();
     let (gone, sessions) = scene.agent("gone", 40);
-    scene.agent("left", 3);
+    let (_, left) = scene.agent("left", 5);
+    scene.archive(&sessions[10..30]);
+    scene.archive(&left[3..]);
+    while scene.step(1000).is_some() {}
     scene.key(gone).expect("a key");
     scene.hide(gone);
     let mut steps = 0;
     while let Some(writes) = scene.step(30) {
         assert!(writes <= 30 + 2 * ROWS_OF_SESSION, "{writes} writes in a step of 30 rows");
-        assert_eq!((scene.listed(), scene.breaches()), ((3, 3), vec![]), "after {steps} steps");
+        assert_eq!((scene.listed(), scene.archived()), ((3, 3), (2, 2)), "after {steps} steps");
+        assert_eq!(scene.breaches(), Vec::<String>::new(), "after {steps} steps");
         assert!(sessions.iter().all(|at| scene.store.session(*at).is_err_and(|error| error.is_not_found())));
         steps += 1;
     }
@@ -126,7 +147,8 @@ fn each_step_takes_a_bounded_part_and_shows_nowhere() {
 #[test]
 fn the_smallest_step_gets_to_the_end() {
     let scene = Scene::new();
-    let (gone, _) = scene.agent("gone", 3);
+    let (gone, sessions) = scene.agent("gone", 3);
+    scene.archive(&sessions[..2]);
     scene.hide(gone);
     while scene.step(1).is_some() {}
     assert!(!scene.is_any_left());

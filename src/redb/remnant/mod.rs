@@ -180,9 +180,9 @@ impl Gone {
         Ok(Gone { deleted: all(view)?, hidden: Hidden::of(view)? })
     }
 
-    /// Whether the session is one of them.
-    pub(super) fn has(&self, view: &dyn Read, session: u32) -> Result<bool> {
-        Ok(self.deleted.binary_search(&session).is_ok() || self.hidden.has(view, session)?)
+    /// Whether a row of the outbox, of this session, is of one of them.
+    pub(super) fn has(&self, view: &dyn Read, session: u32, key: &[u8], value: &[u8]) -> Result<bool> {
+        Ok(self.deleted.binary_search(&session).is_ok() || self.hidden.has_announced(view, session, key, value)?)
     }
 }
 

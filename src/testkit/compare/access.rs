@@ -129,6 +129,7 @@ impl World {
                     |known: &super::world::Known| known.at.workspace == gone.workspace && known.agent == gone.agent;
                 self.gone.extend(self.sessions.iter().filter(|known| is_its(known)).map(|known| known.at));
                 self.sessions.retain(|known| !is_its(known));
+                self.learn_agent_gone(gone.workspace, gone.agent);
                 // It stays among those that are drawn now and then, until there are others enough.
                 if self.agents.len() > 2 {
                     self.agents.retain(|agent| *agent != (gone.workspace, gone.agent));

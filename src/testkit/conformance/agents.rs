@@ -1,15 +1,17 @@
 //! Workspaces and agents: made, labelled, listed, and deleted with all they hold.
 
+use super::archive::go_on;
+use super::fork::forking;
 use super::inputs::{full_message, full_turn};
 use super::scene::{Factory, Scene, claim_of, first_of, ok};
 use super::walls::nothing_at;
 use crate::error::ErrorKind::{Conflict, NotFound};
 use crate::id::{AgentId, WorkspaceId};
 use crate::page::PageAt;
-use crate::record::{AgentRecord, NewAgent, NewKey, NewSession, Scopes};
+use crate::record::{AgentRecord, ArchiveRecord, NewAgent, NewKey, NewSession, Scopes};
 use crate::store::{
-    AgentsQuery, CreateAgent, CreateKey, CreateSession, DeleteAgent, KeysQuery, LabelAgent, Opens, OutboxQuery,
-    OutboxRows, SessionRef, SessionsQuery, Submitted,
+    AgentsQuery, ArchivesQuery, CreateAgent, CreateKey, CreateSession, DeleteAgent, ForkSession, ImportIds, KeysQuery,
+    LabelAgent, Opens, OutboxQuery, OutboxRows, SessionRef, SessionsQuery, Submitted,
 };
 use crate::testkit::snapshot::SessionSnapshot;
 
@@ -27,6 +29,8 @@ super::subject! {
     name_id_keys_and_session_ids_of_a_deleted_agent_are_free,
     a_session_made_again_after_its_agent_went_begins_anew,
     the_access_keys_of_a_deleted_agent_are_revoked,
+    the_archives_of_a_deleted_agent_go_with_it,
+    ids_that_a_deleted_agent_had_are_free_however_they_come_back,
     an_agent_of_many_sessions_is_gone_at_once,
 }
 
@@ -313,6 +317,98 @@ fn the_access_keys_of_a_deleted_agent_are_revoked(factory: Factory<'_>) {
     assert!(left.iter().all(|key| ok(scene.store.key(*key)).is_some()));
     let all = ok(scene.store.keys(KeysQuery { workspace: scene.workspace, agent: None, page: PAGE }));
     assert_eq!((all.total, all.items.len()), (2, 2));
+}
+
+/// The archives of the workspace, the newest first, which are the same on pages of one.
+fn archives(scene: &Scene) -> Vec<ArchiveRecord> {
+    let page = |page, limit| {
+        let query = ArchivesQuery { workspace: scene.workspace, agent: None, page: PageAt { page, limit } };
+        let listed = ok(scene.store.archives(query));
+        assert_eq!(listed.damaged.len(), 0);
+        (listed.items, listed.total)
+    };
+    let (all, total) = page(1, 100);
+    assert_eq!(total, all.len() as u64);
+    let singly: Vec<_> = (1..=total + 1).flat_map(|nth| page(nth, 1).0).collect();
+    assert_eq!(singly, all);
+    all
+}
+
+fn the_archives_of_a_deleted_agent_go_with_it(factory: Factory<'_>) {
+    let scene = Scene::new(factory);
+    let (booker, workspace) = (scene.agent_named(scene.workspace, "booker"), scene.workspace);
+    let (mut gone, mut left) = (Vec::new(), Vec::new());
+    // Side by side in the listing of the workspace.
+    for _ in 0..3 {
+        scene.tick();
+        let (at, first) = worked_session(&scene, booker, NewSession::default());
+        gone.push((at, first, scene.archive(at)));
+        let (at, _) = worked_session(&scene, scene.agent, NewSession::default());
+        left.push((at, scene.archive(at)));
+    }
+    let announced = || ok(scene.store.outbox(100)).into_iter().map(|row| row.session_id).collect::<Vec<_>>();
+    assert_eq!((archives(&scene).len(), announced().len()), (6, 6));
+    delete(&scene, booker);
+    assert_eq!(ok(scene.store.verify()), Vec::<String>::new(), "at once");
+    for (at, first, archive) in &gone {
+        nothing_at(&scene, *at, first);
+        scene.refused(NotFound, "an archive", |store| store.archive(archive));
+        scene.refused(NotFound, "restored", |store| store.restore_archive(scene.restoring(archive), &mut go_on));
+        scene.refused(NotFound, "exported", |store| store.export_archive(archive, &mut Vec::new(), &mut go_on));
+        scene.refused(NotFound, "deleted", |store| store.delete_archive(scene.discarding(archive)));
+        scene.refused(NotFound, "what it has to announce", |store| store.outbox_head(*at));
+    }
+    let query = ArchivesQuery { workspace, agent: Some(booker), page: PAGE };
+    scene.refused(NotFound, "its archives", |store| store.archives(query));
+    let found: Vec<_> = archives(&scene).iter().map(|record| scene.reference(record)).collect();
+    assert_eq!(found, left.iter().rev().map(|(_, archive)| archive.clone()).collect::<Vec<_>>());
+    let sessions: Vec<_> = left.iter().map(|(at, _)| at.session).collect();
+    assert_eq!(announced(), sessions, "its ends are announced no more");
+    let heads = OutboxQuery { rows: OutboxRows::Heads, after: None, limit: 100 };
+    assert_eq!(ok(scene.store.outbox_page(heads)).rows.len(), 3);
+    left.iter().for_each(|(_, archive)| scene.restore(archive));
+    assert_eq!(ok(scene.store.verify()), Vec::<String>::new());
+}
+
+fn ids_that_a_deleted_agent_had_are_free_however_they_come_back(factory: Factory<'_>) {
+    let scene = Scene::new(factory);
+    let id = scene.uuid();
+    let at = SessionRef { workspace: scene.workspace, session: id.into() };
+    let (other, _) = worked_session(&scene, scene.agent, NewSession::default());
+    let message = scene.append(other, ["last".into()])[0].id;
+    scene.create(NewSession::default().id(id));
+    let archive = scene.archive(at);
+    let stream = scene.export(&archive);
+    scene.discard(&archive);
+    // As a live session of the agent, and as an archived one.
+    for archived in [false, true] {
+        let hidden = || {
+            let booker = scene.agent_named(scene.workspace, "booker");
+            worked_session(&scene, booker, NewSession::default().id(id));
+            if archived {
+                scene.archive(at);
+            }
+            delete(&scene, booker);
+        };
+        hidden();
+        scene.create(NewSession::default().id(id));
+        scene.delete_session(at);
+        hidden();
+        let fork = ForkSession { new: NewSession::default().id(id), ..forking(&scene, other, message) };
+        assert_eq!(ok(scene.store.fork_session(fork, &mut go_on)).id, at.session);
+        assert_eq!(ok(scene.store.verify()), Vec::<String>::new(), "a fork, archived: {archived}");
+        scene.delete_session(at);
+        hidden();
+        let import = scene.importing(ImportIds::Keep);
+        let imported = ok(scene.store.import_archive(import, &mut &stream[..], &mut go_on));
+        assert_eq!(ok(scene.store.verify()), Vec::<String>::new(), "an import, archived: {archived}");
+        assert_eq!(archives(&scene), std::slice::from_ref(&imported));
+        scene.restore(&scene.reference(&imported));
+        let again = scene.archive(at);
+        scene.discard(&again);
+        assert_eq!((archives(&scene), sessions(&scene, None)), (vec![], (1, 1)));
+        assert_eq!(ok(scene.store.verify()), Vec::<String>::new(), "archived: {archived}");
+    }
 }
 
 fn an_agent_of_many_sessions_is_gone_at_once(factory: Factory<'_>) {
