@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 use parlor::testkit::{AccessRule, access_table, access_unchecked};
 use parlor::time::Duration;
 use parlor::{
-    Access, AgentHandle, ErrorKind, NewAgent, NewKey, NewSession, Policy, Result, Scopes, Session, SessionUpdate,
-    TurnHandle,
+    Access, AgentHandle, ErrorKind, ImportIds, NewAgent, NewKey, NewSession, Policy, Result, Scopes, Session,
+    SessionUpdate, TurnHandle,
 };
 
 /// What an operation is given: a key, and what stands below its agent.
@@ -32,6 +32,13 @@ impl Given<'_> {
 
     fn turn(&self) -> Result<TurnHandle> {
         self.session()?.turn(self.turn.id())
+    }
+
+    /// Its session as an archive in a stream, by trusted code.
+    fn stream(&self) -> Result<Vec<u8>> {
+        let mut stream = Vec::new();
+        self.session.archive()?.export(&mut stream)?;
+        Ok(stream)
     }
 
     /// A name that is not taken.
@@ -92,6 +99,14 @@ const OF_SCOPES: &[Case] = &[
         let archive = given.session.archive()?;
         given.agent()?.archive(archive.filename()).map(drop)
     }),
+    ("AgentHandle::import_archive", |given| {
+        let stream = given.stream()?;
+        given.agent()?.import_archive(&stream[..], ImportIds::New).map(drop)
+    }),
+    ("AgentHandle::import_archive_with", |given| {
+        let stream = given.stream()?;
+        given.agent()?.import_archive_with(&stream[..], ImportIds::New, |_| ControlFlow::Continue(())).map(drop)
+    }),
     ("Archive::restore", |given| {
         let archive = given.session.archive()?;
         given.agent()?.archive(archive.filename())?.restore().map(drop)
@@ -99,6 +114,14 @@ const OF_SCOPES: &[Case] = &[
     ("Archive::restore_with", |given| {
         let archive = given.session.archive()?;
         given.agent()?.archive(archive.filename())?.restore_with("x", |_| ControlFlow::Continue(())).map(drop)
+    }),
+    ("Archive::export", |given| {
+        let archive = given.session.archive()?;
+        given.agent()?.archive(archive.filename())?.export(Vec::new())
+    }),
+    ("Archive::export_with", |given| {
+        let archive = given.session.archive()?;
+        given.agent()?.archive(archive.filename())?.export_with(Vec::new(), |_| ControlFlow::Continue(()))
     }),
     ("Archive::delete", |given| {
         let archive = given.session.archive()?;
@@ -116,6 +139,11 @@ const OF_SESSIONS: &[Case] = &[
     ("Session::history", |given| given.session()?.history(10).map(drop)),
     ("Session::archive", |given| given.session()?.archive().map(drop)),
     ("Session::archive_with", |given| given.session()?.archive_with(|_| ControlFlow::Continue(())).map(drop)),
+    ("Session::fork", |given| given.session()?.fork(given.turn.message_id(), NewSession::default()).map(drop)),
+    ("Session::fork_with", |given| {
+        let (said, new) = (given.turn.message_id(), NewSession::default());
+        given.session()?.fork_with(said, new, |_| ControlFlow::Continue(())).map(drop)
+    }),
     ("Session::delete", |given| given.session()?.delete()),
     ("Session::delete_message", |given| given.session()?.delete_message(given.turn.message_id())),
     ("Session::set_context_mark", |given| given.session()?.set_context_mark(None)),
@@ -148,6 +176,7 @@ const OF_SESSIONS: &[Case] = &[
         let waits = alike(turn.wait().map(drop), turn.wait_timeout(Duration::ZERO).map(drop));
         alike(alike(turn.get().map(drop), waits), pollster::block_on(turn).map(drop))
     }),
+    ("TurnHandle::interrupt", |given| given.turn()?.interrupt().map(drop)),
     ("Idle::get, Idle::wait, Idle::wait_timeout, Idle::poll", |given| {
         let idle = given.session()?.idle();
         let waits = alike(idle.wait().map(drop), idle.wait_timeout(Duration::ZERO).map(drop));
@@ -240,8 +269,12 @@ fn the_table_gives_each_key_what_its_scopes_say() {
         "AgentHandle::watch",
         "AgentHandle::archives",
         "AgentHandle::archive",
+        "AgentHandle::import_archive",
+        "AgentHandle::import_archive_with",
         "Archive::restore",
         "Archive::restore_with",
+        "Archive::export",
+        "Archive::export_with",
         "Archive::delete",
         "Session::update",
         "Session::rename",
@@ -250,6 +283,8 @@ fn the_table_gives_each_key_what_its_scopes_say() {
         "Session::history",
         "Session::archive",
         "Session::archive_with",
+        "Session::fork",
+        "Session::fork_with",
         "Session::delete",
         "Session::delete_message",
         "Session::set_context_mark",
