@@ -270,6 +270,7 @@ impl Exported {
         let engine = engine.open().unwrap();
         let session = agent(&engine).create_session(NewSession::default().key("k")).unwrap();
         session.send("hello").unwrap().wait().unwrap();
+        session.send("and again").unwrap().wait().unwrap();
         session.append((0..2000).map(|n| NewMessage::text(format!("{n} {}", "words ".repeat(40)))).take(1000)).unwrap();
         let archive = session.archive().unwrap();
         let mut stream = Vec::new();
@@ -410,6 +411,20 @@ fn records_that_contradict_each_other_are_refused_without_a_trace() {
     refused("no event at the end that it was archived", &|records| {
         let length = records.len() - 1;
         records.truncate(length);
+    });
+    refused("another epoch than its turns ran", &|records| {
+        // Behind the version and seven numbers, each as long as its first byte says.
+        let skip = |at: usize, row: &[u8]| at + [1, 3, 5, 9][usize::from(row[at].saturating_sub(250))];
+        let row = &mut records[head].1;
+        let at = (0..7).fold(1, |at, _| skip(at, row));
+        row[at] += 1;
+    });
+    refused("two threads of one id", &|records| {
+        let [one, other] = [thread, thread + 1].map(|at| records[at].1[1..17].to_vec());
+        for (_, row) in records.iter_mut() {
+            let places: Vec<_> = (0..row.len().saturating_sub(15)).filter(|at| row[*at..*at + 16] == other).collect();
+            places.into_iter().for_each(|at| row[at..at + 16].copy_from_slice(&one));
+        }
     });
     // The id of the message; its ts.
     refused("an id of no kind", &|records| records[message].1[4..20].fill(0));

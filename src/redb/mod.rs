@@ -223,10 +223,9 @@ impl RedbStore {
         self.look()
     }
 
-    /// Has the writer thread look for what there is to clear away.
+    /// Has the writer thread look for what there is to clear away. A full queue looks after the next group anyway.
     fn look(&self) -> Result<()> {
         if let Some(tasks) = self.written()?.tasks.lock().clone() {
-            // It may have been written on this thread. A full queue looks after the next group anyway.
             offer(&tasks, Task::Look);
         }
         Ok(())

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use super::{Seen, Trust};
 use crate::error::{Error, Result};
-use crate::limit::{CALLER_TS_MICROS, REASON_BYTES, TURN_JSON_BYTES};
+use crate::limit::{REASON_BYTES, SESSION_ROWS, TS_MICROS_MAX, TURN_JSON_BYTES};
 use crate::record::{Content, ContextMark, Json, NewMessage, NewSession, check_json};
 use crate::redb::codec::{self, HeadRow, MessageRow, SessionRow, TurnRow};
 use crate::time::Timestamp;
@@ -93,8 +93,9 @@ pub(super) fn turn(row: &TurnRow<'_>, number: u32, updated_at: u64, trust: Trust
 
 /// A message.
 pub(super) fn message(row: &MessageRow<'_>, number: u32, updated_at: u64, trust: Trust) -> Result<()> {
-    // A caller's is below the bound, and each later one may be one more.
-    if row.ts >= CALLER_TS_MICROS.saturating_add(number.into()) || row.created_at > updated_at {
+    // Room is left for every message that may yet come: each takes one more.
+    let most = TS_MICROS_MAX.saturating_sub(SESSION_ROWS.saturating_sub(number).into());
+    if row.ts > most || row.created_at > updated_at {
         return Err(corrupt(format_args!("message {number}: its times")));
     }
     if trust == Trust::Ours {

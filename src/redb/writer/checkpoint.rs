@@ -28,6 +28,13 @@ pub(in crate::redb) struct Filed {
     pub(super) group: u64,
 }
 
+/// Whether the file lacked anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Put {
+    Something,
+    Nothing,
+}
+
 /// What was written until a group, and no more.
 #[derive(Debug, Clone)]
 pub(super) struct Frozen {
@@ -70,29 +77,35 @@ fn checkpoint(shared: &Shared) {
         None => return,
     };
     match written {
-        Ok(Some(base)) => shared.writer.lock().melt(shared, &frozen, base),
+        Ok(Put::Something) => {
+            let melted = shared.writer.lock().melt(shared, &frozen);
+            melted.unwrap_or_else(|error| shared.fail(&error));
+        }
         // A group that was too large for the log took it along.
-        Ok(None) => {}
+        Ok(Put::Nothing) => {}
         Err(error) => shared.fail(&error),
     }
 }
 
 impl Filed {
-    /// Writes what it lacks of these, the oldest first, in one commit. What is read from then on, if it
-    /// lacked anything.
+    /// Writes what it lacks of these, the oldest first, in one commit.
     pub(super) fn put<'f>(
         &mut self,
         keeping: &Keeping,
         frozen: impl IntoIterator<Item = &'f Frozen>,
         row: GroupRow,
-    ) -> Result<Option<Base>> {
+    ) -> Result<Put> {
         let lacking = self.lacking(frozen);
         if lacking.is_empty() {
-            return Ok(None);
+            return Ok(Put::Nothing);
         }
-        let base =
-            self.commit(&lacking, row, keeping.kept()).and_then(|()| fault::guarded(|| Base::last(&self.database)));
-        Ok(Some(base?))
+        self.commit(&lacking, row, keeping.kept())?;
+        Ok(Put::Something)
+    }
+
+    /// What it has now, to be read. Nobody but who has the writer may keep it: what reads the file holds up who compacts it.
+    pub(super) fn base(&self) -> Result<Base> {
+        fault::guarded(|| Base::last(&self.database))
     }
 
     /// Writes what it lacks of these, and the row in any case.
@@ -136,13 +149,19 @@ impl super::Writer {
 
     /// The file has what was taken, unless somebody else has seen to that: it is read from there, and the log is free
     /// of it.
-    fn melt(&mut self, shared: &Shared, frozen: &Frozen, base: Base) {
+    fn melt(&mut self, shared: &Shared, frozen: &Frozen) -> Result<()> {
         if !self.frozen.as_ref().is_some_and(|taken| Arc::ptr_eq(&taken.recent, &frozen.recent)) {
-            return;
+            return Ok(());
         }
+        let base = match shared.database.lock().as_ref() {
+            Some(filed) => filed.base()?,
+            // Closing has seen to it.
+            None => return Ok(()),
+        };
         self.frozen = None;
         self.free(shared, frozen.until);
         let (base, recent) = (Arc::new(base), vec![Arc::clone(&self.recent)]);
         shared.shown.arrange(|layers| Layers { base, recent, ..layers });
+        Ok(())
     }
 }

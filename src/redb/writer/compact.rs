@@ -6,13 +6,16 @@ use super::checkpoint::Filed;
 use super::shared::Shared;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limit::COMPACT_WAIT_MS;
-use crate::redb::base::Base;
 use crate::redb::codec::GroupRow;
 use crate::redb::fault;
 use crate::redb::put::{self, Kept};
 use crate::redb::snapshot::Layers;
-use crate::sync::Arc;
-use crate::time::Duration;
+use crate::redb::writer::shown::LOOK;
+use crate::sync::{Arc, Parker};
+use crate::time::{Duration, Stopwatch};
+
+/// How long it waits for those who read.
+const LONGEST: Duration = Duration::from_millis(COMPACT_WAIT_MS);
 
 impl Shared {
     /// Compacts the file, once nobody reads it.
@@ -24,12 +27,11 @@ impl Shared {
         writer.commit(self, number, None).inspect_err(|error| self.fail(error))?;
         let row = GroupRow { number, log: writer.named.map(|log| *log.as_bytes()) };
         let mut compacted = Ok(());
-        let alone = self.shown.alone(Duration::from_millis(COMPACT_WAIT_MS), |around| {
+        let alone = self.shown.alone(LONGEST, |around| {
             let mut database = self.database.lock();
             let filed = database.as_mut().ok_or_else(Error::closed)?;
             compacted = compact(filed, row, self.keeping.kept());
-            let base = fault::guarded(|| Base::last(&filed.database))?;
-            Ok(Layers { recent: vec![Arc::clone(&writer.recent)], ..Layers::of(base, around) })
+            Ok(Layers { recent: vec![Arc::clone(&writer.recent)], ..Layers::of(filed.base()?, around) })
         });
         let compacted = alone.and(compacted);
         match &compacted {
@@ -43,7 +45,18 @@ impl Shared {
 
 /// Nobody else has the file.
 fn compact(filed: &mut Filed, row: GroupRow, kept: Kept) -> Result<()> {
-    fault::guarded(|| filed.database.compact().map(drop).map_err(compaction))?;
+    let began = Stopwatch::start();
+    fault::guarded(|| {
+        loop {
+            match filed.database.compact() {
+                // Whoever read last may still be giving back what it read from.
+                Err(CompactionError::TransactionInProgress) if began.elapsed() < LONGEST => {
+                    Parker::default().park_timeout(LOOK);
+                }
+                compacted => return compacted.map(drop).map_err(compaction),
+            }
+        }
+    })?;
     // Compaction leaves a file that the next opening after a crash would read whole, until the next commit.
     put::put(&filed.database, &[], row, kept)
 }

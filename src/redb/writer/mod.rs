@@ -27,7 +27,7 @@ pub(super) use syncing::{Unsynced, run as run_syncs, sync_now};
 use uuid::Uuid;
 
 use self::amount::Amount;
-use self::checkpoint::Frozen;
+use self::checkpoint::{Frozen, Put};
 use super::cleaning::{Cleaning, Next};
 use super::codec::GroupRow;
 use super::fault;
@@ -278,7 +278,10 @@ impl Writer {
         let named = new_log.as_ref().map(|log| log.origin().log).or(self.named);
         let row = GroupRow { number, log: named.map(|log| *log.as_bytes()) };
         let base = match shared.database.lock().as_mut() {
-            Some(filed) => filed.put(&shared.keeping, self.frozen.iter().chain([&newest]), row)?,
+            Some(filed) => match filed.put(&shared.keeping, self.frozen.iter().chain([&newest]), row)? {
+                Put::Something => Some(filed.base()?),
+                Put::Nothing => None,
+            },
             None => return Err(Error::closed()),
         };
         if let Some(log) = new_log {

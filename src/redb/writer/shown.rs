@@ -16,7 +16,7 @@ pub(super) struct Shown {
 }
 
 /// How often it is looked whether somebody still reads.
-const LOOK: Duration = Duration::from_micros(200);
+pub(super) const LOOK: Duration = Duration::from_micros(200);
 
 struct State {
     /// The last group that is shown.
