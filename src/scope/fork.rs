@@ -72,8 +72,21 @@ impl Session {
         let op = ForkSession { stamp: core.shared.stamp(), at: self.at, message, new };
         let id = op.new.id.unwrap_or_else(|| op.stamp.uuid(0).into());
         let at = SessionRef { session: id, ..self.at };
-        let (store, _admission) = core.making(act, at)?;
-        let record = core.long(&mut on, |on| store.fork_session(op, on))?;
+        let (store, _admission) = core.writing(act)?;
+        // It takes part as who makes a session only while nothing of the caller's runs: a deletion waits for those.
+        let mut entered = Ok(None);
+        let forked = core.long(&mut on, |on| {
+            store.fork_session(op, &mut |progress: Progress| {
+                let went = on(progress);
+                if !progress.is_last() || went.is_break() {
+                    return went;
+                }
+                entered = core.executor.admit_creation(at).map(Some);
+                if entered.is_ok() { went } else { ControlFlow::Break(()) }
+            })
+        });
+        let _entered = entered?;
+        let record = forked?;
         core.shared.bell.ring(at, self.agent, Event::Written);
         Ok(Session::new(core.clone(), &record))
     }

@@ -1,5 +1,6 @@
 //! Deleted agents: for every handle that was made before, for who waits, follows and watches, and in the file.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::thread;
 
@@ -132,6 +133,30 @@ fn of_archived_sessions_those_of_the_agent_are_gone_and_others_are_told_of() {
         assert!(gone_feed.is_ended());
         left.restore().unwrap();
         session.archive().unwrap().restore().unwrap();
+        engine.close().unwrap();
+    });
+}
+
+#[test]
+fn agents_are_deleted_while_a_session_of_another_one_is_forked_or_archived() {
+    on_every_store(|store| {
+        let engine = echo(&store);
+        let acme = engine.workspace("acme").unwrap();
+        let source = acme.agent("echo").unwrap().create_session(NewSession::default()).unwrap();
+        let said = source.append(["one", "two"]).unwrap();
+        let delete = |name| {
+            let agent = acme.agent(name).unwrap();
+            agent.create_session(NewSession::default()).unwrap();
+            agent.delete().unwrap();
+            ControlFlow::Continue(())
+        };
+        let fork = source.fork_with(said[1].id, NewSession::default(), |_| delete("booker")).unwrap();
+        assert_eq!(fork.history(10).unwrap().len(), 2);
+        source.archive_with(|_| delete("booker")).unwrap().restore_with(None, |_| delete("booker")).unwrap();
+        // Its own: then there is nothing to fork any more.
+        let gone = fork.fork_with(fork.history(1).unwrap()[0].id, NewSession::default(), |_| delete("echo"));
+        is_not_found(gone.map(drop));
+        assert_eq!(acme.sessions(()).unwrap().meta.total, 0);
         engine.close().unwrap();
     });
 }
