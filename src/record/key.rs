@@ -32,7 +32,8 @@ impl Scopes {
     pub const READ: Scopes = Scopes(1);
     /// `chat`: create sessions, send to them by any policy, read messages and turns, wait, interrupt.
     pub const CHAT: Scopes = Scopes(1 | 2);
-    /// `agent:manage`: create, find, list, change, write to, archive and delete the agent's sessions, and read their history.
+    /// `agent:manage`: create, find, list, change, write to, fork, archive and delete the agent's sessions, read their history, and do all that is
+    /// done with its archives.
     pub const MANAGE: Scopes = Scopes(1 | 4);
     /// All of them.
     pub const ALL: Scopes = Scopes(1 | 2 | 4);

@@ -23,7 +23,7 @@ use crate::store::SessionRef;
 /// | create and find a session, read its record, wait until it is idle | | yes | yes | yes |
 /// | send by any policy, interrupt, stop, cancel, wait for a turn | | yes | | yes |
 /// | list and read messages, threads and turns, follow, stream, transcript | | yes | | yes |
-/// | list and watch sessions, history, append, delete | | | yes | yes |
+/// | list and watch sessions, history, append, fork, archive, export, import, restore, delete | | | yes | yes |
 /// | make, list, label and delete agents; their access keys; drive announcements again | | | | yes |
 /// | make and replace the master key | | | | |
 ///

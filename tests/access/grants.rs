@@ -6,7 +6,8 @@ use std::thread;
 
 use parlor::time::Duration;
 use parlor::{
-    Access, Clock, Engine, Error, ErrorKind, NewKey, NewSession, Result, Scopes, Session, Timestamp, TurnHandle,
+    Access, Clock, Engine, Error, ErrorKind, ImportIds, NewKey, NewSession, Result, Scopes, Session, Timestamp,
+    TurnHandle,
 };
 use uuid::Uuid;
 
@@ -155,12 +156,18 @@ fn an_expired_key_opens_nothing_for_handles_that_were_made_before() {
     turn.wait().unwrap();
     let mut follow = session.follow(0);
     let mut watch = agent.watch();
+    let archive = agent.create_session(NewSession::default()).unwrap().archive().unwrap();
     clock.advance(Duration::from_secs(1));
     let told = [
         agent.get().unwrap_err(),
         session.get().unwrap_err(),
         session.send("a").unwrap_err(),
         turn.wait().unwrap_err(),
+        turn.interrupt().unwrap_err(),
+        session.fork(turn.message_id(), NewSession::default()).unwrap_err(),
+        archive.export(Vec::new()).unwrap_err(),
+        archive.restore().unwrap_err(),
+        agent.import_archive(&[][..], ImportIds::Keep).unwrap_err(),
         follow.try_next().unwrap().unwrap_err(),
         watch.try_next().unwrap().unwrap_err(),
         access.session(session.id()).unwrap_err(),
