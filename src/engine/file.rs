@@ -46,7 +46,7 @@ impl Engine {
     /// [`Corrupt`](crate::ErrorKind::Corrupt) when the engine's own file cannot be read,
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) over a store of your own.
     pub fn backup(&self, path: impl AsRef<Path>) -> Result<()> {
-        self.core.store()?;
+        self.core.shared.open()?;
         self.whole_file()?.backup(path.as_ref(), self.core.shared.clock.now())
     }
 
@@ -90,7 +90,7 @@ impl Engine {
     /// [`Corrupt`](crate::ErrorKind::Corrupt) or [`Storage`](crate::ErrorKind::Storage) when it cannot be read,
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) over a store of your own.
     pub fn file_stats(&self) -> Result<FileStats> {
-        self.core.store()?;
+        self.core.shared.open()?;
         self.whole_file()?.file_stats()
     }
 

@@ -16,7 +16,7 @@ use super::positions::{Times, told};
 use super::tables::{Table, names, rows, sessions};
 use super::view::Read;
 use super::write_set::WriteSet;
-use super::{RedbStore, draft, mark, session};
+use super::{RedbStore, draft, hidden, mark, session};
 use crate::error::{Error, Result};
 use crate::id::{AgentId, SessionId};
 use crate::limit::LOAD_STEP_ROWS;
@@ -243,9 +243,7 @@ fn before(view: &dyn Read, op: &ForkSession, id: SessionId, fingerprint: Option<
     if load::is_archived(view, workspace, id)? {
         return Err(Error::conflict(format!("session id {id} is that of an archived session")));
     }
-    let Some(number) = place::named(view, &names::session_id(workspace, id.as_uuid().as_bytes()))? else {
-        return Ok(None);
-    };
+    let Some(number) = hidden::holder(view, workspace, id)? else { return Ok(None) };
     let key = sessions::body(number);
     let original = view.row(Table::Sessions, &key, |value| {
         Ok(codec::decode::<SessionRow<'_>>(Table::Sessions, &key, value)?.fingerprint)
