@@ -1,6 +1,7 @@
 //! The default store: one redb file. The only place that names redb.
 //!
-//! A verb (`session`, `message`, `timeline`, `turn`, `queue`, `ending`, `orphan`, `mark`, `outbox`, `remnant`, `feed`, `scope`) reads a view and answers, and a writing one returns a write set. The writer applies it; readers read the published snapshot.
+//! A verb, such as those of `session`, reads a view and answers, and one that writes returns a write set. The writer applies it;
+//! readers read the published snapshot.
 
 mod access;
 mod agent;
@@ -184,6 +185,15 @@ impl RedbStore {
                 fault::guarded(|| verb(&*snapshot))
             }
             Open::ToRead(file) => fault::guarded(|| verb(&file.snapshot()?)),
+        }
+    }
+
+    /// The state as it is now, to be read by many calls.
+    fn held(&self) -> Result<Arc<snapshot::Snapshot>> {
+        self.check_process()?;
+        match &self.file {
+            Open::ToWrite(file) => file.shared.snapshot(),
+            Open::ToRead(file) => file.snapshot().map(Arc::new),
         }
     }
 

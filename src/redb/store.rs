@@ -8,7 +8,7 @@ use super::{
 };
 use crate::error::{Error, Result};
 use crate::id::{AgentId, KeyId, MessageId, ThreadId, TurnId, WorkspaceId};
-use crate::limit::{REASON_BYTES, SESSION_JSON_BYTES};
+use crate::limit::REASON_BYTES;
 use crate::page::{Matching, PageAt};
 use crate::progress::OnProgress;
 use crate::record::{
@@ -108,7 +108,7 @@ impl Store for RedbStore {
     }
 
     fn update_session(&self, op: UpdateSession) -> Result<SessionRecord> {
-        self.write(SESSION_JSON_BYTES, move |view| session::update(view, &op))
+        self.write(512 + op.update.size(), move |view| session::update(view, &op))
     }
 
     fn fork_session(&self, op: ForkSession, on: &mut OnProgress<'_>) -> Result<SessionRecord> {

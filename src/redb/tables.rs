@@ -288,6 +288,11 @@ pub(super) mod sessions {
         part(session, 1)
     }
 
+    /// Whether it is the key of where a session stands.
+    pub(in crate::redb) fn is_head(key: &[u8]) -> bool {
+        matches!(key, [_, _, _, _, 1])
+    }
+
     fn part(session: u32, part: u8) -> [u8; 5] {
         let [a, b, c, d] = session.to_be_bytes();
         [a, b, c, d, part]
@@ -350,6 +355,12 @@ pub(super) mod rows {
     pub(in crate::redb) fn list(key: &[u8]) -> Option<(u32, u8)> {
         let (thread, rest) = key.get(5..)?.split_first_chunk()?;
         Some((u32::from_be_bytes(*thread), *rest.first()?))
+    }
+
+    /// Whether it is the key of a message, an event, a turn or a thread.
+    pub(in crate::redb) fn is_record(key: &[u8]) -> bool {
+        let kinds = [Kind::Message, Kind::Change, Kind::Turn, Kind::Thread];
+        key.get(4).is_some_and(|kind| kinds.iter().any(|record| *record as u8 == *kind))
     }
 
     /// The number at the end of a numbered key; none when the key is no such key.
@@ -431,6 +442,11 @@ pub(super) mod archives {
     /// What an archive is.
     pub(in crate::redb) fn row(archive: u32) -> Vec<u8> {
         key(&[&[0], &archive.to_be_bytes()])
+    }
+
+    /// Whether it is the key of what an archive is.
+    pub(in crate::redb) fn is_row(key: &[u8]) -> bool {
+        matches!(key, [0, _, _, _, _])
     }
 
     /// A chunk of an archive; they are numbered from 0.
