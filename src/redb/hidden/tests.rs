@@ -100,7 +100,8 @@ impl Scene {
     }
 
     fn listed(&self) -> (usize, u64) {
-        let query = SessionsQuery { workspace: self.workspace, agent: None, page: PageAt { page: 1, limit: 100 } };
+        let query =
+            SessionsQuery { workspace: self.workspace, agent: None, page: PageAt { page: 1, limit: 100 }, after: None };
         let listed = self.store.sessions(query).expect("a page");
         (listed.items.len(), listed.total)
     }
