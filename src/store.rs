@@ -428,6 +428,8 @@ pub struct DeleteSession {
     pub stamp: Stamp,
     /// The session.
     pub at: SessionRef,
+    /// Only while this is the number of its latest event, else it is a *conflict*: what came meanwhile stays.
+    pub only_at: Option<u64>,
 }
 
 /// Input of [`Store::append`]. Without a caller's, the `n`-th message's id is the stamp's id `n`.

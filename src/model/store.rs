@@ -186,6 +186,7 @@ impl Store for ModelStore {
     fn delete_session(&self, op: DeleteSession) -> Result<()> {
         let mut state = self.open()?;
         state.session(op.at)?.check_idle()?;
+        state.session(op.at)?.check_at(op.only_at)?;
         state.sessions.retain(|session| !session.is(op.at));
         Ok(())
     }

@@ -94,7 +94,7 @@ impl Scene {
     /// Archives some sessions.
     fn archive(&self, sessions: &[SessionRef]) {
         for at in sessions {
-            let op = ArchiveSession { stamp: stamp(), at: *at };
+            let op = ArchiveSession { stamp: stamp(), at: *at, only_at: None };
             self.store.archive_session(op, &mut |_| ControlFlow::Continue(())).expect("an archive");
         }
     }

@@ -313,7 +313,12 @@ impl World {
 
     fn draw_deletion_of_session(&mut self) -> Op {
         let (at, _) = self.place_where(Known::is_idle);
-        Op::DeleteSession(DeleteSession { stamp: self.stamp(), at })
+        Op::DeleteSession(DeleteSession { stamp: self.stamp(), at, only_at: self.only_at() })
+    }
+
+    /// The number of an event that may be the latest of a session.
+    pub(super) fn only_at(&mut self) -> Option<u64> {
+        self.rng.percent(20).then(|| self.rng.below(12))
     }
 
     /// An operation of the past again, as it was or with one thing changed.
