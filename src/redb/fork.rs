@@ -271,7 +271,7 @@ struct Copy<'p> {
 #[derive(Clone, Copy)]
 enum Next {
     Session,
-    /// By their new numbers.
+    /// The first from this number of the source on.
     Thread(u32),
     /// By its number in the source, and as what it is copied.
     Message(u32, u32),
@@ -290,11 +290,13 @@ impl Copy<'_> {
                     self.session(&mut step)?;
                     Next::Thread(1)
                 }
-                Next::Thread(new) if new > self.plan.threads.len() as u32 => Next::Message(1, 1),
-                Next::Thread(new) => {
-                    self.thread(view, &mut step, new)?;
-                    Next::Thread(new + 1)
-                }
+                Next::Thread(from) => match self.plan.threads.range(from..).next() {
+                    None => Next::Message(1, 1),
+                    Some((old, new)) => {
+                        self.thread(view, &mut step, *old, *new)?;
+                        Next::Thread(old.saturating_add(1))
+                    }
+                },
                 Next::Message(old, _) if old > self.plan.cut => Next::Change(1),
                 Next::Message(old, new) => self.messages(view, &mut step, old, new)?,
                 Next::Change(number) if number > self.plan.changes() => Next::End,
@@ -337,8 +339,7 @@ impl Copy<'_> {
         }
     }
 
-    fn thread(&self, view: &dyn Read, step: &mut Step<'_>, new: u32) -> Result<()> {
-        let old = self.plan.threads.iter().find(|(_, number)| **number == new).map_or(0, |(old, _)| *old);
+    fn thread(&self, view: &dyn Read, step: &mut Step<'_>, old: u32, new: u32) -> Result<()> {
         let key = rows::numbered(self.plan.source.number, rows::Kind::Thread, old);
         let row: ThreadRow = view.expected(Table::Rows, &key)?;
         step.push(&Record::Thread(ThreadRow { id: self.plan.thread_id(self.op, new), ..row }))
