@@ -8,9 +8,9 @@ use crate::error::{Error, Result};
 use crate::limit::{LOAD_STEP_BYTES, LOAD_STEP_ROWS, SESSION_ROWS};
 use crate::record::{ContextMark, TurnState};
 use crate::redb::codec::{
-    self, CHANGE_ARCHIVED, CHANGE_CREATED, CHANGE_DELETED, CHANGE_MARK, CHANGE_MESSAGE, CHANGE_RESTORED, CHANGE_TURN,
-    CHANGE_UPDATED, ChangeRow, HeadRow, Id, MarkRow, MessageRow, NumberRow, Row, SessionRow, ThreadRow, TurnRow,
-    kind_of, role_of, state_of,
+    self, CHANGE_ARCHIVED, CHANGE_CREATED, CHANGE_DELETED, CHANGE_MARK, CHANGE_MESSAGE, CHANGE_PURGED, CHANGE_RESTORED,
+    CHANGE_TURN, CHANGE_UPDATED, ChangeRow, HeadRow, Id, MarkRow, MessageRow, NumberRow, Row, SessionRow, ThreadRow,
+    TurnRow, kind_of, role_of, state_of,
 };
 use crate::redb::place;
 use crate::redb::positions::{BLOCK, Class, Entry, PositionsDraft};
@@ -228,6 +228,12 @@ impl Step<'_> {
             }
             (CHANGE_DELETED, Some(id), message) => {
                 seen.events[1] += 1;
+                let is_deleted = |step: &Self| step.positions.is_deleted(message);
+                if self.number(rows::Kind::MessageId, &id)? != Some(message) || !is_deleted(self)? {
+                    return Err(wrong());
+                }
+            }
+            (CHANGE_PURGED, Some(id), message) => {
                 let is_deleted = |step: &Self| step.positions.is_deleted(message);
                 if self.number(rows::Kind::MessageId, &id)? != Some(message) || !is_deleted(self)? {
                     return Err(wrong());
