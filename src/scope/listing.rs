@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use super::Core;
+use super::Door;
 use crate::error::{Error, Result};
+use crate::grant::Act;
 use crate::page::{Direction, Form, Link, Matching, MessagePage, MessageQuery, PageAt};
 use crate::record::Message;
 use crate::store::SessionRef;
-use crate::sync::Arc;
 
 /// Which page of sessions or turns to list.
 ///
@@ -28,7 +28,7 @@ pub struct PageQuery {
 }
 
 impl PageQuery {
-    pub(super) fn at(self) -> Result<PageAt> {
+    pub(crate) fn at(self) -> Result<PageAt> {
         PageAt::new(self.page, self.limit)
     }
 }
@@ -75,13 +75,13 @@ impl From<(u64, u32)> for PageQuery {
 /// ```
 #[derive(Clone)]
 pub struct Listing {
-    core: Arc<Core>,
+    core: Door,
     at: SessionRef,
     link: Link,
 }
 
 impl Listing {
-    pub(super) fn new(core: Arc<Core>, at: SessionRef, form: Form, query: MessageQuery) -> Self {
+    pub(super) fn new(core: Door, at: SessionRef, form: Form, query: MessageQuery) -> Self {
         Listing { core, at, link: Link { form, query } }
     }
 
@@ -94,7 +94,7 @@ impl Listing {
     /// [`NotFound`](crate::ErrorKind::NotFound) for a thread that is not the session's.
     pub fn page(&self) -> Result<MessagePage> {
         let asked = self.link.ask()?;
-        Ok(asked.page(self.core.store()?.messages(self.at, asked.matching())?))
+        Ok(asked.page(self.core.store(Act::Listing)?.messages(self.at, asked.matching())?))
     }
 
     /// All messages from the page that was asked for on, in the listing's direction. Each page
@@ -104,7 +104,7 @@ impl Listing {
     /// an error of [`page`](Self::page) is the last item.
     pub fn iter(&self) -> MessageIter {
         MessageIter {
-            core: Arc::clone(&self.core),
+            core: self.core.clone(),
             at: self.at,
             next: Some(self.link.ask().map(|asked| asked.matching())),
             items: Vec::new().into_iter(),
@@ -129,7 +129,7 @@ impl fmt::Debug for Listing {
 
 /// The messages of a [`Listing`], one after the other. Holds one page at a time.
 pub struct MessageIter {
-    core: Arc<Core>,
+    core: Door,
     at: SessionRef,
     /// The next read; none when there is nothing more to read.
     next: Option<Result<Matching>>,
@@ -137,9 +137,15 @@ pub struct MessageIter {
 }
 
 impl MessageIter {
+    /// The last item.
+    fn refuse(&mut self, error: Error) -> Result<Message> {
+        (self.next, self.items) = (None, Vec::new().into_iter());
+        Err(error)
+    }
+
     /// Reads the next page, and where the one after it begins.
     fn read(&mut self, matching: Matching) -> Result<()> {
-        let found = self.core.store()?.messages(self.at, matching)?;
+        let found = self.core.store(Act::Listing)?.messages(self.at, matching)?;
         let readable = found.items.into_iter().map(|message| (Some(message.number), Ok(message)));
         let damaged = found.damaged.into_iter().map(|damaged| (damaged.number, Err(Error::corrupt(damaged.error))));
         let mut page: Vec<_> = readable.chain(damaged).collect();
@@ -162,7 +168,8 @@ impl Iterator for MessageIter {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             if let Some(item) = self.items.next() {
-                return Some(item);
+                // What was read is told to nobody who may not read it any more.
+                return Some(self.core.recheck(Act::Listing).map_or_else(|error| self.refuse(error), |()| item));
             }
             let matching = self.next.take()?;
             if let Err(error) = matching.and_then(|matching| self.read(matching)) {

@@ -80,6 +80,9 @@ fn small_rows_have_their_golden_bytes() {
     check(&QueuedRow { bytes: 251 }, "fbfb00", &mut Vec::new());
     check(&WaitingRow { turns: 2, bytes: 251 }, "02fbfb00", &mut Vec::new());
     check(&MarkRow { message: 7, summary: "so far" }, &format!("0706{}", full_hex(b"so far")), &mut Vec::new());
+    check(&ScopeCountRow { scopes: 251 }, "fbfb00", &mut Vec::new());
+    check(&HiddenRow { deleted_at: 251 }, "fbfb00", &mut Vec::new());
+    check(&LabelRow { label: "ab" }, "026162", &mut Vec::new());
     let change = ChangeRow { kind: CHANGE_TURN, number: 5, id: Some(id(6)), state: 2 };
     check(&change, &format!("040501{}02", "06".repeat(16)), &mut Vec::new());
     let claim = ClaimRow { turn: id(1), number: 2, owner: id(3), epoch: 4, lease: None };
@@ -130,6 +133,25 @@ fn rows_of_sessions_have_their_golden_bytes() {
     let [own, agent, fingerprint, session_id, message] = ids;
     let golden = format!("{own}0203{agent}0161016b01016c00000001025b5d000501{fingerprint}01{session_id}{message}09");
     check(&session, &golden, &mut Vec::new());
+}
+
+#[test]
+fn access_keys_have_their_golden_bytes() {
+    let of_agent = KeyRow {
+        workspace: id(1),
+        agent: Some(id(2)),
+        workspace_number: 3,
+        agent_number: 4,
+        scopes: 5,
+        hash: [6; 32],
+        label: Some("l"),
+        created_at: 7,
+        expires_at: Some(8),
+    };
+    let (workspace, agent, hash) = ("01".repeat(16), "02".repeat(16), "06".repeat(32));
+    check(&of_agent, &format!("{workspace}01{agent}030405{hash}01016c070108"), &mut Vec::new());
+    let master = KeyRow { agent: None, agent_number: 0, label: None, expires_at: None, ..of_agent };
+    check(&master, &format!("{workspace}00030005{hash}000700"), &mut Vec::new());
 }
 
 #[test]
@@ -197,6 +219,38 @@ fn rows_of_messages_and_turns_have_their_golden_bytes() {
     let tail = "0301090001016502";
     let golden = format!("{}{}{}0401750001017301{tail}", "07".repeat(16), "01".repeat(16), "02".repeat(16));
     check(&outbox, &golden, &mut Vec::new());
+}
+
+#[test]
+fn rows_of_archives_and_of_the_file_have_their_golden_bytes() {
+    check(&PausedRow { since: 251 }, "fbfb00", &mut Vec::new());
+    check(&GroupRow { number: 251, log: Some(id(1)) }, &format!("fbfb0001{}", "01".repeat(16)), &mut Vec::new());
+    check(&GroupRow::default(), "0000", &mut Vec::new());
+    let archive = ArchiveRow {
+        id: id(1),
+        workspace: 2,
+        agent: 3,
+        session: id(4),
+        number: 5,
+        filename: "f",
+        key: "k",
+        label: Some("l"),
+        messages: 6,
+        turns: 7,
+        changes: 8,
+        usage: Some(UsageRow { input: 9, output: 10, cached: 11, reasoning: 12, cost_micros: 13 }),
+        created_at: 14,
+        archived_at: 15,
+        chunks: 16,
+        bytes: 17,
+        records: 18,
+        checksum: 251,
+    };
+    let tail = "050166016b01016c0607080109".to_owned() + "0a0b0c0d0e0f101112fbfb00";
+    check(&archive, &format!("{}0203{}{tail}", "01".repeat(16), "04".repeat(16)), &mut Vec::new());
+    check(&ArchivedRow { archive: 1, session: 251 }, "01fbfb00", &mut Vec::new());
+    let chunk = ChunkRow { bytes: 258, checksum: 1 << 56 | 2, packed: &[3, 4] };
+    check(&chunk, "0201000002000000000000010304", &mut Vec::new());
 }
 
 /// bincode is unmaintained and its wire format frozen; another crate writes the same bytes, so

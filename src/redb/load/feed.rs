@@ -18,8 +18,9 @@ pub(in crate::redb) struct Feed {
     pub(in crate::redb) messages: u32,
     /// Messages that were soft-deleted.
     pub(in crate::redb) deleted: BTreeSet<u32>,
-    /// Turns that were accepted.
+    /// Turns that were accepted, and the one that the last event tells to be.
     pub(in crate::redb) turns: u32,
+    pub(in crate::redb) accepted: Option<u32>,
     /// Turns that wait, and the one that is running; 0 where none is.
     pub(in crate::redb) queued: BTreeSet<u32>,
     pub(in crate::redb) running: u32,
@@ -36,7 +37,7 @@ pub(in crate::redb) struct Feed {
 impl Feed {
     /// Takes in the next event, or says what is wrong with it. Where its id leads is not looked at.
     pub(in crate::redb) fn next(&mut self, row: &ChangeRow) -> Result<(), &'static str> {
-        self.events += 1;
+        (self.events, self.accepted) = (self.events + 1, None);
         if (row.kind == CHANGE_CREATED) != (self.events == 1) {
             return Err("a creation tells of itself first, and once");
         }
@@ -69,7 +70,7 @@ impl Feed {
     fn turn(&mut self, turn: u32, state: TurnState) -> Result<(), &'static str> {
         let is_new = turn == self.turns.saturating_add(1);
         if is_new {
-            self.turns = turn;
+            (self.turns, self.accepted) = (turn, Some(turn));
         }
         match state {
             TurnState::Queued if is_new => {

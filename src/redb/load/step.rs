@@ -37,6 +37,7 @@ pub(in crate::redb) struct Step<'v> {
 struct TurnFacts {
     id: Id,
     thread: u32,
+    first: u32,
     messages: u32,
     final_message: Option<Id>,
     state: TurnState,
@@ -51,8 +52,8 @@ enum Started {
 
 impl TurnFacts {
     fn of(row: &TurnRow<'_>) -> Result<Self> {
-        let TurnRow { id, thread_number: thread, messages, final_message, .. } = *row;
-        Ok(TurnFacts { id, thread, messages, final_message, state: state_of(row.state)? })
+        let TurnRow { id, thread_number: thread, message_number: first, messages, final_message, .. } = *row;
+        Ok(TurnFacts { id, thread, first, messages, final_message, state: state_of(row.state)? })
     }
 }
 
@@ -275,8 +276,12 @@ impl Step<'_> {
         if self.number(rows::Kind::TurnId, &id)? != Some(turn) {
             return Err(wrong());
         }
-        let ended = self.turn_facts(turn)?.state;
+        let TurnFacts { state: ended, first, .. } = self.turn_facts(turn)?;
         let seen = &mut self.loader.seen;
+        // Of strangers: a turn is told of right behind the message that started it.
+        if seen.feed.accepted == Some(turn) && seen.feed.messages != first {
+            return Err(wrong());
+        }
         seen.events[2] += u32::from(state == TurnState::Running);
         if state.is_terminal() {
             seen.events[3] += 1;

@@ -21,7 +21,10 @@ impl Check<'_> {
                 self.breach(&[Table::Archives, Table::Meta], Of::Archive(number), format_args!("{begun:?} were begun"));
             }
             self.archived.push((row.number, number));
-            [row.workspace, row.agent].iter().for_each(|scope| *counted.entry(*scope).or_default() += 1);
+            // Of an agent that was deleted it is left over.
+            if !self.hidden.has_agent(row.agent) {
+                [row.workspace, row.agent].iter().for_each(|scope| *counted.entry(*scope).or_default() += 1);
+            }
             self.leads_to_it(number, &row)?;
             self.contents(number, &row)
         })?;
@@ -59,9 +62,9 @@ impl Check<'_> {
                 let text = format_args!("the listing of scope {scope} does not say what it is");
                 self.breach(&[Table::Archives], of, text);
             }
-            if self.scope_name(scope)?.is_none() {
-                let text = format_args!("it is of scope {scope}, which is not there");
-                self.breach(&[Table::Archives, Table::Names], of, text);
+            if self.scope_name(scope)?.is_none() && !self.hidden.has_agent(scope) {
+                let text = format_args!("it is of scope {scope}, which is not there, and is not said to be deleted");
+                self.breach(&[Table::Archives, Table::Names, Table::Meta], of, text);
             }
         }
         if self.view.get(Table::Names, &names::session_id(row.workspace, &row.session))?.is_some() {
@@ -155,8 +158,8 @@ impl Check<'_> {
             };
             last = Some((archive, due));
             if chunk >= due && left.binary_search(&archive).is_err() {
-                let text = format_args!("chunk {chunk} is none of its {due}");
-                self.breach(&[Table::Archives], Of::Archive(archive), text);
+                let text = format_args!("chunk {chunk} is none of its {due}, and no remnant says that some are left");
+                self.breach(&[Table::Archives, Table::Meta], Of::Archive(archive), text);
             }
             Ok(())
         })

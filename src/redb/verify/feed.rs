@@ -30,7 +30,8 @@ impl Check<'_> {
                 self.breach_in(number, format_args!("event {event}: {what}"));
                 damaged = true;
             }
-            self.event(number, event, &row, &mut times)
+            let begun = feed.accepted.filter(|_| !damaged).map(|_| feed.messages);
+            self.event(number, event, (&row, begun), &mut times)
         })?;
         if next != head.changes.saturating_add(1) {
             let text = format_args!("{} events, the head counts {}", next - 1, head.changes);
@@ -43,7 +44,14 @@ impl Check<'_> {
     }
 
     /// An event tells of what has the id and the number that it says.
-    fn event(&mut self, session: u32, event: u64, row: &ChangeRow, times: &mut Times<'_>) -> Result<()> {
+    /// Where it accepts a turn, so many messages were there.
+    fn event(
+        &mut self,
+        session: u32,
+        event: u64,
+        (row, begun): (&ChangeRow, Option<u32>),
+        times: &mut Times<'_>,
+    ) -> Result<()> {
         let Some(id) = row.id else { return Ok(()) };
         if row.kind != CHANGE_TURN {
             self.id(session, rows::Kind::MessageId, &id, row.number)?;
@@ -58,15 +66,18 @@ impl Check<'_> {
         self.id(session, rows::Kind::TurnId, &id, row.number)?;
         let ends = state_of(row.state).is_ok_and(|state| state.is_terminal());
         let key = rows::numbered(session, rows::Kind::Turn, row.number);
-        if !ends {
+        if !ends && begun.is_none() {
             return Ok(());
         }
         let read = self.view.row(Table::Rows, &key, |value| {
-            codec::decode::<TurnRow<'_>>(Table::Rows, &key, value).map(|turn| turn.state)
+            codec::decode::<TurnRow<'_>>(Table::Rows, &key, value).map(|turn| (turn.state, turn.message_number))
         });
-        if let Some(Some(state)) = self.unless_damaged(read)?
-            && state != row.state
-        {
+        let Some(Some((state, first))) = self.unless_damaged(read)? else { return Ok(()) };
+        if begun.is_some_and(|messages| messages != first) {
+            let text = format_args!("event {event} accepts turn {}, which began with message {first}", row.number);
+            self.breach_in(session, text);
+        }
+        if ends && state != row.state {
             let text = format_args!("event {event} ends turn {} in state {}, it is in {state}", row.number, row.state);
             self.breach_in(session, text);
         }

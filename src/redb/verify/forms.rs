@@ -5,8 +5,8 @@ use super::{Check, Of, scan_all};
 use crate::error::{Error, Result};
 use crate::redb::codec::{
     self, ArchiveRow, ArchivedRow, BlockRow, ChangeRow, ChunkRow, ClaimRow, CountRow, CounterRow, DirectoryRow,
-    GroupRow, HeadRow, ListedRow, MarkRow, MessageRow, NumberRow, OutboxRow, PausedRow, QueuedRow, RemnantRow,
-    ScopeRow, SessionRow, ThreadRow, TurnRow, WaitingRow,
+    GroupRow, HeadRow, HiddenRow, KeyRow, LabelRow, ListedRow, MarkRow, MessageRow, NumberRow, OutboxRow, PausedRow,
+    QueuedRow, RemnantRow, ScopeCountRow, ScopeRow, SessionRow, ThreadRow, TurnRow, WaitingRow,
 };
 use crate::redb::file;
 use crate::redb::tables::{Table, session_of};
@@ -47,7 +47,7 @@ macro_rules! form {
 }
 
 /// All of them. One that is missing here is a breach in every file that has it.
-pub(super) const FORMS: [Form; 40] = [
+pub(super) const FORMS: [Form; 45] = [
     Form {
         table: Table::Meta,
         what: "format",
@@ -67,6 +67,7 @@ pub(super) const FORMS: [Form; 40] = [
     form!(Meta, "remnant of an archived session", 0, Some(6), Rest::Bytes(4), RemnantRow),
     form!(Meta, "remnant of an archive", 0, Some(7), Rest::Bytes(4), RemnantRow),
     form!(Meta, "archives begun", 0, Some(8), Rest::Bytes(0), NumberRow),
+    form!(Meta, "deleted agent", 0, Some(16), Rest::Bytes(4), HiddenRow),
     form!(Meta, "pause", 0, Some(0x20), Rest::Bytes(0), PausedRow),
     form!(Names, "workspace by name", 0, Some(1), Rest::Text(0), NumberRow),
     form!(Names, "workspace by id", 0, Some(2), Rest::Bytes(16), NumberRow),
@@ -76,6 +77,10 @@ pub(super) const FORMS: [Form; 40] = [
     form!(Names, "session by id", 0, Some(6), Rest::Bytes(20), NumberRow),
     form!(Names, "workspace or agent", 0, Some(7), Rest::Bytes(4), ScopeRow<'_>),
     form!(Names, "session count", 0, Some(8), Rest::Bytes(4), CountRow),
+    form!(Names, "count of agents", 0, Some(9), Rest::Bytes(4), ScopeCountRow),
+    form!(Names, "label", 0, Some(10), Rest::Bytes(4), LabelRow<'_>),
+    form!(Names, "access key", 0, Some(11), Rest::Bytes(16), KeyRow<'_>),
+    form!(Names, "listed access key", 0, Some(12), Rest::Bytes(20), NumberRow),
     form!(Sessions, "session", 4, Some(0), Rest::Bytes(0), SessionRow<'_>),
     form!(Sessions, "head", 4, Some(1), Rest::Bytes(0), HeadRow),
     form!(Sessions, "context mark", 4, Some(2), Rest::Bytes(0), MarkRow<'_>),

@@ -88,11 +88,11 @@ impl Check<'_> {
         let Some(NumberRow { number }) = self.unless_damaged(read)? else { return Ok(()) };
         let Some(scope) = self.scope(number)? else { return Ok(()) };
         let Some(Scope { id, name }) = scope else {
-            let text = format_args!("it leads to scope {number}, which is not there");
-            self.breach(&[Table::Names], Of::Row(key), text);
+            let text = format_args!("{} leads to it, and it is not there", codec::hex(key));
+            self.breach(&[Table::Names], Of::Scope(number), text);
             return Ok(());
         };
-        let within = key.get(1..5).and_then(|within| within.try_into().ok()).map_or(0, u32::from_be_bytes);
+        let within = super::scopes::number(key, 1);
         let due = match key.first() {
             Some(1 | 2) => [names::workspace_name(&name), names::workspace_id(&id)],
             _ => [names::agent_name(within, &name), names::agent_id(within, &id)],
@@ -105,14 +105,14 @@ impl Check<'_> {
             self.leads_to(&[Table::Names], Of::Scope(number), Table::Names, other, number)?;
         }
         if matches!(key.first(), Some(3 | 4)) && !self.is_workspace(within)? {
-            let text = format_args!("it leads to an agent of scope {within}, which is no workspace");
-            self.breach(&[Table::Names], Of::Row(key), text);
+            let text = format_args!("{} leads to an agent of it, and it is no workspace", codec::hex(key));
+            self.breach(&[Table::Names], Of::Scope(within), text);
         }
         Ok(())
     }
 
     /// Whether this is the number of a workspace; of a damaged one it may be.
-    fn is_workspace(&self, number: u32) -> Result<bool> {
+    pub(super) fn is_workspace(&self, number: u32) -> Result<bool> {
         let Some(scope) = self.scope(number)? else { return Ok(true) };
         let Some(scope) = scope else { return Ok(false) };
         let found = self.plain::<NumberRow>(Table::Names, &names::workspace_id(&scope.id))?;

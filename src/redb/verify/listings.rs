@@ -80,6 +80,10 @@ impl Check<'_> {
         for (scope, live) in live {
             let text = format_args!("{live} live sessions, none counted");
             self.breach(&[Table::Names, Table::Sessions], Of::Scope(scope), text);
+            if self.scope_name(scope)?.is_none() {
+                let text = "it has sessions, is not there, and is not said to be deleted";
+                self.breach(&[Table::Names, Table::Meta], Of::Scope(scope), text);
+            }
         }
         Ok(())
     }

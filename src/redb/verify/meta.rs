@@ -1,10 +1,14 @@
 //! The rows of the file as a whole: its format, the counters, the remnants of what went, and what waits.
 
+use std::ops::{Bound, ControlFlow};
+
+use super::scopes::number;
 use super::{Check, Of, scan};
 use crate::error::Result;
+use crate::page::Direction;
 use crate::redb::codec::{self, CounterRow, NumberRow, RemnantRow};
 use crate::redb::remnant::Remnant;
-use crate::redb::tables::{Table, meta};
+use crate::redb::tables::{Table, archives, meta, names};
 
 impl Check<'_> {
     /// How many workspaces, agents and sessions were made, as far as that can be read.
@@ -24,7 +28,7 @@ impl Check<'_> {
         }
         if let Some(counted) = self.counted()? {
             let left = counted.sessions.checked_sub(counted.removed);
-            let live = self.sessions.len();
+            let live = self.sessions.len().saturating_sub(self.hidden_sessions);
             if left.is_none_or(|left| left as usize != live) {
                 let text = format_args!("{live} sessions, where {counted:?} are counted");
                 self.breach(&[Table::Meta, Table::Sessions], Of::Row(meta::COUNTERS), text);
@@ -37,9 +41,32 @@ impl Check<'_> {
         self.waiting()?;
         let sessions = self.counted()?.map_or(u32::MAX, |counted| counted.sessions);
         let archives = self.begun()?.unwrap_or(u32::MAX);
+        if let Some(key) = self.last(Table::Archives, &archives::row(0), &archives::row(u32::MAX))?
+            && number(&key, 1) > archives
+        {
+            let text = format_args!("{archives} were begun, and there is archive {}", number(&key, 1));
+            self.breach(&[Table::Meta, Table::Archives], Of::Row(meta::ARCHIVES), text);
+        }
+        if let Some(key) = self.last(Table::Names, &names::scope(0), &names::scope(u32::MAX))?
+            && self.counted()?.is_some_and(|counted| number(&key, 1) > counted.scopes)
+        {
+            let text = format_args!("fewer were made than scope {}, which is there", number(&key, 1));
+            self.breach(&[Table::Meta, Table::Names], Of::Row(meta::COUNTERS), text);
+        }
         self.remnants(Remnant::Session, sessions)?;
         self.remnants(Remnant::Archived, sessions)?;
         self.remnants(Remnant::Archive, archives)
+    }
+
+    /// The last key of a table between two.
+    fn last(&self, table: Table, from: &[u8], to: &[u8]) -> Result<Option<Vec<u8>>> {
+        let mut last = None;
+        let between = (Bound::Included(from), Bound::Included(to));
+        self.view.scan(table, between, Direction::Desc, &mut |key, _| {
+            last = Some(key.to_vec());
+            Ok(ControlFlow::Break(()))
+        })?;
+        Ok(last)
     }
 
     /// Every remnant of a kind is that of what was made and is there no more.

@@ -20,6 +20,7 @@ mod meta;
 mod outbox;
 mod positions;
 mod queue;
+mod scopes;
 mod strays;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ use std::fmt;
 use std::ops::{Bound, ControlFlow};
 
 use super::codec::{self, HeadRow, Id, NumberRow, Row, SessionRow};
+use super::hidden::Hidden;
 use super::remnant;
 use super::tables::{Table, names, rows, sessions};
 use super::view::Read;
@@ -44,6 +46,8 @@ pub(super) fn all(view: &dyn Read) -> Result<Vec<String>> {
         sessions: Vec::new(),
         live: BTreeMap::new(),
         deleted: remnant::all(view)?,
+        hidden: Hidden::of(view)?,
+        hidden_sessions: 0,
         archived: Vec::new(),
     };
     check.forms()?;
@@ -56,6 +60,7 @@ pub(super) fn all(view: &dyn Read) -> Result<Vec<String>> {
     check.meta()?;
     check.counts()?;
     check.names()?;
+    check.scopes()?;
     check.archives()?;
     check.outbox()?;
     check.strays()?;
@@ -71,6 +76,9 @@ struct Check<'v> {
     live: BTreeMap<u32, u64>,
     /// Sessions that were deleted, of which some may be left.
     deleted: Vec<u32>,
+    /// Agents that were deleted, of which some may be left, and how many sessions of theirs are.
+    hidden: Hidden,
+    hidden_sessions: usize,
     /// The numbers that archived sessions had, in order, and those of their archives.
     archived: Vec<(u32, u32)>,
 }
@@ -82,6 +90,8 @@ enum Of<'k> {
     Archive(u32),
     /// A workspace or an agent.
     Scope(u32),
+    /// An access key.
+    Key(&'k Id),
     Row(&'k [u8]),
     File,
 }
@@ -92,6 +102,7 @@ impl fmt::Display for Of<'_> {
             Of::Session(number) => write!(f, "session {number}"),
             Of::Archive(number) => write!(f, "archive {number}"),
             Of::Scope(number) => write!(f, "scope {number}"),
+            Of::Key(id) => write!(f, "access key {}", codec::hex(*id)),
             Of::Row(key) => write!(f, "{}", codec::hex(key)),
             Of::File => f.write_str("the file"),
         }
@@ -184,20 +195,40 @@ impl Check<'_> {
         for key in [names::session_id(body.workspace, &body.id), names::session_key(body.agent, &body.key)] {
             self.leads_to(&[Table::Names, Table::Sessions], of, Table::Names, &key, number)?;
         }
-        let agent = names::agent_id(body.workspace, &body.agent_id);
-        self.leads_to(&[Table::Sessions, Table::Names], of, Table::Names, &agent, body.agent)?;
-        if self.scope_name(body.agent)?.is_some_and(|name| name != body.agent_name) {
-            let text = format_args!("it says that agent {} is named {:?}", body.agent, body.agent_name);
-            self.breach(&[Table::Sessions, Table::Names], of, text);
-        }
         if body.created_at > session.head.updated_at {
             self.breach(&[Table::Sessions], of, "it changed before it was made");
         }
         for scope in [body.workspace, body.agent] {
-            *self.live.entry(scope).or_default() += 1;
             self.listed(session, scope, &body.id)?;
         }
-        Ok(())
+        self.agent_of(session, body)
+    }
+
+    /// A session's agent is there, and both scopes count the session; or it was deleted, and neither does.
+    fn agent_of(&mut self, session: &Session, body: &Body) -> Result<()> {
+        let (of, head) = (Of::Session(session.number), &session.head);
+        if self.hidden.has_agent(body.agent) {
+            self.hidden_sessions += 1;
+            if head.running != 0 || head.queued != 0 {
+                let text = format_args!("it is busy, and its agent {} was deleted", body.agent);
+                self.breach(&[Table::Sessions, Table::Meta], of, text);
+            }
+            return Ok(());
+        }
+        for scope in [body.workspace, body.agent] {
+            *self.live.entry(scope).or_default() += 1;
+        }
+        let name = self.scope_name(body.agent)?;
+        if name.is_none() {
+            let text = format_args!("its agent {} is not there, and is not said to be deleted", body.agent);
+            self.breach(&[Table::Sessions, Table::Names, Table::Meta], of, text);
+        }
+        if name.is_some_and(|name| !name.is_empty() && name != body.agent_name) {
+            let text = format_args!("it says that agent {} is named {:?}", body.agent, body.agent_name);
+            self.breach(&[Table::Sessions, Table::Names], of, text);
+        }
+        let agent = names::agent_id(body.workspace, &body.agent_id);
+        self.leads_to(&[Table::Sessions, Table::Names], of, Table::Names, &agent, body.agent)
     }
 
     /// An index row leads to this number.
@@ -275,13 +306,11 @@ impl Check<'_> {
     }
 }
 
+/// Called with the key and the value of a row.
+type Each<'a> = dyn FnMut(&[u8], &[u8]) -> Result<()> + 'a;
+
 /// Calls `each` with every row between two keys, both included.
-fn scan(
-    view: &dyn Read,
-    table: Table,
-    (from, to): (&[u8], &[u8]),
-    each: &mut dyn FnMut(&[u8], &[u8]) -> Result<()>,
-) -> Result<()> {
+fn scan(view: &dyn Read, table: Table, (from, to): (&[u8], &[u8]), each: &mut Each<'_>) -> Result<()> {
     view.scan(table, (Bound::Included(from), Bound::Included(to)), Direction::Asc, &mut |key, value| {
         each(key, value)?;
         Ok(ControlFlow::Continue(()))
@@ -289,7 +318,7 @@ fn scan(
 }
 
 /// The same with every row of a table.
-fn scan_all(view: &dyn Read, table: Table, each: &mut dyn FnMut(&[u8], &[u8]) -> Result<()>) -> Result<()> {
+fn scan_all(view: &dyn Read, table: Table, each: &mut Each<'_>) -> Result<()> {
     view.scan(table, (Bound::Unbounded, Bound::Unbounded), Direction::Asc, &mut |key, value| {
         each(key, value)?;
         Ok(ControlFlow::Continue(()))

@@ -4,7 +4,7 @@ use super::messages::Seen;
 use super::{Check, Of, Session, scan};
 use crate::error::Result;
 use crate::redb::codec::{self, BlockRow, DirectoryRow, MessageRow};
-use crate::redb::positions::Times;
+use crate::redb::positions::{Class, Times};
 use crate::redb::tables::{Table, rows};
 
 /// A list as its blocks come.
@@ -37,6 +37,9 @@ impl Check<'_> {
             let (Some((thread, class)), Some(block)) = (rows::list(key), key.last_chunk()) else { return Ok(()) };
             let of = (thread, class);
             if list.as_ref().is_none_or(|list| (list.thread, list.class) != of) {
+                if thread > session.head.threads || class >= Class::COUNT {
+                    self.breach_in(number, format_args!("there is no list {of:?} (thread, class)"));
+                }
                 let ended = list.replace(List { thread, class, ..List::default() });
                 self.list_ends(number, ended, &mut found)?;
             }

@@ -29,9 +29,9 @@ impl Check<'_> {
                     };
                 if !is_known {
                     self.breach(
-                        &[table],
+                        &[table, Table::Meta],
                         Of::Session(session),
-                        format_args!("{} stands below no session", codec::hex(key)),
+                        format_args!("{} stands below no session and no remnant of one", codec::hex(key)),
                     );
                 }
                 Ok(())

@@ -36,7 +36,8 @@ impl World {
             return self.draw_creation();
         }
         match self.rng.below(100) {
-            0..5 => self.draw_names(),
+            0..3 => self.draw_names(),
+            3..5 => self.draw_scope(),
             5..10 => self.draw_creation(),
             10..12 => self.draw_archive(),
             12..18 => self.draw_repetition(),

@@ -4,7 +4,6 @@
 use super::planted::{Planted, Row};
 use super::scene;
 use crate::redb::codec::*;
-use crate::redb::tables::Table;
 
 /// What becomes of an alteration.
 #[derive(Debug, Clone, Copy)]
@@ -53,20 +52,7 @@ impl Sweep {
         self.forms.insert(what);
         let rows: Vec<Row> = self.planted.rows().into_iter().filter(|row| row.what() == what).collect();
         assert!(!rows.is_empty(), "there is no {what}");
-        rows.into_iter().filter(|row| !self.is_left(row)).collect()
-    }
-
-    /// Whether a row is what is left of what went: nobody is held to it.
-    fn is_left(&self, row: &Row) -> bool {
-        let remnants = [Remnant::Session as fn(u32) -> Remnant, Remnant::Archived];
-        let below = matches!(row.table, Table::Rows | Table::Outbox)
-            && super::planted::session(row).is_some_and(|session| {
-                !self.planted.has(Table::Sessions, &sessions::body(session))
-                    && remnants.iter().any(|kind| self.planted.has(Table::Meta, &kind(session).key()))
-                    && (row.table == Table::Rows || self.planted.has(Table::Meta, &Remnant::Session(session).key()))
-            });
-        let chunk = archives::chunk_of(&row.key).filter(|_| row.table == Table::Archives);
-        below || chunk.is_some_and(|(archive, _)| self.planted.has(Table::Meta, &Remnant::Archive(archive).key()))
+        rows.into_iter().filter(|row| !self.planted.is_left(row)).collect()
     }
 
     fn verify(&mut self, what: &'static str, fate: Fate, row: &Row, value: Vec<u8>) {
@@ -85,14 +71,12 @@ impl Sweep {
     }
 }
 
-use crate::redb::remnant::Remnant;
-use crate::redb::tables::{archives, sessions};
-
 #[test]
 fn every_altered_field_is_named_or_free() {
     let planted = scene::planted();
     let mut sweep = Sweep { planted, unnamed: Vec::new(), free: Default::default(), forms: Default::default() };
     of_the_file(&mut sweep);
+    of_access(&mut sweep);
     of_sessions(&mut sweep);
     of_records(&mut sweep);
     of_turns(&mut sweep);
@@ -182,6 +166,24 @@ fn of_the_file(sweep: &mut Sweep) {
     fields!(sweep, "session count", CountRow, { sessions(f) { Named => *f += 1; } });
 }
 
+fn of_access(sweep: &mut Sweep) {
+    fields!(sweep, "deleted agent", HiddenRow, { deleted_at(f) { TOLD_ONCE => *f += 1; } });
+    fields!(sweep, "count of agents", ScopeCountRow, { scopes(f) { Named => *f += 1; } });
+    fields!(sweep, "label", LabelRow<'_>, { label(f) { SAID_ONCE => *f = "other"; } });
+    fields!(sweep, "listed access key", NumberRow, { number(f) { Named => *f += 1; } });
+    fields!(sweep, "access key", KeyRow<'_>, {
+        workspace(f) { Named => flip(f); }
+        agent(f) { Named => flip_option(f); Named => f.iter_mut().for_each(flip); }
+        workspace_number(f) { Named => *f ^= 1; }
+        agent_number(f) { Named => *f += 1; }
+        scopes(f) { Named => *f = 0x80; Free("an agent's key opens what it was made for") => *f ^= 2; }
+        hash(f) { Free("the secret is not kept") => f[0] ^= 1; }
+        label(f) { SAID_ONCE => other(f); }
+        created_at(f) { TOLD_ONCE => *f += 1; }
+        expires_at(f) { TOLD_ONCE => toggle(f); }
+    });
+}
+
 fn of_sessions(sweep: &mut Sweep) {
     fields!(sweep, "session", SessionRow<'_>, {
         id(f) { Named => flip(f); }
@@ -263,7 +265,7 @@ fn of_records(sweep: &mut Sweep) {
         kind(f) { Named => *f = *f % 3 + 1; Named => *f = 9; }
         synthetic(f) { SAID_ONCE => *f = !*f; }
         ts(f) { Named => *f += 1; }
-        created_at(f) { Named => *f = u64::MAX; Named => *f = 0; }
+        created_at(f) { Named => *f = u64::MAX; TOLD_ONCE => *f -= 1; }
         fingerprint(f) { Free("the inputs that it is made of are not all kept") => flip_option(f); }
         body(f) { SAID_ONCE => f.content = "other"; SAID_ONCE => f.form = 2; }
     });

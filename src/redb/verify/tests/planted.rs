@@ -7,11 +7,13 @@ use super::form;
 use crate::error::Result;
 use crate::page::Direction;
 use crate::redb::body::Bodies;
-use crate::redb::codec::{self, ArchivedRow, ListedRow, NumberRow};
+use crate::redb::codec::{self, ArchivedRow, ListedRow, NumberRow, SessionRow};
 use crate::redb::place::{Age, Places};
-use crate::redb::tables::{Table, rows, session_of};
+use crate::redb::remnant::Remnant;
+use crate::redb::tables::{Table, meta, rows, session_of};
 use crate::redb::verify;
 use crate::redb::view::{Each, EachNumbered, Guard, Read, Stage};
+use crate::redb::write_set::{Write, WriteSet};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Row {
@@ -48,7 +50,16 @@ impl Row {
                 format!("session {}", row.map_or(0, |row| row.number))
             }
             (_, "session by key" | "session by id") => format!("session {}", index()),
-            (_, "workspace or agent" | "session count" | "archive count") => format!("scope {}", nth(1)),
+            (
+                _,
+                "workspace or agent" | "session count" | "archive count" | "count of agents" | "label"
+                | "deleted agent",
+            ) => {
+                format!("scope {}", nth(1))
+            }
+            (_, "access key" | "listed access key") => {
+                format!("access key {}", codec::hex(&self.key[self.key.len() - 16..]))
+            }
             (_, "workspace by name" | "workspace by id" | "agent by name" | "agent by id") => {
                 format!("scope {}", index())
             }
@@ -115,11 +126,40 @@ impl Planted {
         self.tables.entry(row.table).or_default().insert(row.key.clone(), row.value.clone());
     }
 
+    /// Whether a row is what is left of what went: nothing is held to it.
+    pub(super) fn is_left(&self, row: &Row) -> bool {
+        let has = |remnant: Remnant| self.has(Table::Meta, &remnant.key());
+        match (row.table, row.what(), session_of(&row.key)) {
+            (Table::Rows, _, Some(session)) => has(Remnant::Session(session)) || has(Remnant::Archived(session)),
+            (Table::Outbox, _, Some(session)) => has(Remnant::Session(session)),
+            (_, "session", _) => {
+                let session: SessionRow<'_> = codec::decode(row.table, &row.key, &row.value).expect("it is sound");
+                self.has(Table::Meta, &meta::hidden(session.agent))
+            }
+            (_, "chunk", _) => has(Remnant::Archive(number_at(&row.key, 1).unwrap_or_default())),
+            _ => false,
+        }
+    }
+
     /// Puts a row of this kind.
     pub(super) fn put_row<'a, R: codec::Row<'a>>(&mut self, table: Table, key: impl Into<Vec<u8>>, row: &R) {
         let key = key.into();
         let value = codec::encode(table, &key, row).expect("it encodes");
         self.put(&Row { table, key, value });
+    }
+
+    /// What a verb writes.
+    pub(super) fn apply(&mut self, writes: WriteSet) {
+        for write in writes.into_writes() {
+            match write {
+                Write::Put { table, key, value, .. } => self.put(&Row { table, key, value }),
+                Write::Remove { table, key } => self.remove(&Row { table, key, value: Vec::new() }),
+                Write::RemoveOfSession { table, session, to } => {
+                    let is_kept = |key: &Vec<u8>| session_of(key) != Some(session) || *key > to;
+                    self.tables.entry(table).or_default().retain(|key, _| is_kept(key));
+                }
+            }
+        }
     }
 
     pub(super) fn breaches(&self) -> Vec<String> {
@@ -189,9 +229,4 @@ impl Read for Planted {
         }
         Ok(())
     }
-}
-
-/// The session of a row that stands below one.
-pub(super) fn session(row: &Row) -> Option<u32> {
-    session_of(&row.key)
 }

@@ -2,7 +2,7 @@
 
 use super::planted::{Planted, Row};
 use super::scene;
-use crate::redb::codec::{self, CountRow};
+use crate::redb::codec::{self, BlockRow, CountRow};
 use crate::redb::tables::Table;
 
 /// What is done to a row.
@@ -24,21 +24,29 @@ use Breach::{Copied, Exchanged, Moved, Removed};
 struct Excuse {
     breaches: &'static [Breach],
     what: &'static str,
-    when: fn(&Row) -> bool,
+    when: fn(&Planted, &Row) -> bool,
     why: &'static str,
 }
 
 const fn excuse(breaches: &'static [Breach], what: &'static str, why: &'static str) -> Excuse {
-    Excuse { breaches, what, when: |_| true, why }
+    Excuse { breaches, what, when: |_, _| true, why }
 }
 
-fn counts_none(row: &Row) -> bool {
+fn counts_none(_: &Planted, row: &Row) -> bool {
     codec::decode::<CountRow>(row.table, &row.key, &row.value).is_ok_and(|row| row.sessions == 0)
 }
 
-const EXCUSES: [Excuse; 8] = [
+fn is_empty(_: &Planted, row: &Row) -> bool {
+    codec::decode::<BlockRow<'_>>(row.table, &row.key, &row.value).is_ok_and(|row| row.packed.is_empty())
+}
+
+/// Any form.
+const ANY: &str = "";
+
+const EXCUSES: [Excuse; 12] = [
     excuse(&[Removed], "group number", "a file into which no checkpoint came has none"),
     excuse(&[Removed], "pause", "it says by standing there that what waits is paused, and goes when it is not"),
+    excuse(&[Removed, Copied, Moved], "label", "an agent has the label that it was given, or none"),
     excuse(&[Removed], "outbox row", "an end that was announced has none"),
     Excuse {
         when: counts_none,
@@ -50,6 +58,12 @@ const EXCUSES: [Excuse; 8] = [
     },
     excuse(&[Copied], "remnant", "a remnant of what is cleared away already clears nothing"),
     excuse(&[Copied], "remnant of an archived session", "a remnant of what is cleared away already clears nothing"),
+    Excuse {
+        when: Planted::is_left,
+        ..excuse(&[Removed, Copied, Moved, Exchanged], ANY, "what is left of what went may be any part of it")
+    },
+    Excuse { when: is_empty, ..excuse(&[Removed], "block of a list", "a block that is not there is empty") },
+    excuse(&[Exchanged], "change", "of two events that do not follow from each other either may be the first"),
     excuse(
         &[Exchanged],
         "queued turn",
@@ -73,8 +87,11 @@ impl Sweep {
         if self.planted.names(row.table, &things) {
             return;
         }
-        let is_excuse =
-            |excuse: &Excuse| excuse.breaches.contains(&breach) && excuse.what == row.what() && (excuse.when)(row);
+        let is_excuse = |excuse: &Excuse| {
+            excuse.breaches.contains(&breach)
+                && [row.what(), ANY].contains(&excuse.what)
+                && (excuse.when)(&self.planted, row)
+        };
         match EXCUSES.iter().position(is_excuse) {
             Some(excuse) => self.used[excuse] += 1,
             None => {

@@ -8,16 +8,19 @@ use uuid::Uuid;
 use super::planted::Planted;
 use crate::id::{AgentId, OwnerId, Stamp, WorkspaceId};
 use crate::record::{
-    ContextMark, Image, Json, NewMessage, NewSession, NewTurn, Reason, Role, SessionUpdate, ToolCall, Usage, Webhook,
+    ContextMark, Image, Json, NewKey, NewMessage, NewSession, NewTurn, Reason, Role, Scopes, SessionUpdate, ToolCall,
+    Usage, Webhook,
 };
+use crate::redb::agent;
 use crate::redb::codec::{self, ArchiveRow, ChunkRow, GroupRow, PausedRow, RemnantRow, ThreadRow};
 use crate::redb::remnant::{self, Remnant};
 use crate::redb::tables::{Table, archives, meta, rows};
 use crate::redb::{Options, RedbStore};
 use crate::store::{
-    Append, ArchiveSession, Behaviour, Claim, CreateSession, DeleteMessage, DeleteSession, Emit, EndOrphans,
-    EnsureAgent, EnsureWorkspace, Finish, ForkSession, OutboxFailed, OutboxKey, Outcome, Policy, QueueBounds, Recovery,
-    RestoreArchive, Runner, Runners, SessionRef, SetContextMark, Store, Submit, UpdateSession,
+    Append, ArchiveSession, Behaviour, Claim, CreateKey, CreateSession, DeleteAgent, DeleteMessage, DeleteSession,
+    Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, ForkSession, LabelAgent, Opens, OutboxFailed, OutboxKey,
+    Outcome, Policy, QueueBounds, Recovery, RestoreArchive, Runner, Runners, SessionRef, SetContextMark, Store, Submit,
+    UpdateSession,
 };
 use crate::time::Timestamp;
 
@@ -56,7 +59,13 @@ impl Scene {
                 ok(scene.store.ensure_workspace(EnsureWorkspace { stamp: scene.stamp(), name: name.into() })).id;
             scene.agent = scene.agent_named("greeter");
         }
-        scene.agent_named("helper");
+        let (agent, label) = (scene.agent_named("helper"), Some("Helper".to_owned()));
+        ok(scene.store.label_agent(LabelAgent { stamp: scene.stamp(), workspace: scene.workspace, agent, label }));
+        for opens in [Opens::Workspace, Opens::Agent(agent, Scopes::READ)] {
+            let (stamp, workspace, hash) = (scene.stamp(), scene.workspace, [7; 32]);
+            let op = CreateKey { stamp, workspace, opens, new: NewKey::default().label("key"), hash };
+            ok(scene.store.create_key(op));
+        }
         scene
     }
 
@@ -131,11 +140,11 @@ impl Scene {
 
     fn delete(&self, at: SessionRef, nth: usize) {
         let matching = ok(self.store.changes(at, 0, 1000));
-        let ids = matching.iter().filter_map(|change| match change.kind {
+        let mut ids = matching.iter().filter_map(|change| match change.kind {
             crate::ChangeKind::Message(id) => Some(id),
             _ => None,
         });
-        let message = ids.skip(nth).next().expect("there are so many");
+        let message = ids.nth(nth).expect("there are so many");
         ok(self.store.delete_message(DeleteMessage { stamp: self.stamp(), at, message }));
     }
 
@@ -191,6 +200,17 @@ impl Scene {
         ok(self.store.set_context_mark(SetContextMark { stamp: self.stamp(), at, claim: Some(claim), mark }));
     }
 
+    /// An agent that had a session and an archive, and has none.
+    fn emptied(&mut self) {
+        let emptied = self.agent_named("emptied");
+        let before = std::mem::replace(&mut self.agent, emptied);
+        let at = self.create(NewSession::default());
+        let archive = self.archive(at);
+        ok(self.store.restore_archive(RestoreArchive { stamp: self.stamp(), archive, label: None }, &mut go_on));
+        ok(self.store.delete_session(DeleteSession { stamp: self.stamp(), at }));
+        self.agent = before;
+    }
+
     fn fork(&self, at: SessionRef) {
         let first = ok(self.store.changes(at, 0, 1000)).into_iter().rev().find_map(|change| match change.kind {
             crate::ChangeKind::Message(id) => Some(id),
@@ -203,7 +223,7 @@ impl Scene {
 
 /// The rows of the whole scene.
 pub(super) fn planted() -> Planted {
-    let scene = Scene::new();
+    let mut scene = Scene::new();
     let rich = scene.rich();
     scene.fork(rich);
     scene.troubled();
@@ -220,13 +240,22 @@ pub(super) fn planted() -> Planted {
     let other = scene.create(NewSession::default());
     scene.append(other, 2);
     scene.archive(other);
-    scene.wait_until_clear();
-    // Nobody clears away what is left of this one.
+    scene.emptied();
     let gone = scene.create(NewSession::default());
     scene.answered(gone);
-    let op = DeleteSession { stamp: scene.stamp(), at: gone };
-    ok(scene.store.write(1, move |view| remnant::delete(view, &op)));
+    scene.agent = scene.agent_named("gone");
+    let (live, old) = (scene.create(NewSession::default()), scene.create(NewSession::default()));
+    [live, old].into_iter().for_each(|at| scene.answered(at));
+    scene.archive(old);
+    scene.wait_until_clear();
     let mut planted = Planted::of(&*ok(scene.store.written().and_then(|written| written.shared.snapshot())));
+    // Nobody clears away what is left of these.
+    let op = DeleteSession { stamp: scene.stamp(), at: gone };
+    let (writes, ()) = ok(remnant::delete(&planted, &op));
+    planted.apply(writes);
+    let op = DeleteAgent { stamp: scene.stamp(), workspace: scene.workspace, agent: scene.agent };
+    let (writes, ()) = ok(agent::delete(&planted, &op));
+    planted.apply(writes);
     rest(&mut planted);
     planted
 }
