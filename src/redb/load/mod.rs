@@ -161,3 +161,6 @@ pub(super) fn step_with(
     }
     Ok((step.write()?, ControlFlow::Break(())))
 }
+
+#[cfg(test)]
+mod tests;
