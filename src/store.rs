@@ -68,7 +68,7 @@ use std::io::{Read, Write};
 use crate::error::Result;
 use crate::id::{AgentId, KeyId, MessageId, SessionId, Stamp, ThreadId, TurnId, WorkspaceId};
 pub use crate::page::{Damaged, Matched};
-use crate::page::{Matching, PageAt};
+use crate::page::{Matching, PageAt, SessionPlace};
 use crate::progress::OnProgress;
 use crate::record::{
     AgentRecord, ArchiveRecord, Change, ContextMark, KeyRecord, Message, NewMessage, NewSession, NewTurn,
@@ -402,8 +402,10 @@ pub struct SessionsQuery {
     pub workspace: WorkspaceId,
     /// One agent's, or the whole workspace's.
     pub agent: Option<AgentId>,
-    /// Which page.
+    /// Which page; its number is 1 where `after` says where it begins.
     pub page: PageAt,
+    /// Behind what it begins, whether there is such a session or not: those before are not even looked at.
+    pub after: Option<SessionPlace>,
 }
 
 /// Items of a page, and how many there are in all.
@@ -415,6 +417,8 @@ pub struct Listed<T> {
     pub total: u64,
     /// What stands on the page and cannot be read.
     pub damaged: Vec<Damaged>,
+    /// Of sessions: the last of the page, where more come behind it.
+    pub last: Option<SessionPlace>,
 }
 
 /// Input of [`Store::delete_session`].
@@ -424,6 +428,8 @@ pub struct DeleteSession {
     pub stamp: Stamp,
     /// The session.
     pub at: SessionRef,
+    /// Only while this is the number of its latest event, else it is a *conflict*: what came meanwhile stays.
+    pub only_at: Option<u64>,
 }
 
 /// Input of [`Store::append`]. Without a caller's, the `n`-th message's id is the stamp's id `n`.

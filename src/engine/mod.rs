@@ -6,8 +6,10 @@ mod builder;
 mod file;
 mod lines;
 mod pause;
+mod retain;
 
 pub use builder::Builder;
+pub use retain::{Retention, RetentionReport};
 
 use std::fmt;
 use std::path::Path;

@@ -155,5 +155,10 @@ fn no_session(id: SessionId) -> Error {
 fn page_of<T>(all: Vec<T>, page: PageAt) -> Listed<T> {
     let total = all.len() as u64;
     let offset = usize::try_from(page.offset()).unwrap_or(usize::MAX);
-    Listed { items: all.into_iter().skip(offset).take(page.limit as usize).collect(), total, damaged: Vec::new() }
+    Listed {
+        items: all.into_iter().skip(offset).take(page.limit as usize).collect(),
+        total,
+        damaged: Vec::new(),
+        last: None,
+    }
 }

@@ -307,6 +307,17 @@ impl Session {
         self.tell(ChangeKind::Deleted(id));
     }
 
+    /// Its latest event has the number that who asks has seen.
+    pub(super) fn check_at(&self, only_at: Option<u64>) -> Result<()> {
+        let (id, latest) = (self.base.id, self.changes.len() as u64);
+        match only_at {
+            Some(seen) if seen != latest => {
+                Err(Error::conflict(format!("session {id} changed: its latest event is {latest}, not {seen}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub fn check_idle(&self) -> Result<()> {
         match self.runs.iter().find(|run| !run.turn.state.is_terminal()) {
             None => Ok(()),

@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use super::{ModelStore, Session, archive, in_all, page_of};
 use crate::error::{Error, Result};
 use crate::id::{AgentId, KeyId, MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
-use crate::page::{Matching, PageAt};
+use crate::page::{Matching, PageAt, SessionPlace};
 use crate::progress::OnProgress;
 use crate::record::{
     AgentRecord, ArchiveRecord, Change, ContextMark, KeyRecord, Message, Reason, SessionRecord, ThreadRecord, Turn,
@@ -159,8 +159,20 @@ impl Store for ModelStore {
             .filter(|session| session.workspace_id == op.workspace)
             .filter(|session| op.agent.is_none_or(|agent| session.agent_id == agent))
             .collect();
+        let total = listed.len() as u64;
         listed.sort_by_key(|session| Reverse((session.updated_at, session.id)));
-        Ok(page_of(listed, op.page))
+        if let Some(SessionPlace { updated_at, session: id }) = op.after {
+            listed.retain(|session| (session.updated_at, session.id) < (updated_at, id));
+        }
+        let behind = op.page.offset().saturating_add(u64::from(op.page.limit)) < listed.len() as u64;
+        let mut page = page_of(listed, op.page);
+        page.total = total;
+        page.last = page
+            .items
+            .last()
+            .filter(|_| behind)
+            .map(|last| SessionPlace { updated_at: last.updated_at, session: last.id });
+        Ok(page)
     }
 
     fn update_session(&self, op: UpdateSession) -> Result<SessionRecord> {
@@ -174,6 +186,7 @@ impl Store for ModelStore {
     fn delete_session(&self, op: DeleteSession) -> Result<()> {
         let mut state = self.open()?;
         state.session(op.at)?.check_idle()?;
+        state.session(op.at)?.check_at(op.only_at)?;
         state.sessions.retain(|session| !session.is(op.at));
         Ok(())
     }

@@ -79,7 +79,7 @@ pub(super) fn get(view: &dyn Read, id: KeyId) -> Result<Option<StoredKey>> {
 pub(super) fn list(view: &dyn Read, op: &KeysQuery) -> Result<Listed<KeyRecord>> {
     let workspace = place::workspace(view, op.workspace)?;
     let agent = op.agent.map(|agent| place::agent(view, workspace, agent)).transpose()?;
-    let mut listed = Listed { items: Vec::new(), total: 0, damaged: Vec::new() };
+    let mut listed = Listed { items: Vec::new(), total: 0, damaged: Vec::new(), last: None };
     let (mut before, mut left) = (op.page.offset(), op.page.limit);
     each(view, workspace, |id, owner| {
         if agent.is_some() && owner != agent {

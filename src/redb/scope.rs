@@ -158,7 +158,7 @@ pub(super) fn list<T>(
     page: PageAt,
     read: impl Fn(u32) -> Result<T>,
 ) -> Result<Listed<T>> {
-    let mut listed = Listed { items: Vec::new(), total: count(view, within)?, damaged: Vec::new() };
+    let mut listed = Listed { items: Vec::new(), total: count(view, within)?, damaged: Vec::new(), last: None };
     let (mut before, mut left) = (page.offset(), page.limit);
     if before >= listed.total {
         return Ok(listed);

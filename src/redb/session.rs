@@ -15,7 +15,7 @@ use super::write_set::WriteSet;
 use super::{scope, turn, view};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AgentId, SessionId, WorkspaceId};
-use crate::page::Direction;
+use crate::page::{Direction, SessionPlace};
 use crate::record::{ForkedFrom, Json, SessionRecord, SessionStatus, Usage};
 use crate::store::{CreateSession, Created, Damaged, Listed, SessionRef, SessionsQuery, UpdateSession};
 use crate::sync::Arc;
@@ -311,14 +311,18 @@ pub(super) fn list(view: &dyn Read, op: &SessionsQuery) -> Result<Listed<Session
         None => workspace,
     };
     let total = count(view, scope)?;
-    let mut listed = Listed { items: Vec::new(), total, damaged: Vec::new() };
+    let mut listed = Listed { items: Vec::new(), total, damaged: Vec::new(), last: None };
     let mut before = op.page.offset();
     if before >= total {
         return Ok(listed);
     }
-    let mut left = op.page.limit;
+    let (mut left, mut last) = (op.page.limit, None);
     let (from, to) = activity::bounds(scope);
-    let between = (Bound::Included(from.as_slice()), Bound::Included(to.as_slice()));
+    let after = op.after.map(|SessionPlace { updated_at, session }| {
+        activity::at(scope, updated_at.as_micros(), session.as_uuid().as_bytes())
+    });
+    let newest = after.as_deref().map_or(Bound::Included(to.as_slice()), Bound::Excluded);
+    let between = (Bound::Included(from.as_slice()), newest);
     let hidden = Hidden::of(view)?;
     view.scan(Table::Activity, between, Direction::Desc, &mut |key, value| {
         if is_hidden(view, &hidden, key, value)? {
@@ -329,10 +333,15 @@ pub(super) fn list(view: &dyn Read, op: &SessionsQuery) -> Result<Listed<Session
             return Ok(ControlFlow::Continue(()));
         }
         if left == 0 {
+            listed.last = last;
             return Ok(ControlFlow::Break(()));
         }
         left -= 1;
-        let read = activity::last(key).and_then(|(updated_at, session)| {
+        let place = activity::last(key);
+        if let Ok((updated_at, session)) = place {
+            last = Some(SessionPlace { updated_at: Timestamp::from_micros(updated_at), session });
+        }
+        let read = place.and_then(|(updated_at, session)| {
             let row: ListedRow = codec::decode(Table::Activity, key, value)?;
             let at = SessionRef { workspace: op.workspace, session };
             let unused = body(view, at, row.number, row.body)?;

@@ -3,11 +3,12 @@
 use std::fmt;
 
 use super::Door;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::grant::Act;
-use crate::page::{Direction, Form, Link, Matching, MessagePage, MessageQuery, PageAt};
+use crate::id::{AgentId, WorkspaceId};
+use crate::page::{Direction, Form, Link, Matching, MessagePage, MessageQuery, PageAt, SessionsCursor};
 use crate::record::Message;
-use crate::store::SessionRef;
+use crate::store::{SessionRef, SessionsQuery};
 
 /// Which page of sessions or turns to list.
 ///
@@ -16,8 +17,8 @@ use crate::store::SessionRef;
 /// ```
 /// use parlor::PageQuery;
 ///
-/// assert_eq!(PageQuery::from(20), PageQuery { page: None, limit: Some(20) });
-/// assert_eq!(PageQuery::from((3, 20)), PageQuery { page: Some(3), limit: Some(20) });
+/// assert_eq!(PageQuery::from(20), PageQuery::default().limit(20));
+/// assert_eq!(PageQuery::from((3, 20)), PageQuery::default().page(3).limit(20));
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PageQuery {
@@ -25,11 +26,48 @@ pub struct PageQuery {
     pub page: Option<u64>,
     /// Items a page, 1 to 100; by default 50.
     pub limit: Option<u32>,
+    /// Behind what it begins, in place of a page's number. Lists of sessions have such cursors.
+    pub after: Option<SessionsCursor>,
 }
 
 impl PageQuery {
+    /// The page behind the one that ended so.
+    pub fn after(cursor: SessionsCursor) -> Self {
+        PageQuery { after: Some(cursor), ..PageQuery::default() }
+    }
+
+    /// The page of this number, from 1.
+    #[must_use]
+    pub fn page(mut self, page: u64) -> Self {
+        self.page = Some(page);
+        self
+    }
+
+    /// So many items a page, 1 to 100.
+    #[must_use]
+    pub fn limit(mut self, limit: u32) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+
+    /// Of a list that has no cursors.
     pub(crate) fn at(self) -> Result<PageAt> {
-        PageAt::new(self.page, self.limit)
+        match self.after {
+            None => PageAt::new(self.page, self.limit),
+            Some(_) => Err(Error::new(ErrorKind::InvalidCursor, "the cursor is one of a list of sessions")),
+        }
+    }
+
+    /// Of the sessions of an agent, or of a workspace.
+    pub(crate) fn of_sessions(self, workspace: WorkspaceId, agent: Option<AgentId>) -> Result<SessionsQuery> {
+        let page = PageAt::new(self.page, self.limit)?;
+        let after = self.after.map(|after| after.place(workspace, agent)).transpose()?;
+        match self.page {
+            Some(number) if after.is_some() => {
+                Err(Error::invalid(format!("page is {number}, beside a cursor; give one or the other")))
+            }
+            _ => Ok(SessionsQuery { workspace, agent, page, after }),
+        }
     }
 }
 
@@ -41,13 +79,13 @@ impl From<()> for PageQuery {
 
 impl From<u32> for PageQuery {
     fn from(limit: u32) -> Self {
-        PageQuery { page: None, limit: Some(limit) }
+        PageQuery::default().limit(limit)
     }
 }
 
 impl From<(u64, u32)> for PageQuery {
     fn from((page, limit): (u64, u32)) -> Self {
-        PageQuery { page: Some(page), limit: Some(limit) }
+        PageQuery::default().page(page).limit(limit)
     }
 }
 

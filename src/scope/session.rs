@@ -13,7 +13,7 @@ use crate::id::{AgentId, MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
 use crate::limit;
 use crate::page::{Form, MessageQuery, Page};
 use crate::record::{Change, Message, NewMessage, NewTurn, SessionRecord, SessionUpdate, ThreadRecord, Turn};
-use crate::store::{Append, DeleteMessage, DeleteSession, Policy, SessionRef, UpdateSession};
+use crate::store::{Append, DeleteMessage, DeleteSession, Policy, SessionRef, Store, UpdateSession};
 use crate::sync::Arc;
 use crate::wait::{Idle, TurnHandle};
 
@@ -247,15 +247,9 @@ impl Session {
     ///
     /// From document B.
     pub fn delete(&self) -> Result<()> {
-        let (shared, store) = (&self.core.shared, self.core.store(Act::SessionDelete)?);
-        let op = DeleteSession { stamp: shared.stamp(), at: self.at };
-        let deletion = self.core.executor.admit_deletion(self.at)?;
-        store.delete_session(op)?;
-        // Before one can be made in its place: who follows this one is not to follow that one.
-        shared.tails.forget(self.at);
-        let _admission = deletion.done();
-        shared.bell.ring(self.at, self.agent, Event::Ended);
-        Ok(())
+        let (core, store) = (&self.core, self.core.store(Act::SessionDelete)?);
+        let op = DeleteSession { stamp: core.shared.stamp(), at: self.at, only_at: None };
+        core.delete_session(store, op, self.agent)
     }
 
     /// The messages of the session that match: see [`MessageQuery`]. Nothing is read before
@@ -361,6 +355,20 @@ impl Session {
     /// The same events, and between them what the agent is just saying: see [`LiveFeed`].
     pub fn stream(&self, after: u64) -> LiveFeed {
         LiveFeed::new(self.core.shared(), self.core.pass(), self.at, after)
+    }
+}
+
+impl Core {
+    /// Deletes a session of this agent, and tells of it.
+    pub(crate) fn delete_session(&self, store: &dyn Store, op: DeleteSession, agent: AgentId) -> Result<()> {
+        let (shared, at) = (&self.shared, op.at);
+        let deletion = self.executor.admit_deletion(at)?;
+        store.delete_session(op)?;
+        // Before one can be made in its place: who follows this one is not to follow that one.
+        shared.tails.forget(at);
+        let _admission = deletion.done();
+        shared.bell.ring(at, agent, Event::Ended);
+        Ok(())
     }
 }
 

@@ -6,9 +6,9 @@ use super::{AgentHandle, Door, PageQuery, Session};
 use crate::error::Result;
 use crate::grant::Act;
 use crate::id::{AgentId, SessionId, WorkspaceId};
-use crate::page::Page;
+use crate::page::{Page, SessionsCursor};
 use crate::record::{AgentRecord, NewAgent, SessionRecord, WorkspaceRecord, check_name};
-use crate::store::{AgentsQuery, CreateAgent, EnsureAgent, SessionRef, SessionsQuery, Store};
+use crate::store::{AgentsQuery, CreateAgent, EnsureAgent, SessionRef, Store};
 use crate::sync::Arc;
 use crate::watch::Watch;
 
@@ -150,9 +150,11 @@ pub(super) fn list(
     agent: Option<AgentId>,
     query: PageQuery,
 ) -> Result<Page<SessionRecord>> {
-    let page = query.at()?;
-    let listed = store.sessions(SessionsQuery { workspace, agent, page })?;
-    Ok(Page::new(page, listed.total, listed.items, listed.damaged))
+    let query = query.of_sessions(workspace, agent)?;
+    let page = query.page;
+    let listed = store.sessions(query)?;
+    let next = listed.last.map(|last| SessionsCursor::new(workspace, agent, last));
+    Ok(Page { next, ..Page::new(page, listed.total, listed.items, listed.damaged) })
 }
 
 impl fmt::Debug for Workspace {

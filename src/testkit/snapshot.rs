@@ -133,7 +133,7 @@ pub(super) fn all_turns(store: &dyn Store, at: SessionRef) -> Result<Vec<Turn>> 
 
 /// Newest activity first.
 pub(super) fn all_sessions(store: &dyn Store, workspace: WorkspaceId) -> Result<Vec<SessionRecord>> {
-    every_page(|page| store.sessions(SessionsQuery { workspace, agent: None, page }))
+    every_page(|page| store.sessions(SessionsQuery { workspace, agent: None, page, after: None }))
 }
 
 /// Newest first.

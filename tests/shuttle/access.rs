@@ -59,7 +59,7 @@ claims! {
             })
         });
         let anew = replace(&scene, &agent, &session);
-        let last = anew.follow_up("last").or_else(|_| anew.send("last")).unwrap();
+        let last = anew.enqueue("last").unwrap();
         for turn in senders.map(|sender| sender.join().unwrap()).iter().flatten() {
             match turn.wait() {
                 Ok(report) => assert!(report.state().is_terminal()),

@@ -136,7 +136,7 @@ pub(in crate::redb) fn list(view: &dyn Read, op: &ArchivesQuery) -> Result<Liste
         None => workspace,
     };
     let total = count(view, scope)?;
-    let mut listed = Listed { items: Vec::new(), total, damaged: Vec::new() };
+    let mut listed = Listed { items: Vec::new(), total, damaged: Vec::new(), last: None };
     let (mut before, mut left) = (op.page.offset(), op.page.limit);
     if before >= total {
         return Ok(listed);

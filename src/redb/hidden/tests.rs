@@ -94,13 +94,14 @@ impl Scene {
     /// Archives some sessions.
     fn archive(&self, sessions: &[SessionRef]) {
         for at in sessions {
-            let op = ArchiveSession { stamp: stamp(), at: *at };
+            let op = ArchiveSession { stamp: stamp(), at: *at, only_at: None };
             self.store.archive_session(op, &mut |_| ControlFlow::Continue(())).expect("an archive");
         }
     }
 
     fn listed(&self) -> (usize, u64) {
-        let query = SessionsQuery { workspace: self.workspace, agent: None, page: PageAt { page: 1, limit: 100 } };
+        let query =
+            SessionsQuery { workspace: self.workspace, agent: None, page: PageAt { page: 1, limit: 100 }, after: None };
         let listed = self.store.sessions(query).expect("a page");
         (listed.items.len(), listed.total)
     }

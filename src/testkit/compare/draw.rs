@@ -3,7 +3,7 @@
 use super::op::Op;
 use super::world::{Known, World};
 use crate::id::{AgentId, MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
-use crate::page::{Direction, Matching, PageAt, Roles, Types};
+use crate::page::{Direction, Matching, PageAt, Roles, SessionPlace, Types};
 use crate::record::{ContextMark, MessageType, NewSession, NewTurn, Reason, Role, Ts};
 use crate::store::{
     Append, Behaviour, Cancel, Claim, CreateSession, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent,
@@ -313,7 +313,12 @@ impl World {
 
     fn draw_deletion_of_session(&mut self) -> Op {
         let (at, _) = self.place_where(Known::is_idle);
-        Op::DeleteSession(DeleteSession { stamp: self.stamp(), at })
+        Op::DeleteSession(DeleteSession { stamp: self.stamp(), at, only_at: self.only_at() })
+    }
+
+    /// The number of an event that may be the latest of a session.
+    pub(super) fn only_at(&mut self) -> Option<u64> {
+        self.rng.percent(20).then(|| self.rng.below(12))
     }
 
     /// An operation of the past again, as it was or with one thing changed.
@@ -443,7 +448,10 @@ impl World {
             2 => {
                 let (workspace, agent) = self.agent();
                 let agent = self.rng.percent(50).then_some(agent);
-                Op::Sessions(SessionsQuery { workspace, agent, page: self.page() })
+                let after =
+                    self.rng.percent(30).then(|| SessionPlace { updated_at: self.started_at(), session: at.session });
+                let page = if after.is_some() { PageAt { page: 1, ..self.page() } } else { self.page() };
+                Op::Sessions(SessionsQuery { workspace, agent, page, after })
             }
             3 => Op::Thread(at, self.thread_of(known)),
             4 => Op::Message(at, self.message_of(known)),

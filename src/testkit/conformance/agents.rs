@@ -69,7 +69,7 @@ fn worked_session(scene: &Scene, agent: AgentId, new: NewSession) -> (SessionRef
 }
 
 fn sessions(scene: &Scene, agent: Option<AgentId>) -> (usize, u64) {
-    let listed = ok(scene.store.sessions(SessionsQuery { workspace: scene.workspace, agent, page: PAGE }));
+    let listed = ok(scene.store.sessions(SessionsQuery { workspace: scene.workspace, agent, page: PAGE, after: None }));
     (listed.items.len(), listed.total)
 }
 
@@ -190,7 +190,7 @@ fn a_deleted_agent_is_not_found_anywhere(factory: Factory<'_>) {
     assert_eq!(ok(scene.store.find_agent(workspace, "booker")), None);
     scene.refused(NotFound, "itself", |store| store.agent(workspace, agent));
     scene.refused(NotFound, "a session by key", |store| store.session_by_key(workspace, agent, "k"));
-    let query = SessionsQuery { workspace, agent: Some(agent), page: PAGE };
+    let query = SessionsQuery { workspace, agent: Some(agent), page: PAGE, after: None };
     scene.refused(NotFound, "its sessions", |store| store.sessions(query));
     scene.refused(NotFound, "its keys", |store| store.keys(KeysQuery { workspace, agent: Some(agent), page: PAGE }));
     let op = CreateSession { agent, ..scene.creation(NewSession::default()) };
@@ -242,7 +242,8 @@ fn of_a_deleted_agent_listings_and_totals_have_nothing(factory: Factory<'_>) {
         let left = left - 3;
         assert_eq!(sessions(&scene, None), (left, left as u64));
         for page in 1..=left as u64 {
-            let query = SessionsQuery { workspace: scene.workspace, agent: None, page: PageAt { page, limit: 1 } };
+            let query =
+                SessionsQuery { workspace: scene.workspace, agent: None, page: PageAt { page, limit: 1 }, after: None };
             let found = ok(scene.store.sessions(query)).items;
             assert!(found.iter().all(|session| agents[nth + 1..].contains(&session.agent_id)), "{found:?}");
             assert_eq!(found.len(), 1);
