@@ -19,8 +19,8 @@ use crate::redb::{Options, RedbStore};
 use crate::store::{
     Append, ArchiveSession, Behaviour, Claim, CreateKey, CreateSession, DeleteAgent, DeleteMessage, DeleteSession,
     Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, ForkSession, LabelAgent, Opens, OutboxFailed, OutboxKey,
-    Outcome, Policy, QueueBounds, Recovery, RestoreArchive, Runner, Runners, SessionRef, SetContextMark, Store, Submit,
-    UpdateSession,
+    Outcome, Policy, Purge, QueueBounds, Recovery, RestoreArchive, Runner, Runners, SessionRef, SetContextMark, Store,
+    Submit, UpdateSession,
 };
 use crate::time::Timestamp;
 
@@ -149,7 +149,8 @@ impl Scene {
     }
 
     fn archive(&self, at: SessionRef) -> crate::store::ArchiveRef {
-        let record = ok(self.store.archive_session(ArchiveSession { stamp: self.stamp(), at }, &mut go_on));
+        let record =
+            ok(self.store.archive_session(ArchiveSession { stamp: self.stamp(), at, only_at: None }, &mut go_on));
         crate::store::ArchiveRef { workspace: record.workspace_id, agent: record.agent_id, filename: record.filename }
     }
 
@@ -165,6 +166,8 @@ impl Scene {
         self.answered(at);
         self.answered(at);
         self.failed(at, Some(Timestamp::from_micros(1_900_000_000_000_000)));
+        self.delete(at, 4);
+        assert_eq!(ok(self.store.purge(Purge { stamp: self.stamp(), at, message: None })), 1);
         [1, 2, 5, 12].into_iter().for_each(|nth| self.delete(at, nth));
         let mark = Some(ContextMark::new(4, "so far"));
         ok(self.store.set_context_mark(SetContextMark { stamp: self.stamp(), at, claim: None, mark }));
@@ -207,7 +210,7 @@ impl Scene {
         let at = self.create(NewSession::default());
         let archive = self.archive(at);
         ok(self.store.restore_archive(RestoreArchive { stamp: self.stamp(), archive, label: None }, &mut go_on));
-        ok(self.store.delete_session(DeleteSession { stamp: self.stamp(), at }));
+        ok(self.store.delete_session(DeleteSession { stamp: self.stamp(), at, only_at: None }));
         self.agent = before;
     }
 
@@ -250,7 +253,7 @@ pub(super) fn planted() -> Planted {
     scene.wait_until_clear();
     let mut planted = Planted::of(&*ok(scene.store.written().and_then(|written| written.shared.snapshot())));
     // Nobody clears away what is left of these.
-    let op = DeleteSession { stamp: scene.stamp(), at: gone };
+    let op = DeleteSession { stamp: scene.stamp(), at: gone, only_at: None };
     let (writes, ()) = ok(remnant::delete(&planted, &op));
     planted.apply(writes);
     let op = DeleteAgent { stamp: scene.stamp(), workspace: scene.workspace, agent: scene.agent };
