@@ -18,7 +18,7 @@
 //! * A repeated operation answers with the session and the turn as they stand now, without a claim
 //!   and without naming a turn that the original interrupted. *The same inputs* is literal: a
 //!   default is another input than the same value given.
-//! * Inputs were checked at the door ([`NewMessage::check`] and the like); a store may rely on it.
+//! * Inputs were checked at the door ([`NewMessage::check`](crate::NewMessage::check) and the like); a store may rely on it.
 //!
 //! # The arithmetic all stores share
 //!
@@ -224,7 +224,7 @@ pub trait Store: Send + Sync + 'static {
     /// Writes messages without a turn, in one commit; *conflict* while the session is busy.
     ///
     /// The role is `user` and the type `message` where the input names none (see
-    /// [`NewMessage::kind_or_default`]). With ids of the caller's that the session already has:
+    /// [`NewMessage::kind_or_default`](crate::NewMessage::kind_or_default)). With ids of the caller's that the session already has:
     /// the originals, before busy is checked, where each of the batch was written by an append
     /// with the same inputs (the message as given, and the thread); where only some were, or with
     /// other inputs, *conflict*.

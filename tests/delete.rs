@@ -268,7 +268,7 @@ fn of_what_was_purged_nothing_is_left_in_the_file_a_backup_or_an_export() {
     let written = session
         .append([
             NewMessage::text(secret),
-            NewMessage::calls([call.clone()]).metadata(Json::parse(&format!("{secret:?}")).unwrap()),
+            NewMessage::calls([call.clone()]).metadata(Json::parse(format!("{secret:?}")).unwrap()),
             NewMessage::text("kept"),
         ])
         .unwrap();
