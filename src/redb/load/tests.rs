@@ -106,11 +106,14 @@ fn of_kind(kind: u8, other: u8) -> impl Fn(&mut Record<'_>) {
     }
 }
 
+/// What is altered, and how.
+type Alteration<'a> = (&'a str, &'a dyn Fn(&mut Record<'_>));
+
 #[test]
 fn what_a_stranger_says_twice_is_to_be_the_same() {
     let (store, stream) = archived();
     load(&store, &stream, Trust::Strangers).expect("nothing is wrong");
-    let alterations: [(&str, &dyn Fn(&mut Record<'_>)); 11] = [
+    let alterations: [Alteration<'_>; 11] = [
         ("a message more", &of_turns(|row| row.messages += 1)),
         ("a message less", &of_turns(|row| row.messages -= 1)),
         ("another attempt", &of_turns(|row| row.attempt += 1)),
