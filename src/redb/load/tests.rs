@@ -42,7 +42,7 @@ fn archived() -> (RedbStore, Vec<u8>) {
     let op = Finish { stamp: stamp(), at, claim, started_at: None, outcome, usage, next: None };
     store.finish(op).expect("it ends");
     store
-        .archive_session(ArchiveSession { stamp: stamp(), at }, &mut |_| ControlFlow::Continue(()))
+        .archive_session(ArchiveSession { stamp: stamp(), at, only_at: None }, &mut |_| ControlFlow::Continue(()))
         .expect("an archive");
     let stream = store.read(stream).expect("it is read");
     (store, stream)

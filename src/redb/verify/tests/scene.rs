@@ -149,7 +149,8 @@ impl Scene {
     }
 
     fn archive(&self, at: SessionRef) -> crate::store::ArchiveRef {
-        let record = ok(self.store.archive_session(ArchiveSession { stamp: self.stamp(), at }, &mut go_on));
+        let record =
+            ok(self.store.archive_session(ArchiveSession { stamp: self.stamp(), at, only_at: None }, &mut go_on));
         crate::store::ArchiveRef { workspace: record.workspace_id, agent: record.agent_id, filename: record.filename }
     }
 
@@ -207,7 +208,7 @@ impl Scene {
         let at = self.create(NewSession::default());
         let archive = self.archive(at);
         ok(self.store.restore_archive(RestoreArchive { stamp: self.stamp(), archive, label: None }, &mut go_on));
-        ok(self.store.delete_session(DeleteSession { stamp: self.stamp(), at }));
+        ok(self.store.delete_session(DeleteSession { stamp: self.stamp(), at, only_at: None }));
         self.agent = before;
     }
 
@@ -250,7 +251,7 @@ pub(super) fn planted() -> Planted {
     scene.wait_until_clear();
     let mut planted = Planted::of(&*ok(scene.store.written().and_then(|written| written.shared.snapshot())));
     // Nobody clears away what is left of these.
-    let op = DeleteSession { stamp: scene.stamp(), at: gone };
+    let op = DeleteSession { stamp: scene.stamp(), at: gone, only_at: None };
     let (writes, ()) = ok(remnant::delete(&planted, &op));
     planted.apply(writes);
     let op = DeleteAgent { stamp: scene.stamp(), workspace: scene.workspace, agent: scene.agent };
