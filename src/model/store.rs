@@ -16,8 +16,8 @@ use crate::store::{
     AgentsQuery, Append, ArchiveRef, ArchiveSession, ArchivesQuery, Cancel, CreateAgent, CreateKey, CreateSession,
     Created, DeleteAgent, DeleteArchive, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace,
     Finish, Finished, ForkSession, ImportArchive, Interrupt, KeysQuery, LabelAgent, Listed, Matched, OutboxDelivered,
-    OutboxFailed, OutboxPage, OutboxQuery, Outcome, Promote, Recovered, Recovery, Redrive, RestoreArchive, RevokeKey,
-    SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, StoredKey, Submit, Submitted,
+    OutboxFailed, OutboxPage, OutboxQuery, Outcome, Promote, Purge, Recovered, Recovery, Redrive, RestoreArchive,
+    RevokeKey, SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, StoredKey, Submit, Submitted,
     UpdateSession, Waiting,
 };
 
@@ -276,6 +276,10 @@ impl Store for ModelStore {
 
     fn delete_message(&self, op: DeleteMessage) -> Result<()> {
         self.change(op.at, |session| session.delete(&op))
+    }
+
+    fn purge(&self, op: Purge) -> Result<u64> {
+        self.change(op.at, |session| session.purge(&op))
     }
 
     fn message(&self, at: SessionRef, message: MessageId) -> Result<Message> {

@@ -34,6 +34,7 @@ mod overlay;
 mod pack;
 mod place;
 mod positions;
+mod purge;
 mod put;
 mod queue;
 mod recent;

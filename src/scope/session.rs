@@ -13,7 +13,7 @@ use crate::id::{AgentId, MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
 use crate::limit;
 use crate::page::{Form, MessageQuery, Page};
 use crate::record::{Change, Message, NewMessage, NewTurn, SessionRecord, SessionUpdate, ThreadRecord, Turn};
-use crate::store::{Append, DeleteMessage, DeleteSession, Policy, SessionRef, Store, UpdateSession};
+use crate::store::{Append, DeleteMessage, DeleteSession, Policy, Purge, SessionRef, Store, UpdateSession};
 use crate::sync::Arc;
 use crate::wait::{Idle, TurnHandle};
 
@@ -291,6 +291,52 @@ impl Session {
         store.delete_message(DeleteMessage { stamp, at: self.at, message: id })?;
         self.core.shared.bell.ring(self.at, self.agent, Event::Written);
         Ok(())
+    }
+
+    /// Erases what a soft-deleted message says and carries, for good. Its number and its id stay used: a repeat of the call that
+    /// wrote it is still known as one. The feed tells of it. Where nothing is left to erase nothing happens.
+    ///
+    /// The bytes are in no copy, archive or export that is made from then on. In the log they stand until its next
+    /// checkpoint, and in free pages of the file until those are used again or given back by
+    /// [`compact`](crate::Engine::compact).
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](crate::ErrorKind::NotFound) when the session has no such message,
+    /// [`Conflict`](crate::ErrorKind::Conflict) when it was not [deleted](Self::delete_message).
+    pub fn purge_message(&self, id: MessageId) -> Result<()> {
+        self.purge_by(Act::SessionPurgeMessage, Some(id)).map(drop)
+    }
+
+    /// Erases what all soft-deleted messages say and carry: see [`purge_message`](Self::purge_message). Answers how many were
+    /// erased. Of a long session it takes several commits, between which others go on.
+    ///
+    /// ```
+    /// # fn main() -> parlor::Result<()> {
+    /// # let engine = parlor::Engine::in_memory().open()?;
+    /// # let session = engine.workspace("acme")?.agent("echo")?.create_session(Default::default())?;
+    /// let said = session.append(["My number is 555-0100.", "Hello!"])?;
+    /// session.delete_message(said[0].id)?;
+    /// assert_eq!((session.purge()?, session.purge()?), (1, 0));
+    /// # engine.close()
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](crate::ErrorKind::NotFound) when the session was deleted or archived,
+    /// [`Corrupt`](crate::ErrorKind::Corrupt) when one of the messages cannot be read; those before it are erased.
+    pub fn purge(&self) -> Result<u64> {
+        self.purge_by(Act::SessionPurge, None)
+    }
+
+    fn purge_by(&self, act: Act, message: Option<MessageId>) -> Result<u64> {
+        let (store, _admission) = self.core.writing(act)?;
+        let purged = store.purge(Purge { stamp: self.core.shared.stamp(), at: self.at, message })?;
+        if purged > 0 {
+            self.core.shared.bell.ring(self.at, self.agent, Event::Written);
+        }
+        Ok(purged)
     }
 
     /// A thread of the session.

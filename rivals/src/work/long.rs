@@ -36,7 +36,8 @@ enum Company {
 #[derive(Debug, Clone, Copy)]
 struct Measured {
     milliseconds: f64,
-    mebibytes: f64,
+    /// Until it showed, and until what it left was cleared away.
+    mebibytes: [f64; 2],
     /// The writer's waits, of one in a thousand and the longest, in milliseconds.
     waits: [f64; 2],
 }
@@ -50,11 +51,12 @@ struct Taken {
 }
 
 /// The names of an operation's lines.
-fn names(size: Size, operation: Operation) -> [String; 4] {
+fn names(size: Size, operation: Operation) -> [String; 5] {
     let (words, messages) = (operation.words(), size.words());
     [
         format!("time of {words} of {messages}"),
         format!("memory of {words} of {messages}"),
+        format!("memory of {words} of {messages}, clearing away included"),
         format!("p99.9 wait of a writer, million-row operation elsewhere: {words}"),
         format!("longest wait of a writer, million-row operation elsewhere: {words}"),
     ]
@@ -128,7 +130,7 @@ fn lines(run: &mut Run<'_>, operation: Operation, taken: &[Taken]) -> Result {
     };
     let session = format!("one session of {} messages", run.size.messages());
     let counterpart = if operation.has_counterpart() { "" } else { "; SQLite has no such thing" };
-    let [time, memory, wait, longest] = names(run.size, operation);
+    let [time, memory, cleared, wait, longest] = names(run.size, operation);
     let line = |work: &str, unit, workload: String, values| {
         let line = Line::new(work, unit, Better::Less).on(workload + counterpart, Cache::Default.words());
         line.measured(values)
@@ -139,8 +141,12 @@ fn lines(run: &mut Run<'_>, operation: Operation, taken: &[Taken]) -> Result {
     if run.wants(&memory) {
         let cache = limit::CACHE_BYTES_DEFAULT as f64 / MEBIBYTE;
         let workload = format!("{session}; the most resident, beyond what was before opening");
-        let line = line(&memory, "MiB", workload, of(|taken| taken.alone.mebibytes));
+        let line = line(&memory, "MiB", workload, of(|taken| taken.alone.mebibytes[0]));
         run.push(line.at_most(cache + 64.0, cache + 16.0))?;
+    }
+    if run.wants(&cleared) && operation.has_counterpart() {
+        let workload = format!("{session}; the same until nothing is left of what it moved");
+        run.push(line(&cleared, "MiB", workload, of(|taken| taken.alone.mebibytes[1])))?;
     }
     let workload =
         format!("{session}; 1 thread appends to another one meanwhile, {} times at the least", run.size.samples());
@@ -175,15 +181,15 @@ fn in_a_process(size: Size, kind: Kind, operation: Operation, company: Company, 
     let said = String::from_utf8(child.stdout)?;
     let words = operation.words();
     let numbers: Vec<f64> = said.split_whitespace().map(str::parse).collect::<std::result::Result<_, _>>()?;
-    let &[milliseconds, bytes, wait, longest, messages] = &numbers[..] else {
+    let &[milliseconds, shown, cleared, wait, longest, messages] = &numbers[..] else {
         return Err(format!("{words}: the child said {said:?}").into());
     };
     let expected = if operation.shows() { f64::from(size.messages()) } else { 0.0 };
     if messages != expected {
         return Err(format!("after {words} the session has {messages} messages, not {expected}").into());
     }
-    eprintln!("          {} {words}, {company:?}: {said}", kind.name());
-    Ok(Measured { milliseconds, mebibytes: bytes / MEBIBYTE, waits: [wait, longest] })
+    let mebibytes = [shown, cleared].map(|bytes| bytes / MEBIBYTE);
+    Ok(Measured { milliseconds, mebibytes, waits: [wait, longest] })
 }
 
 /// What the child is to do.
@@ -198,13 +204,13 @@ pub struct Order {
     pub directory: PathBuf,
 }
 
-/// The child: does it, and prints milliseconds, bytes of memory, the writer's two waits, and how many messages the session has.
+/// The child: does it, and prints milliseconds, bytes of memory until it showed and in all, the writer's two waits, and how many messages the session has.
 pub fn child(order: &Order) -> Result {
     let pool = Corpus::new(0).pool(1024, 1);
     let (before, _) = disk::memory()?;
     let long = long::open(order.kind, &order.directory)?;
     let (mut waits, mut appended) = (Vec::with_capacity(order.appends), 0);
-    let milliseconds = std::thread::scope(|scope| -> Result<f64> {
+    let (milliseconds, shown) = std::thread::scope(|scope| -> Result<(f64, u64)> {
         let working = scope.spawn(|| timed(&*long, order.operation));
         while order.appends > 0 && (waits.len() < order.appends || !working.is_finished()) {
             let began = Instant::now();
@@ -218,15 +224,17 @@ pub fn child(order: &Order) -> Result {
     let (_, most) = disk::memory()?;
     let messages = long.messages()?.unwrap_or(0);
     let [wait, longest] = [QUANTILE, 1.0].map(|part| quantile(&mut waits, part));
-    println!("{milliseconds} {} {wait} {longest} {messages}", most.saturating_sub(before));
+    let [shown, most] = [shown, most].map(|most| most.saturating_sub(before));
+    println!("{milliseconds} {shown} {most} {wait} {longest} {messages}");
     Ok(())
 }
 
-/// Milliseconds until it shows.
-fn timed(long: &dyn Long, operation: Operation) -> Result<f64> {
+/// Milliseconds until it shows, and the most memory by then.
+fn timed(long: &dyn Long, operation: Operation) -> Result<(f64, u64)> {
     let began = Instant::now();
     long.run(operation)?;
     let taken = began.elapsed().as_secs_f64() * 1e3;
+    let (_, most) = disk::memory()?;
     long.clear()?;
-    Ok(taken)
+    Ok((taken, most))
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use crate::record::TurnState;
 use crate::redb::codec::{
-    CHANGE_ARCHIVED, CHANGE_CREATED, CHANGE_DELETED, CHANGE_MARK, CHANGE_MESSAGE, CHANGE_RESTORED, CHANGE_TURN,
-    CHANGE_UPDATED, ChangeRow, state_of,
+    CHANGE_ARCHIVED, CHANGE_CREATED, CHANGE_DELETED, CHANGE_MARK, CHANGE_MESSAGE, CHANGE_PURGED, CHANGE_RESTORED,
+    CHANGE_TURN, CHANGE_UPDATED, ChangeRow, state_of,
 };
 
 /// What was told so far.
@@ -18,6 +18,8 @@ pub(in crate::redb) struct Feed {
     pub(in crate::redb) messages: u32,
     /// Messages that were soft-deleted.
     pub(in crate::redb) deleted: BTreeSet<u32>,
+    /// Those of them that were erased.
+    pub(in crate::redb) purged: BTreeSet<u32>,
     /// Turns that were accepted, and the one that the last event tells to be.
     pub(in crate::redb) turns: u32,
     pub(in crate::redb) accepted: Option<u32>,
@@ -56,6 +58,11 @@ impl Feed {
             (CHANGE_DELETED, Some(_), message) if (1..=self.messages).contains(&message) => {
                 if !self.deleted.insert(message) {
                     return Err("its message was deleted before");
+                }
+            }
+            (CHANGE_PURGED, Some(_), message) if self.deleted.contains(&message) => {
+                if !self.purged.insert(message) {
+                    return Err("its message was erased before");
                 }
             }
             (CHANGE_TURN, Some(_), turn) => {
@@ -134,13 +141,14 @@ mod tests {
             ChangeRow { number: 3, ..plain(CHANGE_MARK) },
             turn(2, TurnState::Failed),
             of(CHANGE_DELETED, 2),
+            of(CHANGE_PURGED, 2),
             plain(CHANGE_ARCHIVED),
             plain(CHANGE_RESTORED),
         ]);
         let feed = feed.expect("nothing is wrong");
-        assert_eq!((feed.events, feed.messages, feed.turns, feed.epoch, feed.again), (13, 2, 2, 3, 1));
+        assert_eq!((feed.events, feed.messages, feed.turns, feed.epoch, feed.again), (14, 2, 2, 3, 1));
         assert_eq!((feed.failed, feed.archived, feed.mark, feed.running), (true, false, 3, 0));
-        assert_eq!(feed.deleted, BTreeSet::from([2]));
+        assert_eq!((feed.deleted, feed.purged), (BTreeSet::from([2]), BTreeSet::from([2])));
     }
 
     #[test]
@@ -150,12 +158,14 @@ mod tests {
         let runs = |number| turn(number, TurnState::Running);
         let waits = |number| turn(number, TurnState::Queued);
         let ends = |number| turn(number, TurnState::Completed);
-        let wrong: [&[ChangeRow]; 14] = [
+        let wrong: [&[ChangeRow]; 16] = [
             &[first],
             &[created, created],
             &[created, second],
             &[created, of(CHANGE_DELETED, 1)],
             &[created, first, of(CHANGE_DELETED, 1), of(CHANGE_DELETED, 1)],
+            &[created, first, of(CHANGE_PURGED, 1)],
+            &[created, first, of(CHANGE_DELETED, 1), of(CHANGE_PURGED, 1), of(CHANGE_PURGED, 1)],
             &[created, ChangeRow { state: 1, ..first }],
             &[created, plain(CHANGE_RESTORED)],
             &[created, plain(CHANGE_ARCHIVED), first],

@@ -23,6 +23,7 @@ pub(super) use record::{Kept, Kind, Record, Unread};
 pub(super) use step::{Step, scaled};
 pub(super) use written::Written;
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use super::codec::{ForkRow, HeadRow, Id};
@@ -92,6 +93,8 @@ struct Seen {
     mark: u32,
     /// Of strangers: what the events tell, what the turns wrote, and how often turns say that they ran again.
     feed: Feed,
+    /// Of strangers: deleted messages that say something.
+    kept_bodies: BTreeSet<u32>,
     written: Written,
     again: u64,
 }

@@ -8,9 +8,9 @@ use crate::error::{Error, Result};
 use crate::limit::{LOAD_STEP_BYTES, LOAD_STEP_ROWS, SESSION_ROWS};
 use crate::record::{ContextMark, MessageType, TurnState};
 use crate::redb::codec::{
-    self, CHANGE_ARCHIVED, CHANGE_CREATED, CHANGE_DELETED, CHANGE_MARK, CHANGE_MESSAGE, CHANGE_RESTORED, CHANGE_TURN,
-    CHANGE_UPDATED, ChangeRow, HeadRow, Id, MarkRow, MessageRow, NumberRow, Row, SessionRow, ThreadRow, TurnRow,
-    kind_of, role_of, state_of,
+    self, BodyRow, CHANGE_ARCHIVED, CHANGE_CREATED, CHANGE_DELETED, CHANGE_MARK, CHANGE_MESSAGE, CHANGE_PURGED,
+    CHANGE_RESTORED, CHANGE_TURN, CHANGE_UPDATED, ChangeRow, HeadRow, Id, MarkRow, MessageRow, NumberRow, Row,
+    SessionRow, ThreadRow, TurnRow, kind_of, role_of, state_of,
 };
 use crate::redb::place;
 use crate::redb::positions::{BLOCK, Class, Entry, PositionsDraft};
@@ -193,6 +193,9 @@ impl Step<'_> {
         if kept == Kept::Deleted {
             self.positions.delete(number, row.thread_number)?;
             self.loader.seen.deleted += 1;
+            if self.loader.trust == Trust::Strangers && row.body != BodyRow::default() {
+                self.loader.seen.kept_bodies.insert(number);
+            }
         }
         Ok(())
     }
@@ -255,8 +258,9 @@ impl Step<'_> {
                     return Err(wrong());
                 }
             }
-            (CHANGE_DELETED, Some(id), message) => {
-                seen.events[1] += 1;
+            (CHANGE_PURGED, Some(_), message) if seen.kept_bodies.contains(&message) => return Err(wrong()),
+            (CHANGE_DELETED | CHANGE_PURGED, Some(id), message) => {
+                seen.events[1] += u32::from(row.kind == CHANGE_DELETED);
                 let is_deleted = |step: &Self| step.positions.is_deleted(message);
                 if self.number(rows::Kind::MessageId, &id)? != Some(message) || !is_deleted(self)? {
                     return Err(wrong());

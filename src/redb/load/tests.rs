@@ -11,8 +11,8 @@ use crate::redb::codec::{self, ArchiveRow, CHANGE_MESSAGE, ChunkRow, TurnRow};
 use crate::redb::tables::{Table, archives};
 use crate::redb::{Options, RedbStore};
 use crate::store::{
-    ArchiveSession, Behaviour, CreateSession, Emit, EnsureAgent, EnsureWorkspace, Finish, Outcome, Runner, SessionRef,
-    Store,
+    ArchiveSession, Behaviour, CreateSession, DeleteMessage, Emit, EnsureAgent, EnsureWorkspace, Finish, Outcome,
+    Purge, Runner, SessionRef, Store,
 };
 use crate::time::Timestamp;
 
@@ -37,7 +37,9 @@ fn archived() -> (RedbStore, Vec<u8>) {
     let messages = vec![NewMessage::text("one"), NewMessage::text("two")];
     let (stamped, usage) = (stamp(), Usage::ZERO);
     let op = Emit { stamp: stamped, at, claim, started_at: stamped.at, messages, usage };
-    store.emit(op).expect("they are written");
+    let gone = store.emit(op).expect("they are written").remove(0).id;
+    store.delete_message(DeleteMessage { stamp: stamp(), at, message: gone }).expect("it is deleted");
+    assert_eq!(store.purge(Purge { stamp: stamp(), at, message: None }).expect("it is erased"), 1);
     let outcome = Outcome::Completed(Some(Box::new(NewMessage::text("answer"))));
     let op = Finish { stamp: stamp(), at, claim, started_at: None, outcome, usage, next: None };
     store.finish(op).expect("it ends");
@@ -104,11 +106,14 @@ fn of_kind(kind: u8, other: u8) -> impl Fn(&mut Record<'_>) {
     }
 }
 
+/// What is altered, and how.
+type Alteration<'a> = (&'a str, &'a dyn Fn(&mut Record<'_>));
+
 #[test]
 fn what_a_stranger_says_twice_is_to_be_the_same() {
     let (store, stream) = archived();
     load(&store, &stream, Trust::Strangers).expect("nothing is wrong");
-    let alterations: [(&str, &dyn Fn(&mut Record<'_>)); 10] = [
+    let alterations: [Alteration<'_>; 11] = [
         ("a message more", &of_turns(|row| row.messages += 1)),
         ("a message less", &of_turns(|row| row.messages -= 1)),
         ("another attempt", &of_turns(|row| row.attempt += 1)),
@@ -118,6 +123,11 @@ fn what_a_stranger_says_twice_is_to_be_the_same() {
         ("an end before the beginning", &of_turns(|row| row.ended_at = Some(row.created_at - 1))),
         ("a final message that is none", &of_kind(2, 1)),
         ("two that are", &of_kind(1, 2)),
+        ("words of what was erased", &|record| {
+            if let Record::Message(row, Kept::Deleted) = record {
+                (row.body.form, row.body.content) = (1, "a word");
+            }
+        }),
         ("a state of a message", &|record| {
             if let Record::Change(row) = record
                 && row.kind == CHANGE_MESSAGE

@@ -3,8 +3,9 @@
 use super::messages::Seen;
 use super::{Check, Of, Session, scan};
 use crate::error::Result;
-use crate::redb::codec::{self, CHANGE_TURN, ChangeRow, TurnRow, state_of};
+use crate::redb::codec::{self, BodyRow, CHANGE_TURN, ChangeRow, TurnRow, state_of};
 use crate::redb::load::Feed;
+use crate::redb::message;
 use crate::redb::positions::Times;
 use crate::redb::tables::{Table, rows};
 
@@ -61,6 +62,9 @@ impl Check<'_> {
                     format_args!("event {event} tells of the deletion of message {}, which is shown", row.number);
                 self.breach_in(session, text);
             }
+            if row.kind == codec::CHANGE_PURGED {
+                self.erased(session, event, row.number)?;
+            }
             return Ok(());
         }
         self.id(session, rows::Kind::TurnId, &id, row.number)?;
@@ -80,6 +84,18 @@ impl Check<'_> {
         if ends && state != row.state {
             let text = format_args!("event {event} ends turn {} in state {}, it is in {state}", row.number, row.state);
             self.breach_in(session, text);
+        }
+        Ok(())
+    }
+
+    /// What an event says was erased says nothing.
+    fn erased(&mut self, session: u32, event: u64, number: u32) -> Result<()> {
+        let read = message::row(self.view, session, number, |row| Ok(row.body == BodyRow::default()));
+        if self.unless_damaged(read)? == Some(false) {
+            self.breach_in(
+                session,
+                format_args!("event {event} tells that message {number} was erased, which says something"),
+            );
         }
         Ok(())
     }

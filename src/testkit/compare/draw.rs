@@ -7,7 +7,7 @@ use crate::page::{Direction, Matching, PageAt, Roles, SessionPlace, Types};
 use crate::record::{ContextMark, MessageType, NewSession, NewTurn, Reason, Role, Ts};
 use crate::store::{
     Append, Behaviour, Cancel, Claim, CreateSession, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent,
-    EnsureWorkspace, Finish, ForkSession, Interrupt, Policy, Promote, QueueBounds, Recovery, Runner, Runners,
+    EnsureWorkspace, Finish, ForkSession, Interrupt, Policy, Promote, Purge, QueueBounds, Recovery, Runner, Runners,
     SessionRef, SessionsQuery, SetContextMark, Stop, Submit, UpdateSession,
 };
 use crate::time::Timestamp;
@@ -308,7 +308,11 @@ impl World {
 
     fn draw_deletion(&mut self) -> Op {
         let (at, known) = self.place();
-        Op::DeleteMessage(DeleteMessage { stamp: self.stamp(), at, message: self.message_of(known) })
+        match self.rng.below(4) {
+            0 => Op::Purge(Purge { stamp: self.stamp(), at, message: Some(self.message_of(known)) }),
+            1 => Op::Purge(Purge { stamp: self.stamp(), at, message: None }),
+            _ => Op::DeleteMessage(DeleteMessage { stamp: self.stamp(), at, message: self.message_of(known) }),
+        }
     }
 
     fn draw_deletion_of_session(&mut self) -> Op {

@@ -11,13 +11,14 @@ use parlor::{AgentHandle, Archive, Engine, ImportIds, ImportOptions, NewSession,
 use super::super::parlor::{AGENT, Parlor, WORKSPACE, message};
 use super::{Long, Operation, stream};
 use crate::corpus::Draft;
+use crate::disk;
 use crate::peer::Result;
 use crate::plan;
 
-/// How often it is asked whether anything is left to clear away, and after how many equal answers nothing is: for longer
-/// than the engine keeps in memory what the file lacks.
+/// Nothing is left to clear away where the process has done nothing for so many looks: for longer than the engine keeps in
+/// memory what the file lacks. Asking the engine would take memory, and that is measured.
 const LOOK: Duration = Duration::from_millis(500);
-const EQUAL: u32 = 5;
+const STILL: u32 = 6;
 
 /// An engine with a long session, or with room for one.
 pub struct Whole {
@@ -54,17 +55,6 @@ impl Whole {
     fn writer(&self, name: &str) -> Result<BufWriter<File>> {
         Ok(BufWriter::new(File::create(stream(&self.directory, name))?))
     }
-
-    /// Values in the file that a session or an archive has.
-    fn values(&self) -> Result<u64> {
-        let stats = self.engine.file_stats()?;
-        Ok(stats
-            .tables
-            .iter()
-            .filter(|table| ["rows", "archives"].contains(&table.name))
-            .map(|table| table.values)
-            .sum())
-    }
 }
 
 impl Long for Whole {
@@ -91,12 +81,12 @@ impl Long for Whole {
     }
 
     fn settle(&self) -> Result {
-        let (mut values, mut equal) = (self.values()?, 0);
-        while equal < EQUAL {
+        let (mut busy, mut still) = (disk::ticks()?, 0);
+        while still < STILL {
             std::thread::sleep(LOOK);
-            let now = self.values()?;
-            equal = if now == values { equal + 1 } else { 0 };
-            values = now;
+            let now = disk::ticks()?;
+            still = if now <= busy + 1 { still + 1 } else { 0 };
+            busy = now;
         }
         Ok(())
     }

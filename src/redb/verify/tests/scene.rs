@@ -19,8 +19,8 @@ use crate::redb::{Options, RedbStore};
 use crate::store::{
     Append, ArchiveSession, Behaviour, Claim, CreateKey, CreateSession, DeleteAgent, DeleteMessage, DeleteSession,
     Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, ForkSession, LabelAgent, Opens, OutboxFailed, OutboxKey,
-    Outcome, Policy, QueueBounds, Recovery, RestoreArchive, Runner, Runners, SessionRef, SetContextMark, Store, Submit,
-    UpdateSession,
+    Outcome, Policy, Purge, QueueBounds, Recovery, RestoreArchive, Runner, Runners, SessionRef, SetContextMark, Store,
+    Submit, UpdateSession,
 };
 use crate::time::Timestamp;
 
@@ -166,6 +166,8 @@ impl Scene {
         self.answered(at);
         self.answered(at);
         self.failed(at, Some(Timestamp::from_micros(1_900_000_000_000_000)));
+        self.delete(at, 4);
+        assert_eq!(ok(self.store.purge(Purge { stamp: self.stamp(), at, message: None })), 1);
         [1, 2, 5, 12].into_iter().for_each(|nth| self.delete(at, nth));
         let mark = Some(ContextMark::new(4, "so far"));
         ok(self.store.set_context_mark(SetContextMark { stamp: self.stamp(), at, claim: None, mark }));
