@@ -252,6 +252,10 @@ pub const LOAD_STEP_BYTES: usize = 512 << 10;
 /// Rows that one commit writes of a session that is restored: a message has two beside the lists it stands in.
 pub const LOAD_STEP_ROWS: usize = 4096;
 
+/// Turns of a session from elsewhere that are at work at a time, so that what has to be remembered of them is bounded: no engine lets
+/// as many wait.
+pub const LOAD_TURNS_AT_WORK: usize = 2 * SESSION_QUEUE_TURNS_MAX as usize;
+
 /// Messages that one commit erases of those which were soft-deleted, so that nobody waits for long.
 pub const PURGE_STEP_MESSAGES: u64 = 256;
 /// Messages that one commit looks at to find those.

@@ -12,8 +12,8 @@ use parlor::limit::{ARCHIVE_BYTES, FOLLOW_BATCH};
 use parlor::testkit::{check_archive, pack_archive, unpack_archive};
 use parlor::time::Duration;
 use parlor::{
-    AgentHandle, ChangeKind, Delivery, DeliveryError, DeliveryOptions, Engine, ErrorKind, ImportIds, NewMessage,
-    NewSession, NewTurn, Progress, Session, TurnState, Webhook,
+    AgentHandle, ChangeKind, Delivery, DeliveryError, DeliveryOptions, Engine, ErrorKind, ImportIds, ImportOptions,
+    NewMessage, NewSession, NewTurn, Progress, Session, TurnState, Webhook,
 };
 use support::{echo, gate, on_every_store, open, session, texts};
 
@@ -488,4 +488,55 @@ fn bytes(case: u64) -> Vec<u8> {
         bytes[0] |= 3;
     }
     bytes
+}
+
+/// A stream whose sender stops in the midst of it.
+struct Stalled<'s> {
+    bytes: &'s [u8],
+    arrived: crossbeam_channel::Sender<()>,
+    held: crossbeam_channel::Receiver<()>,
+}
+
+impl std::io::Read for Stalled<'_> {
+    fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {
+        if self.bytes.is_empty() {
+            self.arrived.send(()).unwrap();
+            let _ = self.held.recv();
+            return Ok(0);
+        }
+        let (now, rest) = self.bytes.split_at(to.len().min(self.bytes.len()));
+        to[..now.len()].copy_from_slice(now);
+        self.bytes = rest;
+        Ok(now.len())
+    }
+}
+
+#[test]
+fn a_close_waits_for_nobody_who_sends_a_stream() {
+    let engine = Engine::in_memory().open().unwrap();
+    let agent = agent(&engine);
+    let session = agent.create_session(NewSession::default()).unwrap();
+    session.append(["one"]).unwrap();
+    let (mut stream, mut lines) = (Vec::new(), Vec::new());
+    session.export(&mut lines).unwrap();
+    session.archive().unwrap().export(&mut stream).unwrap();
+    let (arrived, arrival) = unbounded();
+    let (let_go, held) = unbounded::<()>();
+    thread::scope(|scope| {
+        let (arrived, held, agent, stream, lines) = (&arrived, &held, &agent, &stream, &lines);
+        let stalled = move |bytes| Stalled { bytes, arrived: arrived.clone(), held: held.clone() };
+        let importing = [
+            scope.spawn(move || agent.import_archive(stalled(&stream[..stream.len() / 2]), ImportIds::New).map(drop)),
+            scope.spawn(move || {
+                let lines = std::io::BufReader::new(stalled(&lines[..lines.len() / 2]));
+                agent.import(lines, ImportOptions::default()).map(drop)
+            }),
+        ];
+        importing.iter().for_each(|_| arrival.recv().unwrap());
+        engine.close().unwrap();
+        drop(let_go);
+        for import in importing {
+            assert!(import.join().unwrap().is_err());
+        }
+    });
 }

@@ -41,7 +41,7 @@ impl Engine {
             }
         }
         if let Some(transport) = &waiting.transport {
-            let courier = Courier::start(Arc::clone(shared), Arc::clone(transport), waiting.delivery.clone())?;
+            let courier = Courier::start(Arc::clone(shared), Arc::clone(transport), waiting.delivery)?;
             self.delivery.lock().replace(courier);
         }
         *paused = None;

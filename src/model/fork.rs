@@ -49,6 +49,9 @@ impl State {
             return Err(archive::taken(id));
         }
         if let Ok(original) = self.session(at) {
+            if original.base.agent_id != source.base.agent_id {
+                return Err(Error::conflict(format!("session id {id} was used before by another agent")));
+            }
             return original.forked_before(op).map(|record| Forked::Before(Box::new(record)));
         }
         let last = source.message(op.message)?.number;

@@ -100,7 +100,7 @@ impl Importing<'_, '_, '_> {
     fn all(&mut self, on: &mut OnProgress<'_>) -> Result<()> {
         self.header()?;
         loop {
-            if self.report.lines % LINES_BETWEEN == 0 {
+            if self.report.lines.is_multiple_of(LINES_BETWEEN) {
                 self.tell(on)?;
             }
             let Some((line, text)) = self.import.lines.next()? else {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use super::numbers::Numbers;
 use crate::record::TurnState;
 use crate::redb::codec::{
     CHANGE_ARCHIVED, CHANGE_CREATED, CHANGE_DELETED, CHANGE_MARK, CHANGE_MESSAGE, CHANGE_PURGED, CHANGE_RESTORED,
@@ -17,9 +18,9 @@ pub(in crate::redb) struct Feed {
     /// Messages that were written.
     pub(in crate::redb) messages: u32,
     /// Messages that were soft-deleted.
-    pub(in crate::redb) deleted: BTreeSet<u32>,
+    pub(in crate::redb) deleted: Numbers,
     /// Those of them that were erased.
-    pub(in crate::redb) purged: BTreeSet<u32>,
+    pub(in crate::redb) purged: Numbers,
     /// Turns that were accepted, and the one that the last event tells to be.
     pub(in crate::redb) turns: u32,
     pub(in crate::redb) accepted: Option<u32>,
@@ -60,7 +61,7 @@ impl Feed {
                     return Err("its message was deleted before");
                 }
             }
-            (CHANGE_PURGED, Some(_), message) if self.deleted.contains(&message) => {
+            (CHANGE_PURGED, Some(_), message) if self.deleted.contains(message) => {
                 if !self.purged.insert(message) {
                     return Err("its message was erased before");
                 }
@@ -148,7 +149,8 @@ mod tests {
         let feed = feed.expect("nothing is wrong");
         assert_eq!((feed.events, feed.messages, feed.turns, feed.epoch, feed.again), (14, 2, 2, 3, 1));
         assert_eq!((feed.failed, feed.archived, feed.mark, feed.running), (true, false, 3, 0));
-        assert_eq!((feed.deleted, feed.purged), (BTreeSet::from([2]), BTreeSet::from([2])));
+        assert!((1..9).all(|message| feed.deleted.contains(message) == (message == 2)));
+        assert_eq!((feed.deleted.len(), feed.purged.len()), (1, 1));
     }
 
     #[test]

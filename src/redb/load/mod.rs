@@ -11,6 +11,7 @@
 
 mod check;
 mod feed;
+mod numbers;
 mod publish;
 mod record;
 mod step;
@@ -23,9 +24,9 @@ pub(super) use record::{Kept, Kind, Record, Unread};
 pub(super) use step::{Step, scaled};
 pub(super) use written::Written;
 
-use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
+use self::numbers::Numbers;
 use super::codec::{ForkRow, HeadRow, Id};
 use super::view::Read;
 use super::write_set::WriteSet;
@@ -94,7 +95,7 @@ struct Seen {
     /// Of strangers: what the events tell, what the turns wrote, and how often turns say that they ran again.
     feed: Feed,
     /// Of strangers: deleted messages that say something.
-    kept_bodies: BTreeSet<u32>,
+    kept_bodies: Numbers,
     written: Written,
     again: u64,
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::check::{self, corrupt};
 use super::{Body, Kept, Loader, Record, Trust};
 use crate::error::{Error, Result};
-use crate::limit::{LOAD_STEP_BYTES, LOAD_STEP_ROWS, SESSION_ROWS};
+use crate::limit::{LOAD_STEP_BYTES, LOAD_STEP_ROWS, LOAD_TURNS_AT_WORK, SESSION_ROWS};
 use crate::record::{ContextMark, MessageType, TurnState};
 use crate::redb::codec::{
     self, BodyRow, CHANGE_ARCHIVED, CHANGE_CREATED, CHANGE_DELETED, CHANGE_MARK, CHANGE_MESSAGE, CHANGE_PURGED,
@@ -229,6 +229,10 @@ impl Step<'_> {
         let written = &mut self.loader.seen.written;
         if started == Started::It {
             written.begin(turn, facts.messages);
+            let at_work = written.at_work();
+            if at_work > LOAD_TURNS_AT_WORK {
+                return Err(corrupt(format_args!("{at_work} turns at work; at most {LOAD_TURNS_AT_WORK}")));
+            }
             return Ok(!is_final);
         }
         Ok(written.more(turn) && is_final == (kind_of(row.kind)? == MessageType::FinalMessage))
@@ -245,6 +249,12 @@ impl Step<'_> {
         let wrong = || corrupt(format_args!("event {number}"));
         if self.loader.trust == Trust::Strangers {
             seen.feed.next(row).map_err(|why| corrupt(format_args!("event {number}: {why}")))?;
+            let waiting = seen.feed.queued.len();
+            if waiting > LOAD_TURNS_AT_WORK {
+                return Err(corrupt(format_args!(
+                    "event {number}: {waiting} turns wait; at most {LOAD_TURNS_AT_WORK}"
+                )));
+            }
         }
         match (row.kind, row.id, row.number) {
             (CHANGE_CREATED, None, 0) if number == 1 => {}
@@ -258,7 +268,7 @@ impl Step<'_> {
                     return Err(wrong());
                 }
             }
-            (CHANGE_PURGED, Some(_), message) if seen.kept_bodies.contains(&message) => return Err(wrong()),
+            (CHANGE_PURGED, Some(_), message) if seen.kept_bodies.contains(message) => return Err(wrong()),
             (CHANGE_DELETED | CHANGE_PURGED, Some(id), message) => {
                 seen.events[1] += u32::from(row.kind == CHANGE_DELETED);
                 let is_deleted = |step: &Self| step.positions.is_deleted(message);

@@ -16,6 +16,11 @@ impl Written {
         }
     }
 
+    /// How many have messages to come.
+    pub(in crate::redb) fn at_work(&self) -> usize {
+        self.left.len()
+    }
+
     /// A turn wrote a message; whether it counts one more than those that came before.
     pub(in crate::redb) fn more(&mut self, turn: u32) -> bool {
         let Some(left) = self.left.get_mut(&turn) else { return false };

@@ -119,7 +119,7 @@ impl Check<'_> {
                 self.breach(&[Table::Rows, Table::Sessions], Of::Session(number), text);
             }
         }
-        if seen.damaged == 0 && feed.deleted.len() as u64 != seen.deleted {
+        if seen.damaged == 0 && feed.deleted.len() != seen.deleted {
             let text =
                 format_args!("{} deletions are told of, {} messages are deleted", feed.deleted.len(), seen.deleted);
             self.breach_in(number, text);

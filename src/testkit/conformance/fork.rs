@@ -9,7 +9,7 @@ use crate::id::MessageId;
 use crate::page::Matching;
 use crate::progress::Progress;
 use crate::record::{ChangeKind, ContextMark, ForkedFrom, Message, NewMessage, NewSession, Role, SessionRecord};
-use crate::store::{ForkSession, SessionRef, SetContextMark};
+use crate::store::{CreateSession, ForkSession, SessionRef, SetContextMark};
 use crate::testkit::snapshot::EVERY;
 
 super::subject! {
@@ -23,6 +23,7 @@ super::subject! {
     a_fork_goes_on,
     a_repeated_fork_answers_with_the_original,
     a_taken_key_or_id_refuses_a_fork,
+    a_fork_of_another_agent_is_no_original,
     what_is_not_there_cannot_be_forked,
     who_breaks_off_has_made_nothing,
     a_fork_of_a_fork_of_a_long_session_is_whole,
@@ -207,6 +208,25 @@ fn a_repeated_fork_answers_with_the_original(factory: Factory<'_>) {
     }
     let creation = scene.creation(new);
     scene.refused(Conflict, "a creation", |store| store.create_session(creation));
+}
+
+fn a_fork_of_another_agent_is_no_original(factory: Factory<'_>) {
+    let scene = Scene::new(factory);
+    let (source, said, forked) = (scene.uuid(), scene.uuid(), scene.uuid());
+    let helper = scene.agent_named(scene.workspace, "helper");
+    let mut answers = Vec::new();
+    for agent in [scene.agent, helper] {
+        let creation = CreateSession { agent, ..scene.creation(NewSession::default().id(source)) };
+        let at =
+            SessionRef { workspace: scene.workspace, session: ok(scene.store.create_session(creation)).session.id };
+        let said = scene.append(at, [NewMessage::text("said").id(said)]).remove(0).id;
+        let new = NewSession::default().id(forked);
+        let op = ForkSession { new, ..forking(&scene, at, said) };
+        answers.push(scene.store.fork_session(op, &mut go_on).map(|record| record.agent_id));
+        scene.delete_session(at);
+    }
+    assert_eq!(answers.remove(0).ok(), Some(scene.agent));
+    assert_eq!(answers.remove(0).map_err(|error| error.kind()), Err(Conflict), "the same call, but for whose it is");
 }
 
 fn a_taken_key_or_id_refuses_a_fork(factory: Factory<'_>) {
