@@ -2,7 +2,7 @@
 //!
 //! A binary of its own with one test: what is planted is planted in the whole process.
 
-#[path = "crash/suite/mod.rs"]
+#[path = "faults/suite/mod.rs"]
 mod suite;
 
 use std::collections::BTreeSet;
@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use parlor::store::Store;
-use suite::{closing, faults, images};
+use suite::{closing, images, points};
 
 use parlor::testkit::{Bug, ModelStore, claims, compare, plant, redb_store_in_blocks};
 
@@ -54,16 +54,16 @@ fn subjects_that_fail(of: &[&'static str]) -> BTreeSet<&'static str> {
     asked.filter(|(_, _, check)| fails(|| check(&|| stores.make()))).map(|(subject, _, _)| subject).collect()
 }
 
-/// The crash suite in small.
+/// The fault suite in small.
 fn play(seed: u64) {
     let images = images::play(seed, 4, 4).images;
-    let points = faults::play(seed, 64).points;
+    let points = points::play(seed, 64).points;
     closing::close_beside_writers(seed);
     assert!(images > 0 && points > 0, "{images} images, {points} points");
 }
 
 #[test]
-fn a_planted_fault_is_caught_by_random_runs_and_a_claim_or_by_the_crash_suite() {
+fn a_planted_fault_is_caught_by_random_runs_and_a_claim_or_by_the_fault_suite() {
     std::panic::set_hook(Box::new(|_| {}));
     let subjects = ["cursor", "listing", "delete"];
     for bug in Bug::IN_ANSWERS {
@@ -78,8 +78,8 @@ fn a_planted_fault_is_caught_by_random_runs_and_a_claim_or_by_the_crash_suite() 
         plant(Some(bug));
         let seed = (0..SEEDS).find(|seed| fails(|| assert!(images::play(*seed, 4, 4).images > 0)));
         plant(None);
-        println!("{bug:?}: seed {seed:?} of the crash suite");
-        assert!(seed.is_some(), "{SEEDS} scripts of the crash suite do not notice {bug:?}");
+        println!("{bug:?}: seed {seed:?} of the fault suite");
+        assert!(seed.is_some(), "{SEEDS} scripts of the fault suite do not notice {bug:?}");
     }
     assert_eq!(seed_that_fails(5), None, "nothing is planted any more");
     assert_eq!(subjects_that_fail(&subjects), BTreeSet::new(), "nothing is planted any more");

@@ -28,6 +28,7 @@ mod orphan;
 mod outbox;
 mod overlay;
 mod pack;
+mod pages;
 mod place;
 mod positions;
 mod put;

@@ -5,11 +5,12 @@
 //! same way. `PARLOR_IMAGES` and `PARLOR_POINTS` say how many are tried, `PARLOR_LONG=1` a million.
 
 mod named;
+mod rot;
 mod suite;
 
 use std::env;
 
-use suite::{closing, faults, images};
+use suite::{closing, images, points};
 
 fn number(name: &str) -> Option<u64> {
     Some(env::var(name).ok()?.parse().unwrap_or_else(|_| panic!("{name} is no number")))
@@ -54,14 +55,14 @@ const POINTS: u64 = 1_200;
 
 #[test]
 fn whatever_operation_fails_every_answer_is_true() {
-    let mut counts = faults::Counts::default();
+    let mut counts = points::Counts::default();
     match number("PARLOR_SEED") {
-        Some(seed) => counts.add(faults::play(seed, 1)),
+        Some(seed) => counts.add(points::play(seed, 1)),
         None => {
             let wanted = wanted("PARLOR_POINTS", POINTS);
             let mut seed = 0;
             while counts.points < wanted {
-                counts.add(faults::play(seed, 8));
+                counts.add(points::play(seed, 8));
                 seed += 1;
             }
             println!("{seed} scripts");
@@ -73,5 +74,17 @@ fn whatever_operation_fails_every_answer_is_true() {
 /// In this one the disk fails to give a page while a file is opened: that says nothing of what is in the file.
 #[test]
 fn whatever_operation_fails_of_one_script_no_file_is_taken_for_a_damaged_one() {
-    faults::play(3, 1);
+    points::play(3, 1);
+}
+
+/// Damaged files of a test that is not told how many.
+const ROTTEN: u64 = 5_000;
+
+#[test]
+fn whatever_rots_of_a_file_it_answers_truly_or_says_that_it_is_damaged() {
+    let counts = match number("PARLOR_SEED") {
+        Some(seed) => rot::play(seed, 250),
+        None => rot::play(0, wanted("PARLOR_ROTTEN", ROTTEN)),
+    };
+    println!("{counts:?}");
 }
