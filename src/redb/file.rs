@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use redb::backends::{FileBackend, InMemoryBackend};
-use redb::{Builder, Database, ReadableDatabase, StorageBackend, StorageError, TableError};
+use redb::{Builder, Database, ReadableDatabase, ReadableTableMetadata, StorageBackend, StorageError, TableError};
 use uuid::Uuid;
 
 use super::codec::{self, GroupRow};
@@ -218,6 +218,13 @@ impl Said {
         };
         let group = match table.get(meta::GROUP).map_err(fault::storage)? {
             Some(row) => codec::decode(Table::Meta, meta::GROUP, row.value())?,
+            // It is written beside everything else.
+            None if table.len().map_err(fault::storage)? > 1 => {
+                return Err(Error::corrupt(format!(
+                    "{} is damaged: it does not say how far it has come",
+                    path.display()
+                )));
+            }
             None => GroupRow::default(),
         };
         Ok(Said { id, group })

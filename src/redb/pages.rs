@@ -275,3 +275,6 @@ fn parse_table(table: &[u8]) -> Option<(Option<Root>, Widths)> {
     };
     Some((root, Widths { key: width(42)?, value: width(47)? }))
 }
+
+#[cfg(test)]
+mod tests;
