@@ -150,6 +150,18 @@ impl Bell {
         wake_all(sessions.into_values().flat_map(BTreeMap::into_values).collect());
     }
 
+    /// Wakes all who wait or watch, so that each looks whether it still may: an access key was revoked.
+    pub(crate) fn wake_all(&self) {
+        self.wake_waiting();
+        let mut woken = Vec::new();
+        {
+            let waiting = &mut *self.waiting.lock();
+            let watches = waiting.watches.values_mut().flat_map(BTreeMap::values_mut);
+            woken.extend(watches.filter_map(|changed| changed.waker.take()));
+        }
+        wake_all(woken);
+    }
+
     /// Keeps for the watches of this scope that a session of it rang, and wakes them.
     pub(crate) fn tell(&self, scope: Scope, session: SessionId) {
         let mut woken = Vec::new();

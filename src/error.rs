@@ -67,7 +67,9 @@ pub enum ErrorKind {
     AlreadyOpen,
     /// The file was not closed and cannot be read before a process opens it for writing, which recovers it.
     OpenForWritingOnce,
-    /// It may not be done through this handle: an attached engine only reads.
+    /// The access key is unknown, expired or revoked.
+    Unauthorized,
+    /// It may not be done through this handle: its access key lacks the scope, or the engine is attached and only reads.
     Forbidden,
     /// The engine was closed, or this process is a fork of the one that opened it.
     Closed,
@@ -129,6 +131,7 @@ impl Error {
         Some(match self.kind() {
             ErrorKind::BadRequest => (400, "BAD_REQUEST"),
             ErrorKind::InvalidArgument | ErrorKind::InvalidCursor => (400, "VALIDATION"),
+            ErrorKind::Unauthorized => (401, "UNAUTHORIZED"),
             ErrorKind::Forbidden => (403, "FORBIDDEN"),
             ErrorKind::NotFound => (404, "NOT_FOUND"),
             ErrorKind::Conflict => (409, "CONFLICT"),
@@ -172,6 +175,11 @@ impl Error {
 
     pub(crate) fn corrupt(message: impl Into<String>) -> Self {
         Error::new(ErrorKind::Corrupt, message)
+    }
+
+    /// Of an access key, whatever is the matter with it: who tries keys learns nothing.
+    pub(crate) fn unauthorized() -> Self {
+        Error::new(ErrorKind::Unauthorized, "the access key opens nothing")
     }
 
     pub(crate) fn closed() -> Self {

@@ -84,6 +84,10 @@ id!(
     TurnId, "turn id"
 );
 id!(
+    /// An access key; no secret.
+    KeyId, "access key id"
+);
+id!(
     /// The incarnation of a process that owns claims: made anew at every open.
     OwnerId, "owner id"
 );

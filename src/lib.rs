@@ -214,6 +214,7 @@ mod engine;
 pub mod error;
 mod executor;
 mod follow;
+mod grant;
 mod here;
 pub mod id;
 pub mod limit;
@@ -253,12 +254,12 @@ pub use follow::{Delta, Follow, Live, LiveFeed};
 pub use lines::{ExportReport, ImportOptions, ImportReport, OnConflict};
 pub use progress::{OnProgress, Progress};
 pub use record::{
-    AgentRecord, ArchiveRecord, Change, ChangeKind, Content, ContextMark, ForkedFrom, Image, Json, Message,
-    MessageType, NewMessage, NewSession, NewTurn, Reason, Role, SessionRecord, SessionStatus, SessionUpdate,
-    ThreadRecord, ToolCall, Ts, Turn, TurnState, Usage, Webhook, WebhookRow, WebhookSecrets, WebhookState,
-    WorkspaceRecord,
+    AgentRecord, ArchiveRecord, Change, ChangeKind, Content, ContextMark, ForkedFrom, Image, IssuedKey, Json,
+    KeyRecord, Message, MessageType, NewAgent, NewKey, NewMessage, NewSession, NewTurn, Reason, Role, Scopes, Secret,
+    SessionRecord, SessionStatus, SessionUpdate, ThreadRecord, ToolCall, Ts, Turn, TurnState, Usage, Webhook,
+    WebhookRow, WebhookSecrets, WebhookState, WorkspaceRecord,
 };
-pub use scope::{AgentHandle, Archive, Listing, MessageIter, PageQuery, Session, Thread, Workspace};
+pub use scope::{Access, AgentHandle, Archive, Listing, MessageIter, PageQuery, Session, Thread, Workspace};
 pub use store::{ImportIds, Policy, QueueBounds, Stopped, Waiting};
 pub use time::{Clock, SystemClock, Timestamp};
 pub use transcript::TranscriptMessage;

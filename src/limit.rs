@@ -103,6 +103,11 @@ pub const CURSOR_BYTES: usize = 256;
 /// Most messages that one history call returns, and its default.
 pub const HISTORY_LIMIT_MAX: u32 = 1000;
 
+/// Most access keys of one workspace, the expired ones among them.
+///
+/// Few enough that all of them go in one commit where the master key is replaced, and that listing them counts them.
+pub const WORKSPACE_KEYS: u64 = 10_000;
+
 /// Most rows of the outbox that one read returns.
 pub const OUTBOX_LIMIT_MAX: u32 = 1000;
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use crate::bell::{Bell, Scope, Watching};
 use crate::error::{Error, ErrorKind, Result};
+use crate::grant::{Act, Grants, Pass};
 use crate::id::{OwnerId, Stamp, TurnId};
 use crate::live::Texts;
 use crate::poll::Polls;
@@ -42,6 +43,7 @@ pub(crate) struct Shared {
     pub(crate) bell: Arc<Bell>,
     pub(crate) tails: Arc<Tails>,
     pub(crate) texts: Texts,
+    pub(crate) grants: Grants,
     /// Where another process writes.
     polls: Option<Polls>,
     owner: OwnerId,
@@ -55,14 +57,19 @@ impl Shared {
     pub(crate) fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
         let owner = OwnerId::from_uuid(Stamp::random(clock.now()).uuid(0));
         let phase = AtomicU8::new(Phase::Open as u8);
-        let (bell, tails, texts, polls, verdicts) = Default::default();
+        let (bell, tails, texts, grants, polls, verdicts) = Default::default();
         let is_paused = AtomicBool::new(false);
-        Shared { store, clock, bell, tails, texts, polls, owner, phase, is_paused, verdicts }
+        Shared { store, clock, bell, tails, texts, grants, polls, owner, phase, is_paused, verdicts }
     }
 
     /// Of a store that another process writes.
     pub(crate) fn polled(store: Arc<dyn Store>, clock: Arc<dyn Clock>, polls: Polls) -> Self {
         Shared { polls: Some(polls), ..Self::new(store, clock) }
+    }
+
+    /// Refuses what a handle that carries this may not do now.
+    pub(crate) fn check(&self, pass: &Pass, act: Act) -> Result<()> {
+        pass.check(self.store(), &*self.clock, act)
     }
 
     /// Looks for what another process has written.
@@ -137,6 +144,7 @@ impl Shared {
 
     /// Keeps what those who follow or watch have yet to read: the store is about to close.
     pub(crate) fn keep_tails(&self) {
+        self.grants.keep(self.store());
         self.tails.keep(self.store(), self.bell.untold());
     }
 

@@ -45,10 +45,14 @@
 //!   with role `tool`, type `tool_call`, the call's id and name, content
 //!   `interrupted: <reason>`, `synthetic`, in the turn's thread; ids are [`Stamp::uuid`] from 0 on, in a submit from 3 on.
 
+mod access;
+mod agents;
 mod archives;
 mod outbox;
 mod turns;
 
+pub use access::{CreateKey, KeysQuery, Opens, RevokeKey, StoredKey};
+pub use agents::{AgentsQuery, CreateAgent, DeleteAgent, LabelAgent};
 pub use archives::{
     ArchiveRef, ArchiveSession, ArchivesQuery, DeleteArchive, ImportArchive, ImportIds, RestoreArchive,
 };
@@ -62,13 +66,13 @@ pub use turns::{
 use std::io::{Read, Write};
 
 use crate::error::Result;
-use crate::id::{AgentId, MessageId, SessionId, Stamp, ThreadId, TurnId, WorkspaceId};
+use crate::id::{AgentId, KeyId, MessageId, SessionId, Stamp, ThreadId, TurnId, WorkspaceId};
 pub use crate::page::{Damaged, Matched};
-use crate::page::{Matching, PageAt};
+use crate::page::{Matching, PageAt, SessionPlace};
 use crate::progress::OnProgress;
 use crate::record::{
-    AgentRecord, ArchiveRecord, Change, ContextMark, Message, NewMessage, NewSession, NewTurn, SessionRecord,
-    SessionUpdate, ThreadRecord, Turn, WebhookRow, WorkspaceRecord,
+    AgentRecord, ArchiveRecord, Change, ContextMark, KeyRecord, Message, NewMessage, NewSession, NewTurn,
+    SessionRecord, SessionUpdate, ThreadRecord, Turn, WebhookRow, WorkspaceRecord,
 };
 
 /// The storage of an engine. Every method is one atomic operation; see the [module](self).
@@ -84,6 +88,50 @@ pub trait Store: Send + Sync + 'static {
 
     /// The agent of this name, if there is one. An unknown workspace is *not found*.
     fn find_agent(&self, workspace: WorkspaceId, name: &str) -> Result<Option<AgentRecord>>;
+
+    /// A workspace by its id.
+    fn workspace(&self, id: WorkspaceId) -> Result<WorkspaceRecord>;
+
+    /// All workspaces, in the order of their names (by bytes), with their exact total.
+    fn workspaces(&self, page: PageAt) -> Result<Listed<WorkspaceRecord>>;
+
+    /// Makes an agent. A name that another agent of the workspace has is a *conflict*.
+    ///
+    /// With an id of the caller's that the workspace already has: the agent as it stands, where it has this name
+    /// (nothing is written, its label may be another by now), else *conflict*.
+    fn create_agent(&self, op: CreateAgent) -> Result<AgentRecord>;
+
+    /// An agent by its id.
+    fn agent(&self, workspace: WorkspaceId, id: AgentId) -> Result<AgentRecord>;
+
+    /// The agents of a workspace, in the order of their names (by bytes), with their exact total.
+    fn agents(&self, op: AgentsQuery) -> Result<Listed<AgentRecord>>;
+
+    /// Gives an agent another label, or none. Answers with the agent as it stands then.
+    fn label_agent(&self, op: LabelAgent) -> Result<AgentRecord>;
+
+    /// Deletes an agent and all that it holds, for good: its sessions, its archives and its access keys; *conflict* while one of its
+    /// sessions is busy.
+    ///
+    /// From its commit on the agent and everything below it are *not found*, as [`delete_session`](Self::delete_session)
+    /// has it for a session: by id, by name and by key, in the listings and totals of the workspace, and in the outbox. Its
+    /// name and its id are free, and so are the ids of its sessions, archived ones too. A store may give back the space bit by bit
+    /// afterwards, as long as that shows nowhere.
+    fn delete_agent(&self, op: DeleteAgent) -> Result<()>;
+
+    /// Makes an access key. A workspace has at most one master key (see [`Opens`]), and at most
+    /// [`limit::WORKSPACE_KEYS`](crate::limit::WORKSPACE_KEYS) keys, over which it is *too large*.
+    fn create_key(&self, op: CreateKey) -> Result<KeyRecord>;
+
+    /// The access key of this id, in whatever workspace; none where it was revoked, or its agent deleted. One that is
+    /// expired is there all the same: a store knows no clock.
+    fn key(&self, id: KeyId) -> Result<Option<StoredKey>>;
+
+    /// The access keys of a workspace or of an agent of it, the newest id first, with their exact total.
+    fn keys(&self, op: KeysQuery) -> Result<Listed<KeyRecord>>;
+
+    /// Revokes an access key of the workspace: it is there no more. One of another workspace is *not found*.
+    fn revoke_key(&self, op: RevokeKey) -> Result<()>;
 
     /// Makes a session, and starts its first turn where the operation brings one.
     ///
@@ -354,8 +402,10 @@ pub struct SessionsQuery {
     pub workspace: WorkspaceId,
     /// One agent's, or the whole workspace's.
     pub agent: Option<AgentId>,
-    /// Which page.
+    /// Which page; its number is 1 where `after` says where it begins.
     pub page: PageAt,
+    /// Behind what it begins, whether there is such a session or not: those before are not even looked at.
+    pub after: Option<SessionPlace>,
 }
 
 /// Items of a page, and how many there are in all.
@@ -367,6 +417,8 @@ pub struct Listed<T> {
     pub total: u64,
     /// What stands on the page and cannot be read.
     pub damaged: Vec<Damaged>,
+    /// Of sessions: the last of the page, where more come behind it.
+    pub last: Option<SessionPlace>,
 }
 
 /// Input of [`Store::delete_session`].

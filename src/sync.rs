@@ -68,6 +68,12 @@ impl Wake for Parker {
     }
 }
 
+/// Fills these bytes with randomness of the system's, good enough for secrets; false where it has none. No schedule
+/// depends on them.
+pub(crate) fn fill_random(bytes: &mut [u8]) -> bool {
+    getrandom::fill(bytes).is_ok()
+}
+
 /// As the operating system schedules.
 #[cfg(not(shuttle))]
 mod free {

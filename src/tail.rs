@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::error::Result;
+use crate::id::{AgentId, WorkspaceId};
 use crate::limit::FOLLOW_BATCH;
 use crate::record::Change;
 use crate::store::{SessionRef, Store};
@@ -40,7 +41,8 @@ struct Mark {
 #[derive(Default)]
 struct Archived {
     tail: Tail,
-    event: Option<u64>,
+    /// The event, and the archive's agent.
+    event: Option<(u64, AgentId)>,
 }
 
 /// The last events that a reader had not read.
@@ -80,6 +82,20 @@ impl Tails {
         }
     }
 
+    /// Tells every bookmark of a session of the workspace that is there no more, in an archive of another agent neither.
+    pub(crate) fn forget_gone(&self, store: &dyn Store, workspace: WorkspaceId, agent: AgentId) {
+        let marks: Vec<_> =
+            self.kept.lock().marks.values().filter(|mark| mark.at.workspace == workspace).cloned().collect();
+        for mark in marks {
+            if mark.archived.lock().event.is_some_and(|(_, of)| of != agent) {
+                continue;
+            }
+            if store.session(mark.at).is_err_and(|error| error.is_not_found()) {
+                mark.gone.store(true, Ordering::SeqCst);
+            }
+        }
+    }
+
     /// Reads what is left for every bookmark of a session that is about to be archived.
     pub(crate) fn keep_of(&self, store: &dyn Store, at: SessionRef) {
         for mark in self.marks_of(at) {
@@ -89,10 +105,10 @@ impl Tails {
         }
     }
 
-    /// Tells every bookmark of the session that it was archived, by which event.
-    pub(crate) fn archived(&self, at: SessionRef, event: u64) {
+    /// Tells every bookmark of a session of the agent that it was archived, by which event.
+    pub(crate) fn archived(&self, at: SessionRef, agent: AgentId, event: u64) {
         for mark in self.marks_of(at) {
-            mark.archived.lock().event = Some(event);
+            mark.archived.lock().event = Some((event, agent));
         }
     }
 
@@ -162,7 +178,7 @@ impl Bookmark {
     /// What was kept behind it when the session was archived, and the number of the event that tells so; none where it was not.
     pub(crate) fn archived(&self) -> Option<(Tail, u64)> {
         let archived = self.mark.archived.lock();
-        archived.event.map(|event| (archived.tail.clone(), event))
+        archived.event.map(|(event, _)| (archived.tail.clone(), event))
     }
 
     /// What was kept behind it when the store closed.

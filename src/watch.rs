@@ -5,6 +5,7 @@ use std::iter::FusedIterator;
 
 use crate::bell::{Heard, Scope, Watching};
 use crate::error::{ErrorKind, Result};
+use crate::grant::{Act, Pass};
 use crate::id::{AgentId, SessionId, WorkspaceId};
 use crate::shared::Shared;
 use crate::store::SessionRef;
@@ -81,17 +82,21 @@ impl Watched {
 /// is told. While it waits it costs no thread of its own and asks for nothing.
 pub struct Watch {
     shared: Arc<Shared>,
+    pass: Pass,
+    /// Whether it was told that it may watch no more.
+    refused: bool,
     watching: Watching,
 }
 
 impl Watch {
-    pub(crate) fn new(shared: &Arc<Shared>, workspace: WorkspaceId, agent: Option<AgentId>) -> Self {
-        Watch { shared: Arc::clone(shared), watching: shared.watch(Scope { workspace, agent }) }
+    pub(crate) fn new(shared: &Arc<Shared>, pass: &Pass, workspace: WorkspaceId, agent: Option<AgentId>) -> Self {
+        let watching = shared.watch(Scope { workspace, agent });
+        Watch { shared: Arc::clone(shared), pass: pass.clone(), refused: false, watching }
     }
 
     /// Whether it has ended: nothing more will come.
     pub fn is_ended(&self) -> bool {
-        self.watching.is_over()
+        self.refused || self.watching.is_over()
     }
 
     /// The next session that changed, if there is one now. None where there is none yet, or no
@@ -117,7 +122,17 @@ impl Watch {
     }
 
     fn progress(&mut self, waker: Option<&Waker>) -> Poll<Option<Result<Watched>>> {
-        match self.watching.next(waker.cloned()) {
+        if self.refused {
+            return Poll::Ready(None);
+        }
+        let heard = self.watching.next(waker.cloned());
+        // Looked at after that: who revokes what it carries later wakes it.
+        let act = self.watching.scope().agent.map_or(Act::WorkspaceWatch, |_| Act::AgentWatch);
+        if let Err(error) = self.shared.check(&self.pass, act) {
+            self.refused = true;
+            return Poll::Ready(Some(Err(error)));
+        }
+        match heard {
             Heard::Changed(session) => Poll::Ready(Some(self.look(session))),
             Heard::Nothing => Poll::Pending,
             Heard::Closed => Poll::Ready(None),

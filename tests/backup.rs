@@ -3,6 +3,7 @@
 mod support;
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -303,4 +304,38 @@ fn a_store_of_ones_own_has_no_file() {
         assert_eq!(error.map(|error| error.kind()), Some(ErrorKind::InvalidArgument));
     }
     assert!(!copy.exists());
+}
+
+#[test]
+fn a_backup_says_how_far_it_is_and_can_be_broken_off() {
+    let (_dir, path, copy) = place();
+    let engine = echo(&path).open().expect("it opens");
+    let one = session(&engine, "one");
+    for _ in 0..40 {
+        one.append((0..6).map(|_| "x".repeat(100_000))).expect("it is appended");
+    }
+    let archived = session(&engine, "archived");
+    archived.append(["kept"]).and_then(|_| archived.archive()).expect("an archive");
+    let mut told = Vec::new();
+    let cancelled = engine.backup_with(&copy, |progress| {
+        told.push(progress);
+        if told.len() == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    assert_eq!(cancelled.expect_err("it was broken off").kind(), ErrorKind::Cancelled);
+    let left: Vec<_> = fs::read_dir(path.parent().expect("a directory")).expect("it can be read").collect();
+    assert_eq!((copy.exists(), left.len()), (false, 2), "the file and its log: {left:?}");
+    assert!(told[0].done < told[1].done && told.iter().all(|progress| progress.done < progress.total), "{told:?}");
+
+    told.clear();
+    engine
+        .backup_with(&copy, |progress| {
+            told.push(progress);
+            ControlFlow::Continue(())
+        })
+        .expect("a backup");
+    // 240 messages, an event of each, and that the session was made; a message, made, said and archived.
+    let all = told.pop().expect("the end is told");
+    assert_eq!((all.done, all.total), (240 + 241 + 1 + 3, 240 + 241 + 1 + 3));
+    assert!(told.iter().all(|progress| progress.done < all.total && progress.total == all.total), "{told:?}");
+    whole(&echo(&copy).open().expect("it opens"));
 }

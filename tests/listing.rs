@@ -5,9 +5,9 @@ mod support;
 use std::sync::Arc;
 
 use parlor::id::ThreadId;
-use parlor::page::{Direction, MessageQuery, Roles, Types};
+use parlor::page::{Direction, MessageQuery, Roles, SessionsCursor, Types};
 use parlor::store::Store;
-use parlor::{Engine, ErrorKind, MessageType, NewMessage, Role, Session, ToolCall};
+use parlor::{Engine, ErrorKind, MessageType, NewMessage, NewSession, PageQuery, Role, Session, ToolCall};
 use support::{Faulty, echo, on_every_store, session};
 
 /// Writes a system prompt, two turns and a tool's result: 6 messages in 2 threads.
@@ -131,6 +131,57 @@ fn a_damaged_message_hides_no_other() {
         assert_eq!((page.items.len(), page.damaged.len(), page.meta.total), (1, 2, 7));
         // A history is whole or an error.
         assert_eq!(session.history(7).unwrap_err().kind(), ErrorKind::Corrupt);
+        engine.close().unwrap();
+    });
+}
+
+#[test]
+fn pages_of_sessions_lead_on_to_the_next_and_belong_to_one_list() {
+    on_every_store(|store| {
+        let engine = echo(&store);
+        let (acme, beta) = (engine.workspace("acme").unwrap(), engine.workspace("beta").unwrap());
+        let (echo, other) = (acme.agent("echo").unwrap(), acme.agent("other").unwrap());
+        for _ in 0..5 {
+            echo.create_session(NewSession::default()).unwrap();
+            other.create_session(NewSession::default()).unwrap();
+        }
+        let whole = acme.sessions(100).unwrap();
+        assert_eq!((whole.items.len(), whole.next), (10, None));
+        let (mut walked, mut query) = (Vec::new(), PageQuery::from(3));
+        loop {
+            let page = acme.sessions(query).unwrap();
+            assert_eq!(page.meta.total, 10);
+            walked.extend(page.items);
+            let Some(next) = page.next else { break };
+            query = PageQuery::after(next.to_string().parse().unwrap()).limit(3);
+        }
+        assert_eq!(walked, whole.items);
+
+        let cursor = echo.sessions(2).unwrap().next.unwrap();
+        assert_eq!(echo.sessions(PageQuery::after(cursor)).unwrap().items.len(), 3);
+        let elsewhere = PageQuery::after(cursor);
+        let refused = [
+            acme.sessions(elsewhere).map(drop),
+            beta.sessions(elsewhere).map(drop),
+            other.sessions(elsewhere).map(drop),
+            echo.archives(elsewhere).map(drop),
+            acme.agents(elsewhere).map(drop),
+            acme.sessions(1)
+                .unwrap()
+                .items
+                .first()
+                .map_or(Ok(()), |record| acme.session(record.id)?.turns(elsewhere).map(drop)),
+        ];
+        for refused in refused {
+            assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidCursor);
+        }
+        assert_eq!(echo.sessions(elsewhere.page(2)).unwrap_err().kind(), ErrorKind::InvalidArgument);
+        let text = cursor.to_string();
+        for wrong in
+            ["", &text[1..], &format!("{text}0"), &text.replacen(&text[40..41], "g", 1), &format!("02{}", &text[2..])]
+        {
+            assert_eq!(wrong.parse::<SessionsCursor>().unwrap_err().kind(), ErrorKind::InvalidCursor, "{wrong}");
+        }
         engine.close().unwrap();
     });
 }

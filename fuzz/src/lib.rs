@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use parlor::store::Store;
 use parlor::testkit::{
-    ModelStore, Subject, check_archive, check_key_order, check_rows, compare_bytes, redb_store_in_blocks,
+    ModelStore, Subject, check_archive, check_key_order, check_rows, check_secret, compare_bytes, redb_store_in_blocks,
 };
 
 pub use lines::lines;
@@ -19,13 +19,14 @@ pub use pages::pages;
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("operations", operations),
     ("pages", pages),
     ("keys", keys),
     ("records", records),
     ("archives", archives),
     ("lines", lines),
+    ("secrets", secrets),
 ];
 
 /// The default store and the model answer alike to any operations, and readers see each message once.
@@ -40,6 +41,11 @@ pub fn operations(data: &[u8]) {
 /// Keys sort as what they stand for.
 pub fn keys(data: &[u8]) {
     check_key_order(data);
+}
+
+/// Secrets of access keys are read as what they are, or not at all.
+pub fn secrets(data: &[u8]) {
+    check_secret(&String::from_utf8_lossy(data));
 }
 
 /// Rows of any bytes are decoded or refused.

@@ -1,9 +1,11 @@
 //! What an engine does to its file as a whole.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::Engine;
 use crate::error::{Error, Result};
+use crate::progress::Progress;
 use crate::redb::{FileStats, RedbStore};
 
 impl Engine {
@@ -46,8 +48,35 @@ impl Engine {
     /// [`Corrupt`](crate::ErrorKind::Corrupt) when the engine's own file cannot be read,
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) over a store of your own.
     pub fn backup(&self, path: impl AsRef<Path>) -> Result<()> {
-        self.core.store()?;
-        self.whole_file()?.backup(path.as_ref(), self.core.shared.clock.now())
+        self.backup_with(path, |_| ControlFlow::Continue(()))
+    }
+
+    /// As [`backup`](Self::backup), and this is called after each step: a break cancels it, and there is no copy.
+    ///
+    /// ```
+    /// # fn main() -> parlor::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let engine = parlor::Engine::builder(dir.path().join("a.parlor")).open()?;
+    /// # let copy = dir.path().join("b.parlor");
+    /// use std::ops::ControlFlow;
+    ///
+    /// let cancelled = engine.backup_with(&copy, |progress| {
+    ///     println!("{} of {}", progress.done, progress.total);
+    ///     ControlFlow::Break(())
+    /// });
+    /// assert_eq!(cancelled.unwrap_err().kind(), parlor::ErrorKind::Cancelled);
+    /// assert!(!copy.exists());
+    /// # engine.close()
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`backup`](Self::backup); [`Cancelled`](crate::ErrorKind::Cancelled) after a break.
+    pub fn backup_with(&self, path: impl AsRef<Path>, mut on: impl FnMut(Progress) -> ControlFlow<()>) -> Result<()> {
+        self.core.shared.open()?;
+        let (file, now) = (self.whole_file()?, self.core.shared.clock.now());
+        self.core.long(&mut on, |on| file.backup(path.as_ref(), now, on))
     }
 
     /// Gives the space of the file's free pages back to the system, as far as they can be moved to its end: the space of
@@ -90,7 +119,7 @@ impl Engine {
     /// [`Corrupt`](crate::ErrorKind::Corrupt) or [`Storage`](crate::ErrorKind::Storage) when it cannot be read,
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) over a store of your own.
     pub fn file_stats(&self) -> Result<FileStats> {
-        self.core.store()?;
+        self.core.shared.open()?;
         self.whole_file()?.file_stats()
     }
 

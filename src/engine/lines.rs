@@ -58,7 +58,8 @@ impl Engine {
         mut out: impl Write,
         mut on: impl FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<ExportReport> {
-        self.core.export(Whole::Engine, &mut out, &mut on)
+        self.core.shared.open()?;
+        self.core.long(&mut on, |on| self.core.export(Whole::Engine, &mut out, on))
     }
 
     /// Takes in the lines of an [`export`](Self::export), of an engine, a workspace or a session.
@@ -92,6 +93,8 @@ impl Engine {
         options: ImportOptions,
         mut on: impl FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<ImportReport> {
-        self.core.import(Target::Engine, &mut Reader::new(&mut lines), &options, &mut on)
+        self.core.shared.open()?;
+        let lines = &mut Reader::new(&mut lines);
+        self.core.long(&mut on, |on| self.core.import(Target::Engine, lines, &options, on))
     }
 }

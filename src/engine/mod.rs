@@ -1,5 +1,6 @@
 //! Open, recover, run, close: [`Builder`] and [`Engine`].
 
+mod access;
 mod attached;
 mod builder;
 mod file;
@@ -22,7 +23,7 @@ use crate::record::check_name;
 use crate::record::{Turn, WebhookRow};
 use crate::redb::RedbStore;
 pub use crate::redb::{Durability, FileStats, TableStats};
-use crate::scope::{Core, Workspace};
+use crate::scope::{Core, Door, Workspace};
 use crate::shared::Phase;
 use crate::store::EnsureWorkspace;
 use crate::store::{OutboxPage, OutboxPlace, OutboxQuery, OutboxRows};
@@ -93,7 +94,7 @@ impl Engine {
     pub fn workspace(&self, name: &str) -> Result<Workspace> {
         check_name("workspace name", name)?;
         let op = EnsureWorkspace { stamp: self.core.shared.stamp(), name: name.to_owned() };
-        Ok(Workspace::new(Arc::clone(&self.core), self.core.store()?.ensure_workspace(op)?))
+        Ok(Workspace::new(Door::trusted(&self.core), self.core.shared.open()?.ensure_workspace(op)?))
     }
 
     /// The workspace of this name, if there is one.
@@ -103,8 +104,8 @@ impl Engine {
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a name out of bounds.
     pub fn find_workspace(&self, name: &str) -> Result<Option<Workspace>> {
         check_name("workspace name", name)?;
-        let found = self.core.store()?.find_workspace(name)?;
-        Ok(found.map(|record| Workspace::new(Arc::clone(&self.core), record)))
+        let found = self.core.shared.open()?.find_workspace(name)?;
+        Ok(found.map(|record| Workspace::new(Door::trusted(&self.core), record)))
     }
 
     /// The turns that a process that died left running, as this open ended them: *failed*, with
@@ -122,7 +123,7 @@ impl Engine {
     /// [`Corrupt`](crate::ErrorKind::Corrupt) or [`Storage`](crate::ErrorKind::Storage) when they cannot be read.
     pub fn outbox(&self, limit: u32) -> Result<Vec<WebhookRow>> {
         check_outbox_limit(limit)?;
-        self.core.store()?.outbox(limit)
+        self.core.shared.open()?.outbox(limit)
     }
 
     /// Announcements that failed for the last time, oldest session first, at most `limit`: 1 to
@@ -134,7 +135,7 @@ impl Engine {
     /// Those of [`outbox`](Self::outbox).
     pub fn dead_letters(&self, after: impl Into<Option<OutboxPlace>>, limit: u32) -> Result<OutboxPage> {
         check_outbox_limit(limit)?;
-        self.core.store()?.outbox_page(OutboxQuery { rows: OutboxRows::Dead, after: after.into(), limit })
+        self.core.shared.open()?.outbox_page(OutboxQuery { rows: OutboxRows::Dead, after: after.into(), limit })
     }
 
     /// What the engine is at, in numbers.
@@ -160,7 +161,7 @@ impl Engine {
     ///
     /// [`Storage`](crate::ErrorKind::Storage) when the file cannot be read.
     pub fn verify(&self) -> Result<Vec<String>> {
-        self.core.store()?.verify()
+        self.core.shared.open()?.verify()
     }
 
     /// Takes no more work, ends the running turns as *interrupted* (`closed`), waits for their

@@ -5,7 +5,7 @@ use super::schedule::Job;
 use super::worker::{Pool, State};
 use crate::agent::{Agent, Token};
 use crate::error::{Error, Result};
-use crate::id::{AgentId, TurnId};
+use crate::id::{AgentId, TurnId, WorkspaceId};
 use crate::store::{SessionRef, Submitted};
 use crate::sync::Arc;
 
@@ -43,7 +43,7 @@ impl Pool {
         prepare: impl FnOnce(&mut State) -> (Load, T),
     ) -> Result<(Admission<'_>, T)> {
         let mut state = self.state.lock();
-        while !state.closing && at.is_some_and(|at| state.deleting.contains(&at)) {
+        while !state.closing && at.is_some_and(|at| state.is_held(at)) {
             self.answered.wait(&mut state);
         }
         if state.closing {
@@ -135,9 +135,16 @@ impl Admission<'_> {
                 state.entering.remove(&at);
             }
         }
-        if state.deleting.contains(&at) {
+        if state.is_held(at) {
             self.pool.answered.notify_all();
         }
+    }
+}
+
+impl State {
+    /// Whether the session, or an agent of its workspace, is being deleted.
+    fn is_held(&self, at: SessionRef) -> bool {
+        self.deleting.contains(&at) || self.emptying.contains(&at.workspace)
     }
 }
 
@@ -186,6 +193,65 @@ impl<'a> Gate<'a> {
 impl Drop for Gate<'_> {
     fn drop(&mut self) {
         self.pool.state.lock().deleting.remove(&self.at);
+        self.pool.answered.notify_all();
+    }
+}
+
+impl Pool {
+    /// Asks for an agent of the workspace to be deleted. Which sessions are its the store alone knows, so until that is
+    /// [done](AgentDeletion::done) nothing of any session of the workspace is taken in.
+    pub(super) fn admit_agent_deletion(self: &Arc<Self>, workspace: WorkspaceId) -> Result<AgentDeletion<'_>> {
+        let mut state = self.state.lock();
+        while !state.closing && state.emptying.contains(&workspace) {
+            self.answered.wait(&mut state);
+        }
+        if state.closing {
+            return Err(Error::closed());
+        }
+        state.emptying.insert(workspace);
+        state.admitted += 1;
+        // None is added any more, and the store answers those that are there.
+        while state.entering.keys().any(|at| at.workspace == workspace) {
+            self.answered.wait(&mut state);
+        }
+        drop(state);
+        let admission = Admission { pool: self, at: None, load: Load::default() };
+        Ok(AgentDeletion { gate: WorkspaceGate { pool: self, workspace }, admission })
+    }
+}
+
+/// The place of an agent's deletion that the store is being asked for.
+pub(crate) struct AgentDeletion<'a> {
+    gate: WorkspaceGate<'a>,
+    admission: Admission<'a>,
+}
+
+impl<'a> AgentDeletion<'a> {
+    /// The agent and its sessions are no more: as [`Deletion::done`] for each of them.
+    pub(crate) fn done(self, agent: AgentId) -> Admission<'a> {
+        let AgentDeletion { gate, admission } = self;
+        let WorkspaceGate { pool, workspace } = &gate;
+        let grace = pool.grace_from_now();
+        let mut state = pool.state.lock();
+        let stopped = state.schedule.forget_agent(*workspace, agent, grace);
+        if !stopped.is_empty() {
+            pool.expect(&mut state, grace);
+        }
+        drop(state);
+        stopped.into_iter().for_each(|live| pool.tell(Some(live)));
+        admission
+    }
+}
+
+/// Keeps what is about sessions of a workspace from being taken in until it is dropped.
+struct WorkspaceGate<'a> {
+    pool: &'a Arc<Pool>,
+    workspace: WorkspaceId,
+}
+
+impl Drop for WorkspaceGate<'_> {
+    fn drop(&mut self) {
+        self.pool.state.lock().emptying.remove(&self.workspace);
         self.pool.answered.notify_all();
     }
 }

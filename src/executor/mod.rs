@@ -17,7 +17,7 @@ mod submit;
 mod timer;
 mod worker;
 
-pub(crate) use admission::{Admission, Deletion};
+pub(crate) use admission::{Admission, AgentDeletion, Deletion};
 pub(crate) use control::Whose;
 pub use hook::{Hook, TurnEnd};
 pub(crate) use load::Load;
@@ -27,6 +27,7 @@ pub(crate) use worker::Options;
 
 use crate::agent::{Agent, Cause};
 use crate::error::Result;
+use crate::id::WorkspaceId;
 use crate::shared::{Phase, Shared};
 use crate::store::{SessionRef, Started};
 use crate::sync::{Arc, HashMap};
@@ -89,6 +90,12 @@ impl Executor {
         }
         drop(state);
         Ok(Deletion::new(gate, admission))
+    }
+
+    /// Asks for an agent of the workspace, and all that it holds, to be deleted: as
+    /// [`admit_deletion`](Self::admit_deletion) for all sessions there.
+    pub(crate) fn admit_agent_deletion(&self, workspace: WorkspaceId) -> Result<AgentDeletion<'_>> {
+        self.pool.admit_agent_deletion(workspace)
     }
 
     /// Runs a turn that the store started while the engine was opened.

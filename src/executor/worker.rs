@@ -10,7 +10,7 @@ use super::schedule::{Job, Live, Schedule, WorkerNumber};
 use super::stats::Stats;
 use super::timer::Timer;
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::{AgentId, TurnId};
+use crate::id::{AgentId, TurnId, WorkspaceId};
 use crate::shared::Shared;
 use crate::store::{QueueBounds, SessionRef};
 use crate::sync::{Arc, Condvar, HashMap, JoinHandle, Mutex, MutexGuard, ThreadBuilder};
@@ -63,6 +63,8 @@ pub(super) struct State {
     pub(super) entering: HashMap<SessionRef, usize>,
     /// The sessions that the store is being asked to delete.
     pub(super) deleting: HashSet<SessionRef>,
+    /// The workspaces of which the store is being asked to delete an agent.
+    pub(super) emptying: HashSet<WorkspaceId>,
     /// No more turns are taken, and idle workers leave.
     pub(super) closing: bool,
     pub(super) timer: Timer,

@@ -6,6 +6,7 @@ use std::iter::FusedIterator;
 use super::Follow;
 use crate::bell::Event;
 use crate::error::Result;
+use crate::grant::{Act, Pass};
 use crate::id::{SessionId, TurnId};
 use crate::live::{Piece, Place};
 use crate::record::{Change, ChangeKind, TurnState};
@@ -111,8 +112,8 @@ pub struct LiveFeed {
 }
 
 impl LiveFeed {
-    pub(crate) fn new(shared: &Arc<Shared>, at: SessionRef, after: u64) -> Self {
-        let follow = Follow::woken_by(shared, at, after, Event::Streamed);
+    pub(crate) fn new(shared: &Arc<Shared>, pass: &Pass, at: SessionRef, after: u64) -> Self {
+        let follow = Follow::woken_by(shared, (pass, Act::LiveFeed), at, after, Event::Streamed);
         LiveFeed { shared: Arc::clone(shared), at, follow, place: Place::default(), running: None, ended: None }
     }
 
@@ -170,6 +171,10 @@ impl LiveFeed {
     }
 
     fn delta(&mut self) -> Option<Delta> {
+        // The follower below says why.
+        if !self.follow.is_ended() && !self.follow.check() {
+            return None;
+        }
         let read = self.shared.texts.read(self.at, self.follow.reached(), self.ended, &mut self.place);
         read.map(|Piece { turn, offset, missed, text }| Delta { turn_id: turn, offset, missed, text })
     }

@@ -10,6 +10,7 @@ use std::iter::FusedIterator;
 
 use crate::bell::{Event, Registration};
 use crate::error::{Error, ErrorKind, Result};
+use crate::grant::{Act, Pass};
 use crate::id::SessionId;
 use crate::limit::FOLLOW_BATCH;
 use crate::record::{Change, ChangeKind};
@@ -103,6 +104,9 @@ use crate::wait::block;
 /// that both traits have is to be called by its path: `StreamExt::next(&mut follow).await`.
 pub struct Follow {
     shared: Arc<Shared>,
+    pass: Pass,
+    /// What that is checked for.
+    act: Act,
     /// How far it has read, so that the end of the engine finds it there.
     bookmark: Bookmark,
     /// The number of the last event that was delivered.
@@ -125,14 +129,16 @@ enum Source {
 }
 
 impl Follow {
-    pub(crate) fn new(shared: &Arc<Shared>, at: SessionRef, after: u64) -> Self {
-        Self::woken_by(shared, at, after, Event::Written)
+    pub(crate) fn new(shared: &Arc<Shared>, pass: &Pass, at: SessionRef, after: u64) -> Self {
+        Self::woken_by(shared, (pass, Act::Follow), at, after, Event::Written)
     }
 
     /// One that is also woken by less than what it tells.
-    fn woken_by(shared: &Arc<Shared>, at: SessionRef, after: u64, wanted: Event) -> Self {
+    fn woken_by(shared: &Arc<Shared>, (pass, act): (&Pass, Act), at: SessionRef, after: u64, wanted: Event) -> Self {
         Follow {
             shared: Arc::clone(shared),
+            pass: pass.clone(),
+            act,
             bookmark: shared.tails.bookmark(at, after),
             position: after,
             read: VecDeque::new(),
@@ -197,6 +203,9 @@ impl Follow {
     /// registered the waker first and read then.
     fn progress(&mut self, waker: Option<&Waker>) -> Poll<Option<Result<Change>>> {
         loop {
+            if !self.is_ended() {
+                self.check();
+            }
             if let Some((position, item)) = self.read.pop_front() {
                 self.position = position;
                 return Poll::Ready(Some(item));
@@ -205,12 +214,24 @@ impl Follow {
                 return Poll::Ready(last.take().map(Err));
             }
             let place = waker.map(|waker| self.shared.bell.register(self.bookmark.at(), self.wanted, waker.clone()));
-            if !self.look() {
+            // Who revokes what it carries after this look wakes it.
+            if !self.look() && self.check() {
                 self.waiting = place.or(self.waiting.take());
                 return Poll::Pending;
             }
             self.waiting = None;
         }
+    }
+
+    /// Whether it may go on. Where not, that is its last item, and what was read is told to nobody.
+    fn check(&mut self) -> bool {
+        let checked = self.shared.check(&self.pass, self.act);
+        let may = checked.is_ok();
+        if let Err(error) = checked {
+            self.read.clear();
+            self.source = Source::End(Some(error));
+        }
+        may
     }
 
     /// Reads on from the position, all that was read being delivered. False where there is nothing yet.

@@ -7,7 +7,7 @@ use super::fields::Value;
 use super::{Fields, Unknown, VERSION};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limit::{MESSAGE_BYTES, MESSAGE_CALLS, MESSAGE_ITEM_BYTES};
-use crate::record::{MessageType, Reason, Role, TurnState, Usage, check_name, check_time_limit};
+use crate::record::{MessageType, Reason, Role, TurnState, Usage, check_label, check_name, check_time_limit};
 use crate::time::{Duration, Timestamp};
 
 /// Images that a message can have: each counts so many bytes.
@@ -25,6 +25,8 @@ pub(crate) struct HeaderForm {
 pub(crate) struct ScopeForm {
     pub(crate) id: Uuid,
     pub(crate) name: String,
+    /// Of an agent.
+    pub(crate) label: Option<String>,
     pub(crate) created_at: u64,
 }
 
@@ -143,6 +145,7 @@ pub(crate) struct EndForm {
     pub(crate) ended: u64,
     pub(crate) outbox: u64,
     pub(crate) archives: u64,
+    pub(crate) keys: u64,
 }
 
 impl EndForm {
@@ -166,12 +169,26 @@ impl HeaderForm {
 }
 
 impl ScopeForm {
-    pub(crate) fn read(mut fields: Fields<'_>, unknown: &mut Unknown) -> Result<Self> {
+    pub(crate) fn workspace(fields: Fields<'_>, unknown: &mut Unknown) -> Result<Self> {
+        Self::read(fields, unknown, |_| Ok(None))
+    }
+
+    pub(crate) fn agent(fields: Fields<'_>, unknown: &mut Unknown) -> Result<Self> {
+        Self::read(fields, unknown, |fields| fields.may("label"))
+    }
+
+    fn read(
+        mut fields: Fields<'_>,
+        unknown: &mut Unknown,
+        label: impl FnOnce(&mut Fields<'_>) -> Result<Option<String>>,
+    ) -> Result<Self> {
         let (id, name, created_at) =
             (fields.need("id")?, fields.need::<String>("name")?, time(&mut fields, "created_at_micros")?);
         check_name("name", &name).map_err(|error| super::at(fields.line(), error))?;
+        let label = label(&mut fields)?;
+        check_label(label.as_deref()).map_err(|error| super::at(fields.line(), error))?;
         fields.rest(unknown);
-        Ok(ScopeForm { id, name, created_at })
+        Ok(ScopeForm { id, name, label, created_at })
     }
 }
 
@@ -311,6 +328,7 @@ impl EndForm {
             ended: f.need("ended")?,
             outbox: f.need("outbox_left_out")?,
             archives: f.need("archives_left_out")?,
+            keys: f.need("access_keys_left_out")?,
         };
         fields.rest(unknown);
         Ok(form)

@@ -26,6 +26,8 @@ pub struct ExportReport {
     pub outbox_left_out: u64,
     /// Archives: they are left out.
     pub archives_left_out: u64,
+    /// Access keys: they are left out.
+    pub access_keys_left_out: u64,
     /// Bytes of all lines.
     pub bytes: u64,
 }
@@ -58,6 +60,8 @@ pub struct ImportReport {
     pub outbox_left_out: u64,
     /// Archives that the export left out.
     pub archives_left_out: u64,
+    /// Access keys that the export left out.
+    pub access_keys_left_out: u64,
     /// What is not known: how often each field of this name, or each kind of line (`line: kind`), was left out. At most
     /// [`limit::LINES_UNKNOWN`](crate::limit::LINES_UNKNOWN) names; those beyond are counted together, as `…`.
     pub unknown: BTreeMap<String, u64>,

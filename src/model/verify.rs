@@ -60,6 +60,15 @@ impl State {
             let workspace = self.workspace(agent.workspace_id).ok().map(|workspace| workspace.id);
             breaches.compare("workspace", Some(agent.workspace_id), workspace);
         }
+        breaches.name = "store".into();
+        breaches.distinct("access key id", self.keys.iter().map(|key| key.record.id));
+        for key in self.keys.iter().map(|key| &key.record) {
+            breaches.name = format!("access key {}", key.id);
+            let workspace = self.workspace(key.workspace_id).ok().map(|workspace| workspace.id);
+            breaches.compare("workspace", Some(key.workspace_id), workspace);
+            let agent = key.agent_id.and_then(|agent| self.agent(key.workspace_id, agent).ok());
+            breaches.compare("agent", key.agent_id, agent.map(|agent| agent.id));
+        }
         for session in self.announcing() {
             let base = &session.base;
             breaches.name = format!("session {}", base.id);

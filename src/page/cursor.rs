@@ -4,16 +4,15 @@ use std::fmt;
 use std::str::FromStr;
 
 use uuid::Uuid;
-use xxhash_rust::xxh3::xxh3_64;
 
+use super::text::{CHECKSUM, bytes_of, invalid, take, write_text};
 use super::{Direction, Form, Matching, Roles, Types};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::id::{SessionId, ThreadId};
 use crate::limit::CURSOR_BYTES;
 use crate::record::Ts;
 
 const VERSION: u8 = 1;
-const CHECKSUM: usize = size_of::<u32>();
 
 /// Version, flags, session, thread, types, roles, `gts`, message number.
 const BODY: usize = 1 + 1 + 16 + 16 + 1 + 1 + 8 + 4;
@@ -30,7 +29,7 @@ const BACK: u8 = 8;
 /// neither skips nor repeats a message however much is written between the pages.
 ///
 /// It carries the listing it belongs to (whose, its filters and its direction; the page size may
-/// change). Any other listing refuses it with [`InvalidCursor`](ErrorKind::InvalidCursor), as is text that
+/// change). Any other listing refuses it with [`InvalidCursor`](crate::ErrorKind::InvalidCursor), as is text that
 /// is no cursor. As text it is opaque, 104 characters long and fit for a URL as it is.
 ///
 /// ```
@@ -108,15 +107,6 @@ impl Cursor {
     }
 }
 
-fn invalid(why: impl fmt::Display) -> Error {
-    Error::new(ErrorKind::InvalidCursor, format!("the cursor is invalid: {why}"))
-}
-
-fn checksum(body: &[u8]) -> [u8; CHECKSUM] {
-    // The low half: a guard against slips of the pen, not against anybody.
-    (xxh3_64(body) as u32).to_le_bytes()
-}
-
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Listed { form, thread, types, roles, gts, direction } = self.listing;
@@ -135,7 +125,7 @@ impl fmt::Display for Cursor {
         body.extend_from_slice(&[types.bits(), roles.bits()]);
         body.extend_from_slice(&gts.as_micros().to_be_bytes());
         body.extend_from_slice(&self.past.to_be_bytes());
-        body.iter().chain(&checksum(&body)).try_for_each(|byte| write!(f, "{byte:02x}"))
+        write_text(f, &body)
     }
 }
 
@@ -152,14 +142,10 @@ impl FromStr for Cursor {
     ///
     /// # Errors
     ///
-    /// [`InvalidCursor`](ErrorKind::InvalidCursor) for any other text.
+    /// [`InvalidCursor`](crate::ErrorKind::InvalidCursor) for any other text.
     fn from_str(text: &str) -> Result<Self> {
-        let bytes = bytes_of(text)?;
-        let (body, sum) = bytes.split_last_chunk().ok_or_else(|| invalid("it is cut short"))?;
-        if checksum(body) != *sum {
-            return Err(invalid("it was altered"));
-        }
-        let mut rest = body;
+        let body = bytes_of(text, BODY)?;
+        let mut rest = body.as_slice();
         let [version, flags] = take(&mut rest)?;
         if version != VERSION {
             return Err(invalid(format_args!("its version is {version}, {VERSION} is known")));
@@ -184,23 +170,4 @@ impl FromStr for Cursor {
         let way = if flags & BACK != 0 { Way::Back } else { Way::On };
         Ok(Cursor { listing: Listed { form, thread, types, roles, gts, direction }, way, past })
     }
-}
-
-/// The bytes of hexadecimal text of the right length.
-fn bytes_of(text: &str) -> Result<Vec<u8>> {
-    if text.len() != TEXT {
-        return Err(invalid(format_args!("it has {} bytes, a cursor has {TEXT}", text.len())));
-    }
-    let digit = |byte: &u8| match byte {
-        b'0'..=b'9' => Ok(byte - b'0'),
-        b'a'..=b'f' => Ok(byte - b'a' + 10),
-        _ => Err(invalid("it has a character that no cursor has")),
-    };
-    text.as_bytes().as_chunks::<2>().0.iter().map(|[high, low]| Ok(digit(high)? << 4 | digit(low)?)).collect()
-}
-
-fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N]> {
-    let (taken, left) = rest.split_first_chunk().ok_or_else(|| invalid("it is cut short"))?;
-    *rest = left;
-    Ok(*taken)
 }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::SessionsCursor;
 use crate::error::{Error, Result};
 use crate::limit::{PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, PAGE_LIMIT_MIN};
 use crate::record::{Message, Ts};
@@ -94,12 +95,14 @@ pub struct Page<T> {
     pub meta: Meta,
     /// What stands on the page and cannot be read.
     pub damaged: Vec<Damaged>,
+    /// Of sessions: what the next page begins behind, where there is more.
+    pub next: Option<SessionsCursor>,
 }
 
 impl<T> Page<T> {
     /// Puts together what a store found.
     pub fn new(at: PageAt, total: u64, items: Vec<T>, damaged: Vec<Damaged>) -> Self {
-        Page { items, meta: Meta::new(total, at), damaged }
+        Page { items, meta: Meta::new(total, at), damaged, next: None }
     }
 }
 

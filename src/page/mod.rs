@@ -28,11 +28,14 @@ mod cursor;
 mod link;
 mod listed;
 mod query;
+mod sessions_cursor;
 mod set;
+mod text;
 
 pub use cursor::Cursor;
 pub(crate) use link::session_href;
 pub use link::{Asked, Form, Link, MessagePage};
 pub use listed::{Damaged, Matched, Meta, Page, PageAt};
 pub use query::{Direction, Matching, MessageQuery};
+pub use sessions_cursor::{SessionPlace, SessionsCursor};
 pub use set::{Roles, Types};

@@ -37,14 +37,16 @@ pub struct AgentRecord {
     pub workspace_id: WorkspaceId,
     /// The name its behaviour is bound to; unique in the workspace, never changed.
     pub name: String,
+    /// Its label, if any.
+    pub label: Option<String>,
     /// When it was made.
     pub created_at: Timestamp,
 }
 
 impl AgentRecord {
-    /// For a store of your own.
+    /// One without a label, for a store of your own to fill in.
     pub fn new(id: AgentId, workspace_id: WorkspaceId, name: impl Into<String>, created_at: Timestamp) -> Self {
-        AgentRecord { id, workspace_id, name: name.into(), created_at }
+        AgentRecord { id, workspace_id, name: name.into(), label: None, created_at }
     }
 }
 
@@ -318,7 +320,7 @@ pub(crate) fn check_name(what: &str, name: &str) -> Result<()> {
     check_chars(what, name, 1, limit::NAME_CHARS)
 }
 
-fn check_chars(what: &str, text: &str, least: usize, most: usize) -> Result<()> {
+pub(super) fn check_chars(what: &str, text: &str, least: usize, most: usize) -> Result<()> {
     let chars = text.chars().count();
     if (least..=most).contains(&chars) {
         return Ok(());

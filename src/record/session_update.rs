@@ -115,6 +115,15 @@ impl SessionUpdate {
         self
     }
 
+    /// Bytes of what it sets.
+    pub fn size(&self) -> usize {
+        let texts =
+            [&self.label, &self.chat_type, &self.last_channel].map(|text| text.as_ref().and_then(Option::as_ref));
+        let jsons = [&self.origin, &self.metadata, &self.profile].map(|json| json.as_ref().and_then(Option::as_ref));
+        texts.into_iter().flatten().map(String::len).sum::<usize>()
+            + jsons.into_iter().flatten().map(|json| json.as_str().len()).sum::<usize>()
+    }
+
     /// Checks every bound.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ use redb::{Builder, ConcurrencyMode, DatabaseError, ReadOnlyDatabase, ReadableDa
 use super::base::Base;
 use super::codec::{self, GroupRow, ListedRow};
 use super::file::{self, Options, Said};
+use super::hidden::Hidden;
 use super::snapshot::{Layers, Snapshot};
 use super::tables::{Table, activity, meta};
 use super::view::{Around, Read, Stage};
@@ -95,11 +96,14 @@ pub(super) fn active(view: &dyn Read, workspace: WorkspaceId, agent: Option<Agen
     };
     let (from, to) = activity::bounds(scope);
     let between = (Bound::Included(from.as_slice()), Bound::Included(to.as_slice()));
-    let mut active = Vec::new();
+    let (mut active, hidden) = (Vec::new(), Hidden::of(view)?);
     view.scan(Table::Activity, between, Direction::Asc, &mut |key, value| {
         if let Ok((_, session)) = activity::last(key) {
-            let row: Result<ListedRow> = codec::decode(Table::Activity, key, value);
-            active.push((session, row.map_or(u64::MAX, |row| row.changes)));
+            let row: Option<ListedRow> = codec::decode(Table::Activity, key, value).ok();
+            let is_hidden = row.map_or(Ok(false), |row| hidden.has(view, row.number))?;
+            if !is_hidden {
+                active.push((session, row.map_or(u64::MAX, |row| row.changes)));
+            }
         }
         Ok(ControlFlow::Continue(()))
     })?;

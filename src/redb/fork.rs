@@ -16,7 +16,7 @@ use super::positions::{Times, told};
 use super::tables::{Table, names, rows, sessions};
 use super::view::Read;
 use super::write_set::WriteSet;
-use super::{RedbStore, draft, mark, session};
+use super::{RedbStore, draft, hidden, mark, session};
 use crate::error::{Error, Result};
 use crate::id::{AgentId, SessionId};
 use crate::limit::LOAD_STEP_ROWS;
@@ -231,6 +231,12 @@ impl Plan {
         }
     }
 
+    /// The next thread, by its number in the source, and its new number.
+    fn thread_after(&self, old: u32) -> Option<(u32, u32)> {
+        let mut after = self.threads.range((Bound::Excluded(old), Bound::Unbounded));
+        after.next().map(|(old, new)| (*old, *new))
+    }
+
     /// The id of a thread, by its new number.
     fn thread_id(&self, op: &ForkSession, thread: u32) -> Id {
         *op.stamp.uuid(self.messages().saturating_add(thread)).as_bytes()
@@ -243,9 +249,7 @@ fn before(view: &dyn Read, op: &ForkSession, id: SessionId, fingerprint: Option<
     if load::is_archived(view, workspace, id)? {
         return Err(Error::conflict(format!("session id {id} is that of an archived session")));
     }
-    let Some(number) = place::named(view, &names::session_id(workspace, id.as_uuid().as_bytes()))? else {
-        return Ok(None);
-    };
+    let Some(number) = hidden::holder(view, workspace, id)? else { return Ok(None) };
     let key = sessions::body(number);
     let original = view.row(Table::Sessions, &key, |value| {
         Ok(codec::decode::<SessionRow<'_>>(Table::Sessions, &key, value)?.fingerprint)
@@ -271,7 +275,7 @@ struct Copy<'p> {
 #[derive(Clone, Copy)]
 enum Next {
     Session,
-    /// By their new numbers.
+    /// The first after the one of this number in the source.
     Thread(u32),
     /// By its number in the source, and as what it is copied.
     Message(u32, u32),
@@ -288,13 +292,15 @@ impl Copy<'_> {
             self.next = match self.next {
                 Next::Session => {
                     self.session(&mut step)?;
-                    Next::Thread(1)
+                    Next::Thread(0)
                 }
-                Next::Thread(new) if new > self.plan.threads.len() as u32 => Next::Message(1, 1),
-                Next::Thread(new) => {
-                    self.thread(view, &mut step, new)?;
-                    Next::Thread(new + 1)
-                }
+                Next::Thread(last) => match self.plan.thread_after(last) {
+                    Some((old, new)) => {
+                        self.thread(view, &mut step, old, new)?;
+                        Next::Thread(old)
+                    }
+                    None => Next::Message(1, 1),
+                },
                 Next::Message(old, _) if old > self.plan.cut => Next::Change(1),
                 Next::Message(old, new) => self.messages(view, &mut step, old, new)?,
                 Next::Change(number) if number > self.plan.changes() => Next::End,
@@ -337,8 +343,7 @@ impl Copy<'_> {
         }
     }
 
-    fn thread(&self, view: &dyn Read, step: &mut Step<'_>, new: u32) -> Result<()> {
-        let old = self.plan.threads.iter().find(|(_, number)| **number == new).map_or(0, |(old, _)| *old);
+    fn thread(&self, view: &dyn Read, step: &mut Step<'_>, old: u32, new: u32) -> Result<()> {
         let key = rows::numbered(self.plan.source.number, rows::Kind::Thread, old);
         let row: ThreadRow = view.expected(Table::Rows, &key)?;
         step.push(&Record::Thread(ThreadRow { id: self.plan.thread_id(self.op, new), ..row }))

@@ -12,6 +12,7 @@ enum Key {
     Queued(u32, u32),
     ArchivedSession(u32),
     ArchiveChunks(u32),
+    Hidden(u32),
     WorkspaceName(String),
     WorkspaceId(Id),
     AgentName(u32, String),
@@ -20,6 +21,10 @@ enum Key {
     SessionId(u32, Id),
     Scope(u32),
     Count(u32),
+    Scopes(u32),
+    Label(u32),
+    AccessKey(Id),
+    AccessKeyOf(u32, Id),
     Body(u32),
     Head(u32),
     Mark(u32),
@@ -52,7 +57,9 @@ enum Row {
 impl Key {
     fn table(&self) -> Table {
         match self {
-            Key::Remnant(_) | Key::Queued(..) | Key::ArchivedSession(_) | Key::ArchiveChunks(_) => Table::Meta,
+            Key::Remnant(_) | Key::Queued(..) | Key::ArchivedSession(_) | Key::ArchiveChunks(_) | Key::Hidden(_) => {
+                Table::Meta
+            }
             Key::Body(_) | Key::Head(_) | Key::Mark(_) => Table::Sessions,
             Key::Row(..) => Table::Rows,
             Key::Activity(..) => Table::Activity,
@@ -72,6 +79,7 @@ impl Key {
         match self {
             Key::Remnant(session) => meta::remnant(*session).to_vec(),
             Key::Queued(session, turn) => meta::queued(*session, *turn).to_vec(),
+            Key::Hidden(agent) => meta::hidden(*agent).to_vec(),
             Key::WorkspaceName(name) => names::workspace_name(name),
             Key::WorkspaceId(id) => names::workspace_id(id),
             Key::AgentName(workspace, name) => names::agent_name(*workspace, name),
@@ -80,6 +88,10 @@ impl Key {
             Key::SessionId(workspace, id) => names::session_id(*workspace, id),
             Key::Scope(scope) => names::scope(*scope),
             Key::Count(scope) => names::count(*scope),
+            Key::Scopes(scope) => names::scopes(*scope),
+            Key::Label(agent) => names::label(*agent),
+            Key::AccessKey(id) => names::access_key(id),
+            Key::AccessKeyOf(workspace, id) => names::access_key_of(*workspace, id),
             Key::Body(session) => sessions::body(*session).to_vec(),
             Key::Head(session) => sessions::head(*session).to_vec(),
             Key::Mark(session) => sessions::mark(*session).to_vec(),
@@ -108,7 +120,7 @@ impl Key {
     }
 
     fn draw(from: &mut Bytes<'_>) -> Self {
-        match from.byte() % 25 {
+        match from.byte() % 30 {
             0 => Key::WorkspaceName(from.text()),
             1 => Key::WorkspaceId(from.array()),
             2 => Key::AgentName(from.number(), from.text()),
@@ -133,6 +145,11 @@ impl Key {
             22 => Key::ArchiveCount(from.number()),
             23 => Key::ArchiveName(from.number(), from.text()),
             24 => Key::ArchiveOf(from.number(), from.array()),
+            25 => Key::Hidden(from.number()),
+            26 => Key::Scopes(from.number()),
+            27 => Key::Label(from.number()),
+            28 => Key::AccessKey(from.array()),
+            29 => Key::AccessKeyOf(from.number(), from.array()),
             _ => Key::Outbox(from.number(), u64::from_be_bytes(from.array())),
         }
     }

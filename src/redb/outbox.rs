@@ -2,12 +2,13 @@
 
 use std::ops::{Bound, ControlFlow};
 
+use super::archive;
 use super::codec::{self, LACKS_SECRET, LACKS_TOKEN, OutboxRow};
 use super::ending::cut;
+use super::remnant::Gone;
 use super::tables::{Table, of_session, outbox, session_of};
 use super::view::Read;
 use super::write_set::WriteSet;
-use super::{archive, remnant};
 use crate::error::{Error, Result};
 use crate::limit::REASON_BYTES;
 use crate::page::Direction;
@@ -22,11 +23,11 @@ use crate::store::{
 pub(super) fn pending(view: &dyn Read, limit: u32) -> Result<Vec<WebhookRow>> {
     let mut waiting = Vec::new();
     let mut from = Some(Bound::Unbounded);
-    let deleted = remnant::all(view)?;
+    let gone = Gone::of(view)?;
     while let Some(bound) = from.take().filter(|_| waiting.len() < limit as usize) {
         each_from(view, bound, &mut |session, number, row| {
             // What is left of a deleted session, and what is dead, may be much: it is passed as a whole.
-            if deleted.binary_search(&session).is_ok() || row.state == WebhookState::Dead {
+            if row.state == WebhookState::Dead || gone.has(view, session, row.key, row.value)? {
                 from = Some(Bound::Excluded(of_session(session).1.to_vec()));
                 return Ok(ControlFlow::Break(()));
             }
@@ -53,7 +54,7 @@ fn head_of(view: &dyn Read, session: u32) -> Result<Option<WebhookRow>> {
 
 /// A page of rows.
 pub(super) fn page(view: &dyn Read, op: &OutboxQuery) -> Result<OutboxPage> {
-    let deleted = remnant::all(view)?;
+    let gone = Gone::of(view)?;
     let (mut rows, mut next) = (Vec::new(), None);
     let after = op.after.map(|place| (u32::try_from(place.session).unwrap_or(u32::MAX), place.number));
     let mut from = Some(match (op.rows, after) {
@@ -64,12 +65,13 @@ pub(super) fn page(view: &dyn Read, op: &OutboxQuery) -> Result<OutboxPage> {
     while let Some(bound) = from.take().filter(|_| rows.len() < op.limit as usize) {
         let mut found = None;
         each_from(view, bound, &mut |session, number, row| {
-            found = Some((session, number, row.state, row.record(number)));
+            let is_gone = gone.has(view, session, row.key, row.value)?;
+            found = Some((session, number, row.state, row.record(number), is_gone));
             Ok(ControlFlow::Break(()))
         })?;
-        let Some((session, number, state, row)) = found else { break };
+        let Some((session, number, state, row, is_gone)) = found else { break };
         let past = Bound::Excluded(of_session(session).1.to_vec());
-        if deleted.binary_search(&session).is_ok() {
+        if is_gone {
             from = Some(past);
             continue;
         }

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use super::codec::{self, CounterRow, Id, NumberRow, SessionRow};
+use super::hidden;
 use super::positions::{Times, told};
 use super::scope;
 use super::tables::{Table, names, rows, sessions};
@@ -60,6 +61,9 @@ pub(super) fn find(view: &dyn Read, at: SessionRef) -> Result<Place> {
         Ok((row.workspace, row.agent))
     })?;
     let (workspace, agent) = scopes.ok_or_else(|| view::missing("session", &key))?;
+    if hidden::is(view, agent)? {
+        return Err(Error::not_found(format_args!("session {}", at.session)));
+    }
     let place = Place { number, workspace, agent, session: at.session };
     // What is not committed yet may never be.
     if let (Some(age), Stage::Published) = (age, view.stage()) {

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::codec::{self, CountRow, HeadRow, Id, ListedRow, NumberRow, SessionRow};
 use super::draft::Draft;
+use super::hidden::{self, Hidden};
 use super::load::is_archived;
 use super::place::{self, Place};
 use super::tables::{Table, activity, meta, names, sessions};
@@ -14,7 +15,7 @@ use super::write_set::WriteSet;
 use super::{scope, turn, view};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AgentId, SessionId, WorkspaceId};
-use crate::page::Direction;
+use crate::page::{Direction, SessionPlace};
 use crate::record::{ForkedFrom, Json, SessionRecord, SessionStatus, Usage};
 use crate::store::{CreateSession, Created, Damaged, Listed, SessionRef, SessionsQuery, UpdateSession};
 use crate::sync::Arc;
@@ -29,14 +30,30 @@ pub(super) fn create(view: &dyn Read, op: &CreateSession) -> Result<(WriteSet, C
         None => None,
     };
     let session = op.new.id.unwrap_or_else(|| op.stamp.uuid(0).into());
-    let id = session.as_uuid().as_bytes();
-    if let Some(number) = place::named(view, &names::session_id(workspace, id))? {
+    let mut writes = WriteSet::default();
+    if let Some(number) = hidden::holder(view, workspace, session)? {
         let place = Place { number, workspace, agent, session };
-        return replay(view, op, place, fingerprint).map(|created| (WriteSet::default(), created));
+        return replay(view, op, place, fingerprint).map(|created| (writes, created));
     }
-    if op.new.id.is_some() && is_archived(view, workspace, session)? {
-        return Err(Error::conflict(format!("session id {session} is that of an archived session")));
+    if op.new.id.is_some() {
+        if is_archived(view, workspace, session)? {
+            return Err(Error::conflict(format!("session id {session} is that of an archived session")));
+        }
+        hidden::dislodge(view, workspace, session, op.stamp.at, &mut writes)?;
     }
+    make(view, op, Place { number: 0, workspace, agent, session }, fingerprint, writes)
+}
+
+/// Makes a session whose id is free, in a place that has no number yet.
+fn make(
+    view: &dyn Read,
+    op: &CreateSession,
+    place: Place,
+    fingerprint: Option<Id>,
+    mut writes: WriteSet,
+) -> Result<(WriteSet, Created)> {
+    let Place { workspace, agent, session, .. } = place;
+    let id = session.as_uuid().as_bytes();
     if let Some((_, runner)) = &op.first {
         runner.behaviour.check()?;
     }
@@ -46,7 +63,6 @@ pub(super) fn create(view: &dyn Read, op: &CreateSession) -> Result<(WriteSet, C
     }
     let mut counters = scope::counters(view)?;
     let number = scope::next_number(&mut counters.sessions, "sessions")?;
-    let mut writes = WriteSet::default();
     writes.put(Table::Meta, meta::COUNTERS, &counters)?;
     writes.put(Table::Names, names::session_id(workspace, id), &NumberRow { number })?;
     writes.put(Table::Names, names::session_key(agent, &key), &NumberRow { number })?;
@@ -54,7 +70,7 @@ pub(super) fn create(view: &dyn Read, op: &CreateSession) -> Result<(WriteSet, C
         let sessions = count(view, scope)? + 1;
         writes.put(Table::Names, names::count(scope), &CountRow { sessions })?;
     }
-    let mut draft = Draft::new(view, Place { number, workspace, agent, session }, op.stamp, writes);
+    let mut draft = Draft::new(view, Place { number, ..place }, op.stamp, writes);
     let agent_name = write_body(&mut draft, op, &key, fingerprint)?;
     draft.change(codec::ChangeRow { kind: codec::CHANGE_CREATED, number: 0, id: None, state: 0 })?;
     let first = match &op.first {
@@ -78,9 +94,9 @@ pub(super) fn count(view: &dyn Read, scope: u32) -> Result<u64> {
     }
     let (from, to) = activity::bounds(scope);
     let between = (Bound::Included(from.as_slice()), Bound::Included(to.as_slice()));
-    let mut sessions = 0;
-    view.scan(Table::Activity, between, Direction::Asc, &mut |_, _| {
-        sessions += 1;
+    let (mut sessions, hidden) = (0, Hidden::of(view)?);
+    view.scan(Table::Activity, between, Direction::Asc, &mut |key, value| {
+        sessions += u64::from(!is_hidden(view, &hidden, key, value)?);
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(sessions)
@@ -278,6 +294,15 @@ fn standing(unused: SessionRecord, listed: &ListedRow, updated_at: u64) -> Sessi
     }
 }
 
+/// Whether a row of a listing is that of a session whose agent was deleted.
+fn is_hidden(view: &dyn Read, hidden: &Hidden, key: &[u8], value: &[u8]) -> Result<bool> {
+    if hidden.is_none() {
+        return Ok(false);
+    }
+    let row = codec::decode::<ListedRow>(Table::Activity, key, value);
+    row.map_or(Ok(false), |row| hidden.has(view, row.number))
+}
+
 /// The sessions of an agent or of the workspace, newest activity first.
 pub(super) fn list(view: &dyn Read, op: &SessionsQuery) -> Result<Listed<SessionRecord>> {
     let workspace = place::workspace(view, op.workspace)?;
@@ -286,24 +311,37 @@ pub(super) fn list(view: &dyn Read, op: &SessionsQuery) -> Result<Listed<Session
         None => workspace,
     };
     let total = count(view, scope)?;
-    let mut listed = Listed { items: Vec::new(), total, damaged: Vec::new() };
+    let mut listed = Listed { items: Vec::new(), total, damaged: Vec::new(), last: None };
     let mut before = op.page.offset();
     if before >= total {
         return Ok(listed);
     }
-    let mut left = op.page.limit;
+    let (mut left, mut last) = (op.page.limit, None);
     let (from, to) = activity::bounds(scope);
-    let between = (Bound::Included(from.as_slice()), Bound::Included(to.as_slice()));
+    let after = op.after.map(|SessionPlace { updated_at, session }| {
+        activity::at(scope, updated_at.as_micros(), session.as_uuid().as_bytes())
+    });
+    let newest = after.as_deref().map_or(Bound::Included(to.as_slice()), Bound::Excluded);
+    let between = (Bound::Included(from.as_slice()), newest);
+    let hidden = Hidden::of(view)?;
     view.scan(Table::Activity, between, Direction::Desc, &mut |key, value| {
+        if is_hidden(view, &hidden, key, value)? {
+            return Ok(ControlFlow::Continue(()));
+        }
         if before > 0 {
             before -= 1;
             return Ok(ControlFlow::Continue(()));
         }
         if left == 0 {
+            listed.last = last;
             return Ok(ControlFlow::Break(()));
         }
         left -= 1;
-        let read = activity::last(key).and_then(|(updated_at, session)| {
+        let place = activity::last(key);
+        if let Ok((updated_at, session)) = place {
+            last = Some(SessionPlace { updated_at: Timestamp::from_micros(updated_at), session });
+        }
+        let read = place.and_then(|(updated_at, session)| {
             let row: ListedRow = codec::decode(Table::Activity, key, value)?;
             let at = SessionRef { workspace: op.workspace, session };
             let unused = body(view, at, row.number, row.body)?;

@@ -129,6 +129,21 @@ pub(super) mod meta {
     /// The number of the last archive that was begun.
     pub(in crate::redb) const ARCHIVES: &[u8] = &[8];
 
+    /// What the keys of deleted agents begin with.
+    const HIDDEN: u8 = 16;
+
+    /// That an agent was deleted, and some of it may be left.
+    pub(in crate::redb) fn hidden(agent: u32) -> [u8; 5] {
+        let [a, b, c, d] = agent.to_be_bytes();
+        [HIDDEN, a, b, c, d]
+    }
+
+    /// The agent of a deleted agent's key; none when the key is no such key.
+    pub(in crate::redb) fn hidden_of(key: &[u8]) -> Option<u32> {
+        let number = key.strip_prefix(&[HIDDEN])?.try_into().ok()?;
+        Some(u32::from_be_bytes(number))
+    }
+
     /// That a session was deleted, and some of it may be left.
     pub(in crate::redb) fn remnant(session: u32) -> [u8; 5] {
         numbered(REMNANT, session)
@@ -222,6 +237,38 @@ pub(super) mod names {
     pub(in crate::redb) fn count(scope: u32) -> Vec<u8> {
         key(&[&[8], &scope.to_be_bytes()])
     }
+
+    /// How many agents a workspace has; of 0, how many workspaces there are.
+    pub(in crate::redb) fn scopes(within: u32) -> Vec<u8> {
+        key(&[&[9], &within.to_be_bytes()])
+    }
+
+    /// The label of an agent that has one.
+    pub(in crate::redb) fn label(agent: u32) -> Vec<u8> {
+        key(&[&[10], &agent.to_be_bytes()])
+    }
+
+    /// An access key by its id: the one look-up that does not start with a workspace, for the key says which it is.
+    pub(in crate::redb) fn access_key(id: &Id) -> Vec<u8> {
+        key(&[&[11], id])
+    }
+
+    /// That a workspace has an access key: the number of the agent it is of, or 0.
+    pub(in crate::redb) fn access_key_of(workspace: u32, id: &Id) -> Vec<u8> {
+        key(&[&[12], &workspace.to_be_bytes(), id])
+    }
+
+    /// The least and the greatest key that the names of workspaces can have; with a workspace, those of its agents.
+    pub(in crate::redb) fn named(workspace: Option<u32>) -> (Vec<u8>, Vec<u8>) {
+        match workspace {
+            None => (vec![1], vec![2]),
+            Some(number) => {
+                let from = key(&[&[3], &number.to_be_bytes()]);
+                let to = number.checked_add(1).map_or_else(|| vec![4], |next| key(&[&[3], &next.to_be_bytes()]));
+                (from, to)
+            }
+        }
+    }
 }
 
 /// Keys of [`Table::Sessions`]: the session's number, then the part.
@@ -239,6 +286,11 @@ pub(super) mod sessions {
     /// Where it stands.
     pub(in crate::redb) fn head(session: u32) -> [u8; 5] {
         part(session, 1)
+    }
+
+    /// Whether it is the key of where a session stands.
+    pub(in crate::redb) fn is_head(key: &[u8]) -> bool {
+        matches!(key, [_, _, _, _, 1])
     }
 
     fn part(session: u32, part: u8) -> [u8; 5] {
@@ -303,6 +355,12 @@ pub(super) mod rows {
     pub(in crate::redb) fn list(key: &[u8]) -> Option<(u32, u8)> {
         let (thread, rest) = key.get(5..)?.split_first_chunk()?;
         Some((u32::from_be_bytes(*thread), *rest.first()?))
+    }
+
+    /// Whether it is the key of a message, an event, a turn or a thread.
+    pub(in crate::redb) fn is_record(key: &[u8]) -> bool {
+        let kinds = [Kind::Message, Kind::Change, Kind::Turn, Kind::Thread];
+        key.get(4).is_some_and(|kind| kinds.iter().any(|record| *record as u8 == *kind))
     }
 
     /// The number at the end of a numbered key; none when the key is no such key.
@@ -386,6 +444,11 @@ pub(super) mod archives {
         key(&[&[0], &archive.to_be_bytes()])
     }
 
+    /// Whether it is the key of what an archive is.
+    pub(in crate::redb) fn is_row(key: &[u8]) -> bool {
+        matches!(key, [0, _, _, _, _])
+    }
+
     /// A chunk of an archive; they are numbered from 0.
     pub(in crate::redb) fn chunk(archive: u32, chunk: u32) -> Vec<u8> {
         key(&[&[1], &archive.to_be_bytes(), &chunk.to_be_bytes()])
@@ -394,6 +457,11 @@ pub(super) mod archives {
     /// An archive in the listing of a workspace or an agent.
     pub(in crate::redb) fn listed(scope: u32, archived_at: u64, archive: u32) -> Vec<u8> {
         key(&[&[2], &scope.to_be_bytes(), &archived_at.to_be_bytes(), &archive.to_be_bytes()])
+    }
+
+    /// The least and the greatest key of the listing of a scope.
+    pub(in crate::redb) fn listed_bounds(scope: u32) -> (Vec<u8>, Vec<u8>) {
+        (listed(scope, 0, 0), listed(scope, u64::MAX, u32::MAX))
     }
 
     /// How many archives a workspace or an agent has.

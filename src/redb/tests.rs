@@ -4,6 +4,7 @@ use std::fs;
 
 use super::*;
 use crate::id::Stamp;
+use crate::store::EnsureWorkspace;
 use crate::time::Timestamp;
 
 #[test]

@@ -310,7 +310,7 @@ pub(super) fn list(view: &dyn Read, at: SessionRef, page: PageAt) -> Result<List
     let session = place::session(view, at)?;
     let head: codec::HeadRow = view.expected(Table::Sessions, &sessions::head(session))?;
     let total = u64::from(head.turns);
-    let mut listed = Listed { items: Vec::new(), total, damaged: Vec::new() };
+    let mut listed = Listed { items: Vec::new(), total, damaged: Vec::new(), last: None };
     let newest = total.saturating_sub(page.offset());
     let oldest = newest.saturating_sub(u64::from(page.limit));
     for number in (oldest..newest).rev() {

@@ -9,12 +9,13 @@ use redb::ReadableTableMetadata;
 use super::codec::{self, HeadRow};
 use super::log::{Disk as _, FileDisk};
 use super::snapshot::Snapshot;
-use super::tables::{Table, meta, names};
+use super::tables::{Table, meta, names, sessions};
 use super::view::Read;
 use super::write_set::WriteSet;
 use super::{Open, RedbStore, backup, fault};
 use crate::error::Result;
 use crate::page::Direction;
+use crate::progress::OnProgress;
 use crate::sync::Arc;
 use crate::time::Timestamp;
 
@@ -64,8 +65,8 @@ pub struct TableStats {
 
 impl RedbStore {
     /// Copies the state as it is now into a file that is not there yet.
-    pub(crate) fn backup(&self, path: &Path, at: Timestamp) -> Result<()> {
-        self.read(|view| backup::make(view, path, at))
+    pub(crate) fn backup(&self, path: &Path, at: Timestamp, on: &mut OnProgress<'_>) -> Result<()> {
+        backup::make(&*self.held()?, path, at, on)
     }
 
     /// Whether nothing that waits is to be run or announced.
@@ -124,7 +125,7 @@ fn count(state: &Snapshot, mut stats: FileStats) -> Result<FileStats> {
         })?;
     }
     state.scan(Table::Sessions, (Bound::Unbounded, Bound::Unbounded), Direction::Asc, &mut |key, value| {
-        if key.last() == Some(&1) {
+        if sessions::is_head(key) {
             match codec::decode::<HeadRow>(Table::Sessions, key, value) {
                 Ok(head) => {
                     stats.sessions += 1;

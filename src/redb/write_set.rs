@@ -101,6 +101,12 @@ impl WriteSet {
         self.writes
     }
 
+    /// How many writes there are.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.writes.len()
+    }
+
     /// Appends the writes of another set.
     pub(super) fn extend(&mut self, other: WriteSet) {
         self.writes.extend(other.writes);

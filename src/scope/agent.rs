@@ -3,13 +3,14 @@
 use std::fmt;
 
 use super::workspace::list;
-use super::{Core, PageQuery, Session};
+use super::{Core, Door, PageQuery, Session};
 use crate::bell::Event;
 use crate::error::{Error, Result};
+use crate::grant::Act;
 use crate::id::{AgentId, SessionId};
 use crate::page::Page;
-use crate::record::{AgentRecord, NewSession, NewTurn, SessionRecord};
-use crate::store::{CreateSession, Created, SessionRef};
+use crate::record::{AgentRecord, NewSession, NewTurn, SessionRecord, check_label};
+use crate::store::{CreateSession, Created, DeleteAgent, LabelAgent, SessionRef};
 use crate::sync::Arc;
 use crate::wait::TurnHandle;
 use crate::watch::Watch;
@@ -20,12 +21,12 @@ use crate::watch::Watch;
 /// every operation is [`Closed`](crate::ErrorKind::Closed).
 #[derive(Clone)]
 pub struct AgentHandle {
-    pub(super) core: Arc<Core>,
-    record: Arc<AgentRecord>,
+    pub(super) core: Door,
+    pub(super) record: Arc<AgentRecord>,
 }
 
 impl AgentHandle {
-    pub(crate) fn new(core: Arc<Core>, record: AgentRecord) -> Self {
+    pub(crate) fn new(core: Door, record: AgentRecord) -> Self {
         AgentHandle { core, record: Arc::new(record) }
     }
 
@@ -39,9 +40,82 @@ impl AgentHandle {
         &self.record.name
     }
 
-    /// The whole record.
+    /// The whole record, as it was when this handle was made.
     pub fn record(&self) -> &AgentRecord {
         &self.record
+    }
+
+    /// The agent as it stands now.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](crate::ErrorKind::NotFound) when it was deleted.
+    pub fn get(&self) -> Result<AgentRecord> {
+        self.core.store(Act::AgentGet)?.agent(self.record.workspace_id, self.record.id)
+    }
+
+    /// Gives the agent a label of at most 255 characters, or with `None` takes it away. The name that its behaviour is bound
+    /// to stays. Answers with the agent as it stands then.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a label out of bounds,
+    /// [`NotFound`](crate::ErrorKind::NotFound) when the agent was deleted.
+    ///
+    /// ```
+    /// # fn main() -> parlor::Result<()> {
+    /// # let engine = parlor::Engine::in_memory().open()?;
+    /// let agent = engine.workspace("acme")?.agent("greeter")?;
+    /// assert_eq!(agent.set_label("Says hello")?.label.as_deref(), Some("Says hello"));
+    /// assert_eq!(agent.set_label(None)?.label, None);
+    /// # engine.close()
+    /// # }
+    /// ```
+    pub fn set_label<'l>(&self, label: impl Into<Option<&'l str>>) -> Result<AgentRecord> {
+        let label = label.into();
+        let (store, _admission) = self.core.writing(Act::AgentSetLabel)?;
+        check_label(label)?;
+        let stamp = self.core.shared.stamp();
+        let AgentRecord { workspace_id: workspace, id: agent, .. } = *self.record;
+        store.label_agent(LabelAgent { stamp, workspace, agent, label: label.map(str::to_owned) })
+    }
+
+    /// Deletes the agent and all that it holds, for good: its sessions, its archives and its access keys. Its name and its id may
+    /// be used again, and so may the ids of its sessions.
+    ///
+    /// It takes one short commit however many there are. From then on the agent and all below it are *not found*, by
+    /// every handle that was made before, and so for who waits or follows; who comes with a key of the agent is
+    /// [`Unauthorized`](crate::ErrorKind::Unauthorized). What is left in the file is cleared away afterwards, beside other
+    /// work. While the commit is made, no turn begins or ends by a caller in the workspace, and no session is made there.
+    ///
+    /// # Errors
+    ///
+    /// [`Conflict`](crate::ErrorKind::Conflict) while a turn of one of its sessions is running or waits.
+    /// [`NotFound`](crate::ErrorKind::NotFound) when the agent was deleted before.
+    ///
+    /// ```
+    /// # fn main() -> parlor::Result<()> {
+    /// # let engine = parlor::Engine::in_memory().open()?;
+    /// let acme = engine.workspace("acme")?;
+    /// let agent = acme.agent("greeter")?;
+    /// let session = agent.create_session(Default::default())?;
+    /// agent.delete()?;
+    /// assert!(session.get().unwrap_err().is_not_found());
+    /// assert_eq!((acme.find_agent("greeter")?.is_none(), acme.sessions(())?.meta.total), (true, 0));
+    /// # engine.close()
+    /// # }
+    /// ```
+    pub fn delete(&self) -> Result<()> {
+        let (shared, store) = (self.core.shared(), self.core.store(Act::AgentDelete)?);
+        let AgentRecord { workspace_id: workspace, id: agent, .. } = *self.record;
+        let deletion = self.core.executor.admit_agent_deletion(workspace)?;
+        store.delete_agent(DeleteAgent { stamp: shared.stamp(), workspace, agent })?;
+        // Before a session can be made in the place of one that is gone.
+        shared.tails.forget_gone(store, workspace, agent);
+        let _admission = deletion.done(agent);
+        // All who wait in it, and those who came with a key of it.
+        shared.bell.wake_all();
+        Ok(())
     }
 
     /// Makes a session.
@@ -69,13 +143,13 @@ impl AgentHandle {
     /// [`Conflict`](crate::ErrorKind::Conflict) when another session of the agent has the key, or the id was used
     /// before with other inputs.
     pub fn create_session(&self, new: NewSession) -> Result<Session> {
-        self.core.store()?;
+        self.core.check(Act::AgentCreateSession)?;
         new.check()?;
         let op = self.operation(new, None);
-        let (store, _admission) = self.core.making(place_of(&op))?;
+        let (store, _admission) = self.core.making(Act::AgentCreateSession, place_of(&op))?;
         let created = store.create_session(op)?;
         self.ring(&created);
-        Ok(Session::new(Arc::clone(&self.core), &created.session))
+        Ok(Session::new(self.core.clone(), &created.session))
     }
 
     /// Makes a session and starts its first turn, in one commit. The turn names no thread: it
@@ -88,7 +162,7 @@ impl AgentHandle {
     /// [`NoBehaviour`](crate::ErrorKind::NoBehaviour) when none is registered under the agent's name.
     pub fn start_session(&self, new: NewSession, turn: impl Into<NewTurn>) -> Result<(Session, TurnHandle)> {
         let (core, turn) = (&self.core, turn.into());
-        core.store()?;
+        core.check(Act::AgentStartSession)?;
         new.check()?;
         turn.check()?;
         if let Some(thread) = turn.thread {
@@ -98,7 +172,7 @@ impl AgentHandle {
         let started = core.executor.start_session(place_of(&op), op, core.behaviour(self.name()));
         let (created, handle) = started.map_err(|error| Core::explained(error, self.name()))?;
         self.ring(&created);
-        Ok((Session::new(Arc::clone(core), &created.session), handle))
+        Ok((Session::new(core.clone(), &created.session), handle.held_by(core.pass())))
     }
 
     /// Tells of a session that was made; the original of an earlier call is no news.
@@ -127,11 +201,11 @@ impl AgentHandle {
     /// [`NotFound`](crate::ErrorKind::NotFound) when the agent has no such session.
     pub fn session(&self, id: SessionId) -> Result<Session> {
         let at = SessionRef { workspace: self.record.workspace_id, session: id };
-        let record = self.core.store()?.session(at)?;
+        let record = self.core.store(Act::AgentSession)?.session(at)?;
         if record.agent_id != self.record.id {
             return Err(Error::not_found(format_args!("session {id}")));
         }
-        Ok(Session::new(Arc::clone(&self.core), &record))
+        Ok(Session::new(self.core.clone(), &record))
     }
 
     /// A session of this agent, by its key.
@@ -140,8 +214,9 @@ impl AgentHandle {
     ///
     /// [`NotFound`](crate::ErrorKind::NotFound) when no live session of the agent has the key.
     pub fn session_by_key(&self, key: &str) -> Result<Session> {
-        let record = self.core.store()?.session_by_key(self.record.workspace_id, self.record.id, key)?;
-        Ok(Session::new(Arc::clone(&self.core), &record))
+        let store = self.core.store(Act::AgentSessionByKey)?;
+        let record = store.session_by_key(self.record.workspace_id, self.record.id, key)?;
+        Ok(Session::new(self.core.clone(), &record))
     }
 
     /// The sessions of this agent, newest activity first: see [`PageQuery`].
@@ -150,12 +225,14 @@ impl AgentHandle {
     ///
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a page or limit out of bounds.
     pub fn sessions(&self, query: impl Into<PageQuery>) -> Result<Page<SessionRecord>> {
-        list(&self.core, self.record.workspace_id, Some(self.record.id), query.into())
+        let store = self.core.store(Act::AgentSessions)?;
+        list(store, self.record.workspace_id, Some(self.record.id), query.into())
     }
 
     /// The sessions of this agent that change from now on, as they do: see [`Watch`].
     pub fn watch(&self) -> Watch {
-        Watch::new(&self.core.shared, self.record.workspace_id, Some(self.record.id))
+        let AgentRecord { workspace_id, id, .. } = *self.record;
+        Watch::new(self.core.shared(), self.core.pass(), workspace_id, Some(id))
     }
 }
 

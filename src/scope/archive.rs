@@ -4,9 +4,10 @@ use std::fmt;
 use std::io::{Read, Write};
 use std::ops::ControlFlow;
 
-use super::{AgentHandle, Core, PageQuery, Session};
+use super::{AgentHandle, Core, Door, PageQuery, Session};
 use crate::bell::Event;
 use crate::error::{Error, ErrorKind, Result};
+use crate::grant::Act;
 use crate::page::Page;
 use crate::progress::{OnProgress, Progress};
 use crate::record::{ArchiveRecord, NewSession};
@@ -45,7 +46,7 @@ use crate::sync::Arc;
 /// From document B.
 #[derive(Clone)]
 pub struct Archive {
-    core: Arc<Core>,
+    core: Door,
     record: Arc<ArchiveRecord>,
 }
 
@@ -63,7 +64,7 @@ impl Session {
     ///
     /// From document B.
     pub fn archive(&self) -> Result<Archive> {
-        self.archive_with(|_| ControlFlow::Continue(()))
+        self.archive_by(Act::SessionArchive, |_| ControlFlow::Continue(()))
     }
 
     /// As [`archive`](Self::archive), and this is called after each step: a break cancels it, and nothing has changed.
@@ -88,12 +89,16 @@ impl Session {
     /// # engine.close()
     /// # }
     /// ```
-    pub fn archive_with(&self, mut on: impl FnMut(Progress) -> ControlFlow<()>) -> Result<Archive> {
+    pub fn archive_with(&self, on: impl FnMut(Progress) -> ControlFlow<()>) -> Result<Archive> {
+        self.archive_by(Act::SessionArchiveWith, on)
+    }
+
+    fn archive_by(&self, act: Act, mut on: impl FnMut(Progress) -> ControlFlow<()>) -> Result<Archive> {
         let (core, at) = (&self.core, self.at);
-        let (store, _admission) = core.writing()?;
+        let (store, _admission) = core.writing(act)?;
         let op = ArchiveSession { stamp: core.shared.stamp(), at };
         let shared = &core.shared;
-        let record = core.long(&mut on, |on| {
+        let record = core.long(act, &mut on, |on| {
             store.archive_session(op, &mut |progress: Progress| {
                 let went = on(progress);
                 if progress.is_last() && went.is_continue() {
@@ -103,9 +108,9 @@ impl Session {
                 went
             })
         })?;
-        shared.tails.archived(at, record.last_change);
+        shared.tails.archived(at, self.agent, record.last_change);
         shared.bell.ring(at, self.agent, Event::Ended);
-        Ok(Archive { core: Arc::clone(core), record: Arc::new(record) })
+        Ok(Archive { core: core.clone(), record: Arc::new(record) })
     }
 }
 
@@ -118,7 +123,7 @@ impl AgentHandle {
     ///
     /// From document B.
     pub fn archives(&self, query: impl Into<PageQuery>) -> Result<Page<ArchiveRecord>> {
-        let (store, page) = (self.core.store()?, query.into().at()?);
+        let (store, page) = (self.core.store(Act::AgentArchives)?, query.into().at()?);
         let query = ArchivesQuery { workspace: self.record().workspace_id, agent: Some(self.id()), page };
         let listed = store.archives(query)?;
         Ok(Page::new(page, listed.total, listed.items, listed.damaged))
@@ -131,8 +136,12 @@ impl AgentHandle {
     /// [`NotFound`](ErrorKind::NotFound) when the agent has no such archive.
     pub fn archive(&self, filename: &str) -> Result<Archive> {
         let (workspace, agent) = (self.record().workspace_id, self.id());
-        let record = self.core.store()?.archive(&ArchiveRef { workspace, agent, filename: filename.to_owned() })?;
-        Ok(Archive { core: Arc::clone(&self.core), record: Arc::new(record) })
+        let record = self.core.store(Act::AgentArchive)?.archive(&ArchiveRef {
+            workspace,
+            agent,
+            filename: filename.to_owned(),
+        })?;
+        Ok(Archive { core: self.core.clone(), record: Arc::new(record) })
     }
 
     /// Makes an archive of this agent from a stream that [`Archive::export`] wrote, here or elsewhere, or that anybody made up: all of
@@ -168,7 +177,7 @@ impl AgentHandle {
     /// # }
     /// ```
     pub fn import_archive(&self, from: impl Read, ids: ImportIds) -> Result<Archive> {
-        self.import_archive_with(from, ids, |_| ControlFlow::Continue(()))
+        self.import_by(Act::AgentImportArchive, from, ids, |_| ControlFlow::Continue(()))
     }
 
     /// As [`import_archive`](Self::import_archive), and this is called after each step: a break cancels it, and nothing has
@@ -179,16 +188,26 @@ impl AgentHandle {
     /// Those of [`import_archive`](Self::import_archive); [`Cancelled`](ErrorKind::Cancelled) after a break.
     pub fn import_archive_with(
         &self,
+        from: impl Read,
+        ids: ImportIds,
+        on: impl FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Archive> {
+        self.import_by(Act::AgentImportArchiveWith, from, ids, on)
+    }
+
+    fn import_by(
+        &self,
+        act: Act,
         mut from: impl Read,
         ids: ImportIds,
         mut on: impl FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Archive> {
         let core = &self.core;
-        let (store, _admission) = core.writing()?;
+        let (store, _admission) = core.writing(act)?;
         let workspace = self.record().workspace_id;
         let op = ImportArchive { stamp: core.shared.stamp(), workspace, agent: self.id(), ids };
-        let record = core.long(&mut on, |on| store.import_archive(op, &mut from, on))?;
-        Ok(Archive { core: Arc::clone(core), record: Arc::new(record) })
+        let record = core.long(act, &mut on, |on| store.import_archive(op, &mut from, on))?;
+        Ok(Archive { core: core.clone(), record: Arc::new(record) })
     }
 }
 
@@ -214,7 +233,7 @@ impl Archive {
     ///
     /// From document B.
     pub fn restore(&self) -> Result<Session> {
-        self.restore_with(None, |_| ControlFlow::Continue(()))
+        self.restore_by(Act::ArchiveRestore, None, |_| ControlFlow::Continue(()))
     }
 
     /// As [`restore`](Self::restore), with a new label where one is given, and this is called after each step: a break cancels
@@ -240,18 +259,27 @@ impl Archive {
     pub fn restore_with<'l>(
         &self,
         label: impl Into<Option<&'l str>>,
+        on: impl FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Session> {
+        self.restore_by(Act::ArchiveRestoreWith, label.into().map(str::to_owned), on)
+    }
+
+    fn restore_by(
+        &self,
+        act: Act,
+        label: Option<String>,
         mut on: impl FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Session> {
-        let label = label.into().map(str::to_owned);
+        self.core.check(act)?;
         NewSession { label: label.clone(), ..NewSession::default() }.check()?;
         let core = &self.core;
-        let (store, _admission) = core.writing()?;
+        let (store, _admission) = core.writing(act)?;
         let op = RestoreArchive { stamp: core.shared.stamp(), archive: self.reference(), label };
-        let restored = core.long(&mut on, |on| store.restore_archive(op, on))?;
+        let restored = core.long(act, &mut on, |on| store.restore_archive(op, on))?;
         core.shared.bell.ring(self.at(), self.record.agent_id, Event::Written);
         // What waits in the outbox may have been looked for in vain meanwhile.
         core.shared.bell.announce(self.at());
-        Ok(Session::new(Arc::clone(core), &restored))
+        Ok(Session::new(core.clone(), &restored))
     }
 
     /// Writes it into a stream, for [`AgentHandle::import_archive`], chunk by chunk. It stays as it is.
@@ -261,7 +289,7 @@ impl Archive {
     /// [`Storage`](ErrorKind::Storage) when the stream cannot be written, [`Corrupt`](ErrorKind::Corrupt) when the archive is damaged,
     /// [`NotFound`](ErrorKind::NotFound) when it was restored or deleted before or meanwhile. What was written by then is no archive.
     pub fn export(&self, to: impl Write) -> Result<()> {
-        self.export_with(to, |_| ControlFlow::Continue(()))
+        self.export_by(Act::ArchiveExport, to, |_| ControlFlow::Continue(()))
     }
 
     /// As [`export`](Self::export), and this is called after each chunk: a break cancels it.
@@ -269,9 +297,13 @@ impl Archive {
     /// # Errors
     ///
     /// Those of [`export`](Self::export); [`Cancelled`](ErrorKind::Cancelled) after a break.
-    pub fn export_with(&self, mut to: impl Write, mut on: impl FnMut(Progress) -> ControlFlow<()>) -> Result<()> {
-        let store = self.core.store()?;
-        self.core.long(&mut on, |on| store.export_archive(&self.reference(), &mut to, on))
+    pub fn export_with(&self, to: impl Write, on: impl FnMut(Progress) -> ControlFlow<()>) -> Result<()> {
+        self.export_by(Act::ArchiveExportWith, to, on)
+    }
+
+    fn export_by(&self, act: Act, mut to: impl Write, mut on: impl FnMut(Progress) -> ControlFlow<()>) -> Result<()> {
+        let store = self.core.store(act)?;
+        self.core.long(act, &mut on, |on| store.export_archive(&self.reference(), &mut to, on))
     }
 
     /// Deletes it for good, and its session with it, whose id is free then. A damaged one can be deleted, too.
@@ -282,7 +314,7 @@ impl Archive {
     ///
     /// From document B.
     pub fn delete(&self) -> Result<()> {
-        let (shared, store) = (&self.core.shared, self.core.store()?);
+        let (shared, store) = (&self.core.shared, self.core.store(Act::ArchiveDelete)?);
         let op = DeleteArchive { stamp: shared.stamp(), archive: self.reference() };
         // A session may be made in its place.
         let deletion = self.core.executor.admit_deletion(self.at())?;
@@ -305,7 +337,7 @@ impl Archive {
 
 impl Core {
     /// An operation of many steps, which a close need not wait for.
-    pub(super) fn long<T>(
+    pub(crate) fn long<T>(
         &self,
         on: &mut OnProgress<'_>,
         run: impl FnOnce(&mut OnProgress<'_>) -> Result<T>,

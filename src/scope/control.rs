@@ -5,6 +5,7 @@ use super::Session;
 use crate::bell::Event;
 use crate::error::Result;
 use crate::executor::Whose;
+use crate::grant::Act;
 use crate::id::TurnId;
 use crate::record::{ContextMark, NewTurn, Turn, Usage};
 use crate::store::{Policy, SetContextMark, Stopped};
@@ -36,7 +37,7 @@ impl Session {
     /// # }
     /// ```
     pub fn send_with(&self, policy: Policy, turn: impl Into<NewTurn>) -> Result<TurnHandle> {
-        self.submit(turn.into(), policy)
+        self.submit(Act::SessionSendWith, turn.into(), policy)
     }
 
     /// As [`send`](Self::send), but in a busy session the turn waits until all turns before it have ended: its state is
@@ -60,7 +61,7 @@ impl Session {
     /// # }
     /// ```
     pub fn enqueue(&self, turn: impl Into<NewTurn>) -> Result<TurnHandle> {
-        self.submit(turn.into(), Policy::Enqueue)
+        self.submit(Act::SessionEnqueue, turn.into(), Policy::Enqueue)
     }
 
     /// Ends the running turn as *interrupted* (`request`), and starts the one that waits next in the same commit. Answers
@@ -81,6 +82,7 @@ impl Session {
     /// # }
     /// ```
     pub fn interrupt(&self) -> Result<Option<Turn>> {
+        self.core.check(Act::SessionInterrupt)?;
         self.core.executor.interrupt(self.whose())
     }
 
@@ -91,6 +93,7 @@ impl Session {
     ///
     /// [`NotFound`](crate::ErrorKind::NotFound) when the session was deleted.
     pub fn stop(&self) -> Result<Stopped> {
+        self.core.check(Act::SessionStop)?;
         self.core.executor.stop(self.whose())
     }
 
@@ -101,6 +104,7 @@ impl Session {
     /// [`Conflict`](crate::ErrorKind::Conflict) when it is running or has ended, naming which;
     /// [`NotFound`](crate::ErrorKind::NotFound) when the session has no such turn.
     pub fn cancel(&self, turn: TurnId) -> Result<Turn> {
+        self.core.check(Act::SessionCancel)?;
         self.core.executor.cancel(self.whose(), turn)
     }
 
@@ -131,7 +135,7 @@ impl Session {
     /// # }
     /// ```
     pub fn usage(&self) -> Result<Usage> {
-        Ok(self.get()?.usage)
+        Ok(self.core.store(Act::SessionUsage)?.session(self.at)?.usage)
     }
 
     /// Sets from which message on the [transcript](Self::transcript) shows the session, and the summary that stands for all
@@ -160,7 +164,7 @@ impl Session {
     pub fn set_context_mark(&self, mark: impl Into<Option<ContextMark>>) -> Result<()> {
         let mark = mark.into();
         mark.iter().try_for_each(ContextMark::check)?;
-        let (store, _admission) = self.core.writing()?;
+        let (store, _admission) = self.core.writing(Act::SessionSetContextMark)?;
         store.set_context_mark(SetContextMark { stamp: self.core.shared.stamp(), at: self.at, claim: None, mark })?;
         self.core.shared.bell.ring(self.at, self.agent, Event::Written);
         Ok(())
@@ -172,7 +176,7 @@ impl Session {
     ///
     /// [`NotFound`](crate::ErrorKind::NotFound) when the session was deleted.
     pub fn context_mark(&self) -> Result<Option<ContextMark>> {
-        self.core.store()?.context_mark(self.at)
+        self.core.store(Act::SessionContextMark)?.context_mark(self.at)
     }
 
     /// The history as a model takes it, from the context mark on, and valid whatever happened: see
@@ -199,6 +203,6 @@ impl Session {
     /// # }
     /// ```
     pub fn transcript(&self) -> Result<Vec<TranscriptMessage>> {
-        transcript::read(self.core.store()?, self.at)
+        transcript::read(self.core.store(Act::SessionTranscript)?, self.at)
     }
 }

@@ -5,11 +5,11 @@ use std::ops::ControlFlow;
 use super::Session;
 use crate::bell::Event;
 use crate::error::Result;
+use crate::grant::Act;
 use crate::id::MessageId;
 use crate::progress::Progress;
 use crate::record::NewSession;
 use crate::store::{ForkSession, SessionRef};
-use crate::sync::Arc;
 
 impl Session {
     /// Makes a new session of the same agent with the messages of this one up to one of them, that one included: to try
@@ -42,7 +42,7 @@ impl Session {
     /// [`Conflict`](crate::ErrorKind::Conflict) when another session of the agent has the key, or the id was used before with other
     /// inputs. [`Corrupt`](crate::ErrorKind::Corrupt) when one of the messages cannot be read.
     pub fn fork(&self, message: MessageId, new: NewSession) -> Result<Session> {
-        self.fork_with(message, new, |_| ControlFlow::Continue(()))
+        self.fork_by(Act::SessionFork, message, new, |_| ControlFlow::Continue(()))
     }
 
     /// As [`fork`](Self::fork), and this is called after each step: a break cancels it, and nothing was made.
@@ -54,16 +54,40 @@ impl Session {
         &self,
         message: MessageId,
         new: NewSession,
+        on: impl FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Session> {
+        self.fork_by(Act::SessionForkWith, message, new, on)
+    }
+
+    fn fork_by(
+        &self,
+        act: Act,
+        message: MessageId,
+        new: NewSession,
         mut on: impl FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Session> {
-        new.check()?;
         let core = &self.core;
+        core.check(act)?;
+        new.check()?;
         let op = ForkSession { stamp: core.shared.stamp(), at: self.at, message, new };
         let id = op.new.id.unwrap_or_else(|| op.stamp.uuid(0).into());
         let at = SessionRef { session: id, ..self.at };
-        let (store, _admission) = core.making(at)?;
-        let record = core.long(&mut on, |on| store.fork_session(op, on))?;
+        let (store, _admission) = core.writing(act)?;
+        // It takes part as who makes a session only while nothing of the caller's runs: a deletion waits for those.
+        let mut entered = Ok(None);
+        let forked = core.long(act, &mut on, |on| {
+            store.fork_session(op, &mut |progress: Progress| {
+                let went = on(progress);
+                if !progress.is_last() || went.is_break() {
+                    return went;
+                }
+                entered = core.executor.admit_creation(at).map(Some);
+                if entered.is_ok() { went } else { ControlFlow::Break(()) }
+            })
+        });
+        let _entered = entered?;
+        let record = forked?;
         core.shared.bell.ring(at, self.agent, Event::Written);
-        Ok(Session::new(Arc::clone(core), &record))
+        Ok(Session::new(core.clone(), &record))
     }
 }

@@ -3,9 +3,10 @@
 use std::io::{BufRead, Write};
 use std::ops::ControlFlow;
 
-use super::{AgentHandle, Core, Session, Workspace};
+use super::{AgentHandle, Core, Door, Session, Workspace};
 use crate::bell::Event;
 use crate::error::{Error, ErrorKind, Result};
+use crate::grant::Act;
 use crate::limit::{LINES_BATCH_BYTES, LINES_BATCH_MESSAGES};
 use crate::lines::{
     ExportReport, Fields, Import, ImportOptions, ImportReport, Lines, Nine, OnConflict, Reader, Target, Unknown, Whole,
@@ -22,7 +23,7 @@ impl Workspace {
     ///
     /// Those of [`Engine::export`](crate::Engine::export).
     pub fn export(&self, out: impl Write) -> Result<ExportReport> {
-        self.export_with(out, |_| ControlFlow::Continue(()))
+        self.core.export(Act::WorkspaceExport, Whole::Workspace(self.id()), out, |_| ControlFlow::Continue(()))
     }
 
     /// As [`export`](Self::export), and this is called after each step: a break cancels it, and what was written lacks its
@@ -31,12 +32,8 @@ impl Workspace {
     /// # Errors
     ///
     /// Those of [`export`](Self::export); [`Cancelled`](ErrorKind::Cancelled) after a break.
-    pub fn export_with(
-        &self,
-        mut out: impl Write,
-        mut on: impl FnMut(Progress) -> ControlFlow<()>,
-    ) -> Result<ExportReport> {
-        self.core.export(Whole::Workspace(self.id()), &mut out, &mut on)
+    pub fn export_with(&self, out: impl Write, on: impl FnMut(Progress) -> ControlFlow<()>) -> Result<ExportReport> {
+        self.core.export(Act::WorkspaceExportWith, Whole::Workspace(self.id()), out, on)
     }
 
     /// Takes the lines of one workspace, of whatever name, into this one: see [`Engine::import`](crate::Engine::import).
@@ -46,7 +43,7 @@ impl Workspace {
     /// Those of [`Engine::import`](crate::Engine::import); [`InvalidArgument`](ErrorKind::InvalidArgument) for a second
     /// workspace.
     pub fn import(&self, lines: impl BufRead, options: ImportOptions) -> Result<ImportReport> {
-        self.import_with(lines, options, |_| ControlFlow::Continue(()))
+        self.take_in(Act::WorkspaceImport, lines, options, |_| ControlFlow::Continue(()))
     }
 
     /// As [`import`](Self::import), and this is called after each step: a break cancels it.
@@ -56,11 +53,23 @@ impl Workspace {
     /// Those of [`import`](Self::import); [`Cancelled`](ErrorKind::Cancelled) after a break.
     pub fn import_with(
         &self,
+        lines: impl BufRead,
+        options: ImportOptions,
+        on: impl FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<ImportReport> {
+        self.take_in(Act::WorkspaceImportWith, lines, options, on)
+    }
+
+    fn take_in(
+        &self,
+        act: Act,
         mut lines: impl BufRead,
         options: ImportOptions,
         mut on: impl FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<ImportReport> {
-        self.core.import(Target::Workspace(self.id()), &mut Reader::new(&mut lines), &options, &mut on)
+        let (core, target) = (&self.core, Target::Workspace(self.id()));
+        core.check(act)?;
+        core.long(act, &mut on, |on| core.import(target, &mut Reader::new(&mut lines), &options, on))
     }
 }
 
@@ -88,7 +97,7 @@ impl Session {
     ///
     /// Those of [`Engine::export`](crate::Engine::export); [`NotFound`](ErrorKind::NotFound) when it was deleted or archived.
     pub fn export(&self, out: impl Write) -> Result<ExportReport> {
-        self.export_with(out, |_| ControlFlow::Continue(()))
+        self.core.export(Act::SessionExport, Whole::Session(self.at), out, |_| ControlFlow::Continue(()))
     }
 
     /// As [`export`](Self::export), and this is called after each step: a break cancels it, and what was written lacks its
@@ -97,12 +106,8 @@ impl Session {
     /// # Errors
     ///
     /// Those of [`export`](Self::export); [`Cancelled`](ErrorKind::Cancelled) after a break.
-    pub fn export_with(
-        &self,
-        mut out: impl Write,
-        mut on: impl FnMut(Progress) -> ControlFlow<()>,
-    ) -> Result<ExportReport> {
-        self.core.export(Whole::Session(self.at), &mut out, &mut on)
+    pub fn export_with(&self, out: impl Write, on: impl FnMut(Progress) -> ControlFlow<()>) -> Result<ExportReport> {
+        self.core.export(Act::SessionExportWith, Whole::Session(self.at), out, on)
     }
 }
 
@@ -138,7 +143,7 @@ impl AgentHandle {
     /// Those of [`Engine::import`](crate::Engine::import); [`InvalidArgument`](ErrorKind::InvalidArgument) for what is none of
     /// the three, and for a second agent.
     pub fn import(&self, lines: impl BufRead, options: ImportOptions) -> Result<ImportReport> {
-        self.import_with(lines, options, |_| ControlFlow::Continue(()))
+        self.take_in(Act::AgentImport, lines, options, |_| ControlFlow::Continue(()))
     }
 
     /// As [`import`](Self::import), and this is called after each step: a break cancels it.
@@ -148,21 +153,33 @@ impl AgentHandle {
     /// Those of [`import`](Self::import); [`Cancelled`](ErrorKind::Cancelled) after a break.
     pub fn import_with(
         &self,
+        lines: impl BufRead,
+        options: ImportOptions,
+        on: impl FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<ImportReport> {
+        self.take_in(Act::AgentImportWith, lines, options, on)
+    }
+
+    fn take_in(
+        &self,
+        act: Act,
         mut lines: impl BufRead,
         options: ImportOptions,
         mut on: impl FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<ImportReport> {
         let (core, lines) = (&self.core, &mut Reader::new(&mut lines));
-        core.store()?;
+        core.check(act)?;
         let form = form(lines)?;
         lines.unread();
         if form == Form::Own {
             let target = Target::Agent(self.record().workspace_id, self.id());
-            return core.import(target, lines, &options, &mut on);
+            return core.long(act, &mut on, |on| core.import(target, lines, &options, on));
         }
-        core.long(&mut on, |on| {
+        core.long(act, &mut on, |on| {
+            // Each step of it is checked as this import.
+            let agent = AgentHandle::new(core.unchecked(), self.record().clone());
             let mut foreign = Foreign {
-                agent: self,
+                agent: &agent,
                 options: &options,
                 report: ImportReport::default(),
                 unknown: Unknown::default(),
@@ -177,15 +194,27 @@ impl AgentHandle {
     }
 }
 
+impl Door {
+    /// Exports for who may.
+    fn export(
+        &self,
+        act: Act,
+        whole: Whole,
+        mut out: impl Write,
+        mut on: impl FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<ExportReport> {
+        self.check(act)?;
+        self.long(act, &mut on, |on| Core::export(self, whole, &mut out, on))
+    }
+}
+
 impl Core {
-    /// Exports through the store, where it can.
+    /// Exports through the store, where it can. Who calls has looked whether the engine is open.
     pub(crate) fn export(&self, whole: Whole, out: &mut dyn Write, on: &mut OnProgress<'_>) -> Result<ExportReport> {
-        self.store()?;
-        let (lines, stamp) = (self.lines()?, self.shared.stamp());
-        self.long(on, |on| lines.export(whole, stamp, out, on))
+        self.lines()?.export(whole, self.shared.stamp(), out, on)
     }
 
-    /// Imports parlor's own lines through the store, where it can.
+    /// Imports parlor's own lines through the store, where it can. Who calls has looked whether the engine is open.
     pub(crate) fn import(
         &self,
         target: Target,
@@ -193,13 +222,13 @@ impl Core {
         options: &ImportOptions,
         on: &mut OnProgress<'_>,
     ) -> Result<ImportReport> {
-        let (_, _admission) = self.writing()?;
+        let _admission = self.executor.admit_write()?;
         let (store, shared) = (self.lines()?, &self.shared);
         let mut came = |workspace, agent, session| {
             shared.bell.ring(SessionRef { workspace, session }, agent, Event::Written);
         };
         let stamp = || shared.stamp();
-        self.long(on, |on| store.import(Import { target, lines, options, stamp: &stamp, came: &mut came }, on))
+        store.import(Import { target, lines, options, stamp: &stamp, came: &mut came }, on)
     }
 
     fn lines(&self) -> Result<&dyn Lines> {

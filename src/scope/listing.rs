@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use super::Core;
-use crate::error::{Error, Result};
-use crate::page::{Direction, Form, Link, Matching, MessagePage, MessageQuery, PageAt};
+use super::Door;
+use crate::error::{Error, ErrorKind, Result};
+use crate::grant::Act;
+use crate::id::{AgentId, WorkspaceId};
+use crate::page::{Direction, Form, Link, Matching, MessagePage, MessageQuery, PageAt, SessionsCursor};
 use crate::record::Message;
-use crate::store::SessionRef;
-use crate::sync::Arc;
+use crate::store::{SessionRef, SessionsQuery};
 
 /// Which page of sessions or turns to list.
 ///
@@ -16,8 +17,8 @@ use crate::sync::Arc;
 /// ```
 /// use parlor::PageQuery;
 ///
-/// assert_eq!(PageQuery::from(20), PageQuery { page: None, limit: Some(20) });
-/// assert_eq!(PageQuery::from((3, 20)), PageQuery { page: Some(3), limit: Some(20) });
+/// assert_eq!(PageQuery::from(20), PageQuery::default().limit(20));
+/// assert_eq!(PageQuery::from((3, 20)), PageQuery::default().page(3).limit(20));
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PageQuery {
@@ -25,11 +26,48 @@ pub struct PageQuery {
     pub page: Option<u64>,
     /// Items a page, 1 to 100; by default 50.
     pub limit: Option<u32>,
+    /// Behind what it begins, in place of a page's number. Lists of sessions have such cursors.
+    pub after: Option<SessionsCursor>,
 }
 
 impl PageQuery {
-    pub(super) fn at(self) -> Result<PageAt> {
-        PageAt::new(self.page, self.limit)
+    /// The page behind the one that ended so.
+    pub fn after(cursor: SessionsCursor) -> Self {
+        PageQuery { after: Some(cursor), ..PageQuery::default() }
+    }
+
+    /// The page of this number, from 1.
+    #[must_use]
+    pub fn page(mut self, page: u64) -> Self {
+        self.page = Some(page);
+        self
+    }
+
+    /// So many items a page, 1 to 100.
+    #[must_use]
+    pub fn limit(mut self, limit: u32) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+
+    /// Of a list that has no cursors.
+    pub(crate) fn at(self) -> Result<PageAt> {
+        match self.after {
+            None => PageAt::new(self.page, self.limit),
+            Some(_) => Err(Error::new(ErrorKind::InvalidCursor, "the cursor is one of a list of sessions")),
+        }
+    }
+
+    /// Of the sessions of an agent, or of a workspace.
+    pub(crate) fn of_sessions(self, workspace: WorkspaceId, agent: Option<AgentId>) -> Result<SessionsQuery> {
+        let page = PageAt::new(self.page, self.limit)?;
+        let after = self.after.map(|after| after.place(workspace, agent)).transpose()?;
+        match self.page {
+            Some(number) if after.is_some() => {
+                Err(Error::invalid(format!("page is {number}, beside a cursor; give one or the other")))
+            }
+            _ => Ok(SessionsQuery { workspace, agent, page, after }),
+        }
     }
 }
 
@@ -41,13 +79,13 @@ impl From<()> for PageQuery {
 
 impl From<u32> for PageQuery {
     fn from(limit: u32) -> Self {
-        PageQuery { page: None, limit: Some(limit) }
+        PageQuery::default().limit(limit)
     }
 }
 
 impl From<(u64, u32)> for PageQuery {
     fn from((page, limit): (u64, u32)) -> Self {
-        PageQuery { page: Some(page), limit: Some(limit) }
+        PageQuery::default().page(page).limit(limit)
     }
 }
 
@@ -75,13 +113,13 @@ impl From<(u64, u32)> for PageQuery {
 /// ```
 #[derive(Clone)]
 pub struct Listing {
-    core: Arc<Core>,
+    core: Door,
     at: SessionRef,
     link: Link,
 }
 
 impl Listing {
-    pub(super) fn new(core: Arc<Core>, at: SessionRef, form: Form, query: MessageQuery) -> Self {
+    pub(super) fn new(core: Door, at: SessionRef, form: Form, query: MessageQuery) -> Self {
         Listing { core, at, link: Link { form, query } }
     }
 
@@ -94,7 +132,7 @@ impl Listing {
     /// [`NotFound`](crate::ErrorKind::NotFound) for a thread that is not the session's.
     pub fn page(&self) -> Result<MessagePage> {
         let asked = self.link.ask()?;
-        Ok(asked.page(self.core.store()?.messages(self.at, asked.matching())?))
+        Ok(asked.page(self.core.store(Act::Listing)?.messages(self.at, asked.matching())?))
     }
 
     /// All messages from the page that was asked for on, in the listing's direction. Each page
@@ -104,7 +142,7 @@ impl Listing {
     /// an error of [`page`](Self::page) is the last item.
     pub fn iter(&self) -> MessageIter {
         MessageIter {
-            core: Arc::clone(&self.core),
+            core: self.core.clone(),
             at: self.at,
             next: Some(self.link.ask().map(|asked| asked.matching())),
             items: Vec::new().into_iter(),
@@ -129,7 +167,7 @@ impl fmt::Debug for Listing {
 
 /// The messages of a [`Listing`], one after the other. Holds one page at a time.
 pub struct MessageIter {
-    core: Arc<Core>,
+    core: Door,
     at: SessionRef,
     /// The next read; none when there is nothing more to read.
     next: Option<Result<Matching>>,
@@ -137,9 +175,15 @@ pub struct MessageIter {
 }
 
 impl MessageIter {
+    /// The last item.
+    fn refuse(&mut self, error: Error) -> Result<Message> {
+        (self.next, self.items) = (None, Vec::new().into_iter());
+        Err(error)
+    }
+
     /// Reads the next page, and where the one after it begins.
     fn read(&mut self, matching: Matching) -> Result<()> {
-        let found = self.core.store()?.messages(self.at, matching)?;
+        let found = self.core.store(Act::Listing)?.messages(self.at, matching)?;
         let readable = found.items.into_iter().map(|message| (Some(message.number), Ok(message)));
         let damaged = found.damaged.into_iter().map(|damaged| (damaged.number, Err(Error::corrupt(damaged.error))));
         let mut page: Vec<_> = readable.chain(damaged).collect();
@@ -162,7 +206,8 @@ impl Iterator for MessageIter {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             if let Some(item) = self.items.next() {
-                return Some(item);
+                // What was read is told to nobody who may not read it any more.
+                return Some(self.core.recheck(Act::Listing).map_or_else(|error| self.refuse(error), |()| item));
             }
             let matching = self.next.take()?;
             if let Err(error) = matching.and_then(|matching| self.read(matching)) {

@@ -1,27 +1,33 @@
-//! The scopes: workspace, agent, session, thread. Cheap handles, one store operation a method.
+//! The scopes: workspace, agent, session, thread. Cheap handles, one store operation a method. Each stands on a [`Door`], the
+//! one way to the store, and hands its own on to what is made from it.
 
+mod access;
 mod agent;
 mod archive;
 mod control;
+mod door;
 mod fork;
+mod keys;
 mod lines;
 mod listing;
 mod outbox;
 mod session;
 mod workspace;
 
+pub use access::Access;
 pub use agent::AgentHandle;
 pub use archive::Archive;
+pub(crate) use door::Door;
 pub use listing::{Listing, MessageIter, PageQuery};
 pub use session::{Session, Thread};
 pub use workspace::Workspace;
 
 use crate::agent::Agent;
-use crate::error::{Error, ErrorKind, Result};
-use crate::executor::{Admission, Behaviours, Executor};
+use crate::error::{Error, ErrorKind};
+use crate::executor::{Behaviours, Executor};
 use crate::lines::Lines;
 use crate::shared::Shared;
-use crate::store::{Behaviour, Runner, SessionRef, Store};
+use crate::store::{Behaviour, Runner};
 use crate::sync::Arc;
 
 /// What all scopes of an engine stand on.
@@ -34,21 +40,6 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    /// The store, while the engine is open.
-    pub(crate) fn store(&self) -> Result<&dyn Store> {
-        self.shared.open()
-    }
-
-    /// The store for a write without a turn, which a close waits for: to be held until it has rung.
-    fn writing(&self) -> Result<(&dyn Store, Admission<'_>)> {
-        Ok((self.store()?, self.executor.admit_write()?))
-    }
-
-    /// The store for a session to be made, held as [`writing`](Self::writing) is.
-    fn making(&self, at: SessionRef) -> Result<(&dyn Store, Admission<'_>)> {
-        Ok((self.store()?, self.executor.admit_creation(at)?))
-    }
-
     /// The behaviour registered under an agent's name.
     fn behaviour(&self, name: &str) -> Option<&Arc<dyn Agent>> {
         self.behaviours.get(name)

@@ -2,6 +2,7 @@
 
 use super::Session;
 use crate::error::Result;
+use crate::grant::Act;
 use crate::id::TurnId;
 use crate::limit::OUTBOX_LIMIT_MAX;
 use crate::record::WebhookSecrets;
@@ -29,7 +30,7 @@ impl Session {
     /// ```
     pub fn redrive(&self, turn: impl Into<Option<TurnId>>, secrets: WebhookSecrets) -> Result<u32> {
         let (turn, at, mut driven) = (turn.into(), self.at, 0_u32);
-        let (store, _admission) = self.core.writing()?;
+        let (store, _admission) = self.core.writing(Act::SessionRedrive)?;
         loop {
             let stamp = self.core.shared.stamp();
             let op = Redrive { stamp, at, turn, secrets: secrets.clone(), limit: OUTBOX_LIMIT_MAX };

@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use super::{Core, Listing, PageQuery};
+use super::{Core, Door, Listing, PageQuery};
 use crate::agent::{checked_batch, history};
 use crate::bell::Event;
 use crate::error::{Error, Result};
 use crate::executor::Submission;
 use crate::follow::{Follow, LiveFeed};
+use crate::grant::Act;
 use crate::id::{AgentId, MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
 use crate::limit;
 use crate::page::{Form, MessageQuery, Page};
@@ -43,14 +44,14 @@ use crate::wait::{Idle, TurnHandle};
 /// ```
 #[derive(Clone)]
 pub struct Session {
-    pub(super) core: Arc<Core>,
+    pub(super) core: Door,
     pub(super) at: SessionRef,
     pub(super) agent: AgentId,
     pub(super) agent_name: Arc<str>,
 }
 
 impl Session {
-    pub(crate) fn new(core: Arc<Core>, record: &SessionRecord) -> Self {
+    pub(crate) fn new(core: Door, record: &SessionRecord) -> Self {
         let at = SessionRef { workspace: record.workspace_id, session: record.id };
         Session { core, at, agent: record.agent_id, agent_name: record.agent_name.as_str().into() }
     }
@@ -81,7 +82,7 @@ impl Session {
     ///
     /// [`Corrupt`](crate::ErrorKind::Corrupt) or [`Storage`](crate::ErrorKind::Storage) when it cannot be read.
     pub fn get(&self) -> Result<SessionRecord> {
-        self.core.store()?.session(self.at)
+        self.core.store(Act::SessionGet)?.session(self.at)
     }
 
     /// Changes what the session says of itself, also while a turn is running or waits; answers with the session as it
@@ -105,8 +106,13 @@ impl Session {
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a field out of bounds,
     /// [`NotFound`](crate::ErrorKind::NotFound) when the session was deleted.
     pub fn update(&self, update: SessionUpdate) -> Result<SessionRecord> {
+        self.change(Act::SessionUpdate, update)
+    }
+
+    fn change(&self, act: Act, update: SessionUpdate) -> Result<SessionRecord> {
+        self.core.check(act)?;
         update.check()?;
-        let (store, _admission) = self.core.writing()?;
+        let (store, _admission) = self.core.writing(act)?;
         let now = store.update_session(UpdateSession { stamp: self.core.shared.stamp(), at: self.at, update })?;
         self.core.shared.bell.ring(self.at, self.agent, Event::Written);
         Ok(now)
@@ -119,7 +125,7 @@ impl Session {
     /// Those of [`update`](Self::update).
     pub fn rename(&self, label: Option<&str>) -> Result<SessionRecord> {
         let update = SessionUpdate { label: Some(label.map(str::to_owned)), ..SessionUpdate::default() };
-        self.update(update)
+        self.change(Act::SessionRename, update)
     }
 
     /// Writes messages without a turn, in one commit: a system prompt, seeded history, an import.
@@ -137,7 +143,7 @@ impl Session {
         I: IntoIterator,
         I::Item: Into<NewMessage>,
     {
-        self.write(None, messages)
+        self.write(Act::SessionAppend, None, messages)
     }
 
     /// Writes messages without a turn into a thread of the session, as [`append`](Self::append) does.
@@ -151,18 +157,18 @@ impl Session {
         I: IntoIterator,
         I::Item: Into<NewMessage>,
     {
-        self.write(Some(thread), messages)
+        self.write(Act::SessionAppendTo, Some(thread), messages)
     }
 
-    fn write<I>(&self, thread: Option<ThreadId>, messages: I) -> Result<Vec<Message>>
+    fn write<I>(&self, act: Act, thread: Option<ThreadId>, messages: I) -> Result<Vec<Message>>
     where
         I: IntoIterator,
         I::Item: Into<NewMessage>,
     {
-        self.core.store()?;
+        self.core.check(act)?;
         // What makes the messages is the user's code: nothing waits for it.
         let messages = checked_batch(messages)?;
-        let (store, _admission) = self.core.writing()?;
+        let (store, _admission) = self.core.writing(act)?;
         let written = store.append(Append { stamp: self.core.shared.stamp(), at: self.at, thread, messages })?;
         self.core.shared.bell.ring(self.at, self.agent, Event::Written);
         Ok(written)
@@ -184,7 +190,7 @@ impl Session {
     ///
     /// From document C.
     pub fn send(&self, turn: impl Into<NewTurn>) -> Result<TurnHandle> {
-        self.submit(turn.into(), Policy::Reject)
+        self.submit(Act::SessionSend, turn.into(), Policy::Reject)
     }
 
     /// As [`send`](Self::send), but a busy session is interrupted: the commit that accepts the new
@@ -198,13 +204,16 @@ impl Session {
     ///
     /// From document A.
     pub fn follow_up(&self, turn: impl Into<NewTurn>) -> Result<TurnHandle> {
-        self.submit(turn.into(), Policy::FollowUp)
+        self.submit(Act::SessionFollowUp, turn.into(), Policy::FollowUp)
     }
 
-    pub(super) fn submit(&self, new: NewTurn, policy: Policy) -> Result<TurnHandle> {
+    pub(super) fn submit(&self, act: Act, new: NewTurn, policy: Policy) -> Result<TurnHandle> {
+        self.core.check(act)?;
         let (core, agent) = (&self.core, self.core.behaviour(&self.agent_name));
         let to = Submission { at: self.at, agent_id: self.agent, agent, policy };
-        core.executor.submit(to, new).map_err(|error| Core::explained(error, &self.agent_name))
+        let submitted = core.executor.submit(to, new);
+        let handle = submitted.map_err(|error| Core::explained(error, &self.agent_name))?;
+        Ok(handle.held_by(core.pass()))
     }
 
     /// Deletes the session and all that it holds, for good. Its key and its id may be used again.
@@ -238,7 +247,7 @@ impl Session {
     ///
     /// From document B.
     pub fn delete(&self) -> Result<()> {
-        let (shared, store) = (&self.core.shared, self.core.store()?);
+        let (shared, store) = (&self.core.shared, self.core.store(Act::SessionDelete)?);
         let op = DeleteSession { stamp: shared.stamp(), at: self.at };
         let deletion = self.core.executor.admit_deletion(self.at)?;
         store.delete_session(op)?;
@@ -252,7 +261,7 @@ impl Session {
     /// The messages of the session that match: see [`MessageQuery`]. Nothing is read before
     /// [`page`](Listing::page) or [`iter`](Listing::iter).
     pub fn messages(&self, query: impl Into<MessageQuery>) -> Listing {
-        Listing::new(Arc::clone(&self.core), self.at, Form::Session(self.at.session), query.into())
+        Listing::new(self.core.clone(), self.at, Form::Session(self.at.session), query.into())
     }
 
     /// The newest `limit` messages, 1 to 1,000, oldest first, of all roles and types.
@@ -265,7 +274,7 @@ impl Session {
     ///
     /// From document B.
     pub fn history(&self, limit: u32) -> Result<Vec<Message>> {
-        history(self.core.store()?, self.at, limit)
+        history(self.core.store(Act::SessionHistory)?, self.at, limit)
     }
 
     /// A message of the session.
@@ -274,7 +283,7 @@ impl Session {
     ///
     /// [`NotFound`](crate::ErrorKind::NotFound) when it has no such message, or it was soft-deleted.
     pub fn message(&self, id: MessageId) -> Result<Message> {
-        self.core.store()?.message(self.at, id)
+        self.core.store(Act::SessionMessage)?.message(self.at, id)
     }
 
     /// Soft-deletes a message: it is hidden everywhere, and its number is kept.
@@ -283,7 +292,7 @@ impl Session {
     ///
     /// [`NotFound`](crate::ErrorKind::NotFound) when the session has no such message, or it was deleted before.
     pub fn delete_message(&self, id: MessageId) -> Result<()> {
-        let (store, _admission) = self.core.writing()?;
+        let (store, _admission) = self.core.writing(Act::SessionDeleteMessage)?;
         let stamp = self.core.shared.stamp();
         store.delete_message(DeleteMessage { stamp, at: self.at, message: id })?;
         self.core.shared.bell.ring(self.at, self.agent, Event::Written);
@@ -296,8 +305,8 @@ impl Session {
     ///
     /// [`NotFound`](crate::ErrorKind::NotFound) when it has no such thread.
     pub fn thread(&self, id: ThreadId) -> Result<Thread> {
-        let record = self.core.store()?.thread(self.at, id)?;
-        Ok(Thread { core: Arc::clone(&self.core), at: self.at, record })
+        let record = self.core.store(Act::SessionThread)?.thread(self.at, id)?;
+        Ok(Thread { core: self.core.clone(), at: self.at, record })
     }
 
     /// The handle of a turn, made again from its id.
@@ -306,14 +315,14 @@ impl Session {
     ///
     /// [`NotFound`](crate::ErrorKind::NotFound) when the session has no such turn.
     pub fn turn(&self, id: TurnId) -> Result<TurnHandle> {
-        let turn = self.core.store()?.turn(self.at, id)?;
-        let (shared, executor) = (Arc::clone(&self.core.shared), &self.core.executor);
-        Ok(TurnHandle::new(shared, executor.ends_turns(), self.at, &turn))
+        let turn = self.core.store(Act::SessionTurn)?.turn(self.at, id)?;
+        let (shared, executor) = (Arc::clone(self.core.shared()), &self.core.executor);
+        Ok(TurnHandle::new(shared, executor.ends_turns(), self.at, &turn).held_by(self.core.pass()))
     }
 
     /// The session to wait for until it is idle: see [`Idle`].
     pub fn idle(&self) -> Idle {
-        Idle::new(&self.core.shared, self.at)
+        Idle::new(self.core.shared(), self.core.pass(), self.at)
     }
 
     /// The turns of the session, newest first: see [`PageQuery`].
@@ -322,7 +331,7 @@ impl Session {
     ///
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a page or limit out of bounds.
     pub fn turns(&self, query: impl Into<PageQuery>) -> Result<Page<Turn>> {
-        let store = self.core.store()?;
+        let store = self.core.store(Act::SessionTurns)?;
         let page = query.into().at()?;
         let listed = store.turns(self.at, page)?;
         Ok(Page::new(page, listed.total, listed.items, listed.damaged))
@@ -335,7 +344,7 @@ impl Session {
     ///
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a limit out of bounds.
     pub fn changes(&self, after: u64, limit: u32) -> Result<Vec<Change>> {
-        let store = self.core.store()?;
+        let store = self.core.store(Act::SessionChanges)?;
         let most = limit::CHANGES_LIMIT_MAX;
         if !(1..=most).contains(&limit) {
             return Err(Error::invalid(format!("limit is {limit}; it must be 1 to {most}")));
@@ -346,12 +355,12 @@ impl Session {
     /// The events of the session after this number, oldest first, and those that are yet to
     /// come: see [`Follow`]. Nothing is read before it is asked for one.
     pub fn follow(&self, after: u64) -> Follow {
-        Follow::new(&self.core.shared, self.at, after)
+        Follow::new(self.core.shared(), self.core.pass(), self.at, after)
     }
 
     /// The same events, and between them what the agent is just saying: see [`LiveFeed`].
     pub fn stream(&self, after: u64) -> LiveFeed {
-        LiveFeed::new(&self.core.shared, self.at, after)
+        LiveFeed::new(self.core.shared(), self.core.pass(), self.at, after)
     }
 }
 
@@ -364,7 +373,7 @@ impl fmt::Debug for Session {
 /// A thread of a session: one message of the user's and all that the agent answered.
 #[derive(Clone)]
 pub struct Thread {
-    core: Arc<Core>,
+    core: Door,
     at: SessionRef,
     record: ThreadRecord,
 }
@@ -383,7 +392,7 @@ impl Thread {
     /// The messages of the thread that match: see [`MessageQuery`], whose `thread` has no say here.
     pub fn messages(&self, query: impl Into<MessageQuery>) -> Listing {
         let form = Form::Thread(self.at.session, self.record.id);
-        Listing::new(Arc::clone(&self.core), self.at, form, query.into())
+        Listing::new(self.core.clone(), self.at, form, query.into())
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use super::{AgentHandle, Core, PageQuery, Session};
+use super::{AgentHandle, Door, PageQuery, Session};
 use crate::error::Result;
+use crate::grant::Act;
 use crate::id::{AgentId, SessionId, WorkspaceId};
-use crate::page::Page;
-use crate::record::check_name;
-use crate::record::{SessionRecord, WorkspaceRecord};
-use crate::store::{EnsureAgent, SessionRef, SessionsQuery};
+use crate::page::{Page, SessionsCursor};
+use crate::record::{AgentRecord, NewAgent, SessionRecord, WorkspaceRecord, check_name};
+use crate::store::{AgentsQuery, CreateAgent, EnsureAgent, SessionRef, Store};
 use crate::sync::Arc;
 use crate::watch::Watch;
 
@@ -18,12 +18,12 @@ use crate::watch::Watch;
 /// closed, every operation is [`Closed`](crate::ErrorKind::Closed).
 #[derive(Clone)]
 pub struct Workspace {
-    pub(super) core: Arc<Core>,
+    pub(super) core: Door,
     record: Arc<WorkspaceRecord>,
 }
 
 impl Workspace {
-    pub(crate) fn new(core: Arc<Core>, record: WorkspaceRecord) -> Self {
+    pub(crate) fn new(core: Door, record: WorkspaceRecord) -> Self {
         Workspace { core, record: Arc::new(record) }
     }
 
@@ -46,10 +46,10 @@ impl Workspace {
     ///
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a name out of bounds.
     pub fn agent(&self, name: &str) -> Result<AgentHandle> {
-        let store = self.core.store()?;
+        let store = self.core.store(Act::WorkspaceAgent)?;
         check_name("agent name", name)?;
         let op = EnsureAgent { stamp: self.core.shared.stamp(), workspace: self.id(), name: name.to_owned() };
-        Ok(AgentHandle::new(Arc::clone(&self.core), store.ensure_agent(op)?))
+        Ok(AgentHandle::new(self.core.clone(), store.ensure_agent(op)?))
     }
 
     /// The agent of this name, if there is one.
@@ -58,10 +58,62 @@ impl Workspace {
     ///
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a name out of bounds.
     pub fn find_agent(&self, name: &str) -> Result<Option<AgentHandle>> {
-        let store = self.core.store()?;
+        let store = self.core.store(Act::WorkspaceFindAgent)?;
         check_name("agent name", name)?;
         let found = store.find_agent(self.id(), name)?;
-        Ok(found.map(|record| AgentHandle::new(Arc::clone(&self.core), record)))
+        Ok(found.map(|record| AgentHandle::new(self.core.clone(), record)))
+    }
+
+    /// Makes an agent, with a label or an id of the caller's; [`agent`](Self::agent) is for who needs neither.
+    ///
+    /// With an id a retry is safe: the second call answers with the first one's agent, whatever its label is by then.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a field out of bounds,
+    /// [`Conflict`](crate::ErrorKind::Conflict) when another agent of the workspace has the name, or the id was used
+    /// before with another one.
+    ///
+    /// ```
+    /// # fn main() -> parlor::Result<()> {
+    /// # let engine = parlor::Engine::in_memory().open()?;
+    /// use parlor::NewAgent;
+    ///
+    /// let acme = engine.workspace("acme")?;
+    /// let agent = acme.create_agent(NewAgent::new("greeter").label("Says hello"))?;
+    /// assert_eq!(acme.agents(())?.items, [agent.record().clone()]);
+    /// assert!(acme.create_agent("greeter").unwrap_err().is_conflict());
+    /// # engine.close()
+    /// # }
+    /// ```
+    pub fn create_agent(&self, new: impl Into<NewAgent>) -> Result<AgentHandle> {
+        let new = new.into();
+        let (store, _admission) = self.core.writing(Act::WorkspaceCreateAgent)?;
+        new.check()?;
+        let op = CreateAgent { stamp: self.core.shared.stamp(), workspace: self.id(), new };
+        Ok(AgentHandle::new(self.core.clone(), store.create_agent(op)?))
+    }
+
+    /// The agent of this id.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](crate::ErrorKind::NotFound) when the workspace has no such agent.
+    pub fn agent_by_id(&self, id: AgentId) -> Result<AgentHandle> {
+        let record = self.core.store(Act::WorkspaceAgentById)?.agent(self.id(), id)?;
+        Ok(AgentHandle::new(self.core.clone(), record))
+    }
+
+    /// The agents of the workspace, in the order of their names: see [`PageQuery`].
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a page or limit out of bounds.
+    pub fn agents(&self, query: impl Into<PageQuery>) -> Result<Page<AgentRecord>> {
+        let store = self.core.store(Act::WorkspaceAgents)?;
+        let page = query.into().at()?;
+        let listed = store.agents(AgentsQuery { workspace: self.id(), page })?;
+        Ok(Page::new(page, listed.total, listed.items, listed.damaged))
     }
 
     /// A session of the workspace, of any of its agents.
@@ -70,8 +122,9 @@ impl Workspace {
     ///
     /// [`NotFound`](crate::ErrorKind::NotFound) when the workspace has no such session.
     pub fn session(&self, id: SessionId) -> Result<Session> {
-        let record = self.core.store()?.session(SessionRef { workspace: self.id(), session: id })?;
-        Ok(Session::new(Arc::clone(&self.core), &record))
+        let record =
+            self.core.store(Act::WorkspaceSession)?.session(SessionRef { workspace: self.id(), session: id })?;
+        Ok(Session::new(self.core.clone(), &record))
     }
 
     /// The sessions of the workspace, newest activity first: see [`PageQuery`].
@@ -80,26 +133,28 @@ impl Workspace {
     ///
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a page or limit out of bounds.
     pub fn sessions(&self, query: impl Into<PageQuery>) -> Result<Page<SessionRecord>> {
-        list(&self.core, self.id(), None, query.into())
+        let store = self.core.store(Act::WorkspaceSessions)?;
+        list(store, self.id(), None, query.into())
     }
 
     /// The sessions of the workspace that change from now on, as they do: see [`Watch`].
     pub fn watch(&self) -> Watch {
-        Watch::new(&self.core.shared, self.id(), None)
+        Watch::new(self.core.shared(), self.core.pass(), self.id(), None)
     }
 }
 
 /// A page of the sessions of an agent, or of the whole workspace.
 pub(super) fn list(
-    core: &Core,
+    store: &dyn Store,
     workspace: WorkspaceId,
     agent: Option<AgentId>,
     query: PageQuery,
 ) -> Result<Page<SessionRecord>> {
-    let store = core.store()?;
-    let page = query.at()?;
-    let listed = store.sessions(SessionsQuery { workspace, agent, page })?;
-    Ok(Page::new(page, listed.total, listed.items, listed.damaged))
+    let query = query.of_sessions(workspace, agent)?;
+    let page = query.page;
+    let listed = store.sessions(query)?;
+    let next = listed.last.map(|last| SessionsCursor::new(workspace, agent, last));
+    Ok(Page { next, ..Page::new(page, listed.total, listed.items, listed.damaged) })
 }
 
 impl fmt::Debug for Workspace {

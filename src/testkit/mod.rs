@@ -6,11 +6,13 @@
 //! * [`ModelStore`]: the reference store, plain maps, and [`redb_store`], the default one.
 //! * [`compare`]: the same random operations on two stores, whose answers must agree; [`compare_bytes`] for a fuzzer.
 //! * [`SimulatedDisk`]: the default store on a disk that fails where a test says, and loses power.
+//! * [`access_table`]: what each operation of a handle needs of the access key it was reached with.
 //! * [`Bug`]: a fault to [`plant`] in the default store, so that a suite can be put to the test.
 //!
 //! All of it reports by panicking, as tests do: the message names the claim, or the seed and the
 //! step, and what was seen instead.
 
+mod access;
 mod archives;
 mod caught;
 mod clock;
@@ -22,6 +24,7 @@ mod snapshot;
 
 pub use crate::bug::{Bug, plant};
 pub use crate::model::ModelStore;
+pub use access::{AccessRule, access_table, access_unchecked};
 pub use archives::{check_archive, pack_archive, unpack_archive};
 pub use clock::ManualClock;
 pub use compare::{Subject, compare, compare_bytes, compare_with};
@@ -110,6 +113,15 @@ pub fn sessions_of(store: &dyn Store, workspaces: &[&str]) -> Result<Vec<(String
 /// When they do not.
 pub fn check_key_order(bytes: &[u8]) {
     crate::redb::check_order(bytes);
+}
+
+/// Reads a text as the secret of an access key.
+///
+/// # Panics
+///
+/// When what was read makes another text.
+pub fn check_secret(text: &str) {
+    crate::record::check_secret(text);
 }
 
 /// Decodes bytes as rows of the default store: as they are, and with their checksum made right, so that what

@@ -7,13 +7,20 @@ use crate::error::Result;
 use crate::id::WorkspaceId;
 use crate::page::{Direction, Matching, PageAt, Roles, Types};
 use crate::record::{
-    ArchiveRecord, Change, ContextMark, Message, SessionRecord, SessionStatus, ThreadRecord, Ts, Turn, WebhookRow,
+    AgentRecord, ArchiveRecord, Change, ContextMark, Message, SessionRecord, SessionStatus, ThreadRecord, Ts, Turn,
+    WebhookRow, WorkspaceRecord,
 };
-use crate::store::{ArchivesQuery, Listed, OutboxQuery, OutboxRows, SessionRef, SessionsQuery, Store, Waiting};
+use crate::store::{
+    AgentsQuery, ArchivesQuery, KeysQuery, Listed, OutboxQuery, OutboxRows, SessionRef, SessionsQuery, Store,
+    StoredKey, Waiting,
+};
 
 /// Everything below some workspaces, and the outbox.
 #[derive(Debug, PartialEq)]
 pub(super) struct Snapshot {
+    all: Vec<WorkspaceRecord>,
+    agents: Vec<AgentRecord>,
+    keys: Vec<Option<StoredKey>>,
     sessions: Vec<SessionSnapshot>,
     waiting: Waiting,
     outbox: Vec<WebhookRow>,
@@ -34,17 +41,23 @@ pub(super) struct SessionSnapshot {
 
 impl Snapshot {
     pub(super) fn of(store: &dyn Store, workspaces: &[WorkspaceId]) -> Result<Self> {
+        let (mut agents, mut keys) = (Vec::new(), Vec::new());
         let (mut sessions, mut archives) = (Vec::new(), Vec::new());
         for &workspace in workspaces {
+            agents.extend(every_page(|page| store.agents(AgentsQuery { workspace, page }))?);
+            for key in every_page(|page| store.keys(KeysQuery { workspace, agent: None, page }))? {
+                keys.push(store.key(key.id)?);
+            }
             archives.extend(all_archives(store, workspace)?);
             for record in all_sessions(store, workspace)? {
                 let at = SessionRef { workspace, session: record.id };
                 sessions.push(SessionSnapshot::of(store, at)?);
             }
         }
+        let all = every_page(|page| store.workspaces(page))?;
         let (outbox, dead) = (store.outbox(OUTBOX)?, outbox_pages(store, OutboxRows::Dead, OUTBOX)?);
         let waiting = store.waiting()?;
-        Ok(Snapshot { sessions, waiting, outbox, dead, archives })
+        Ok(Snapshot { all, agents, keys, sessions, waiting, outbox, dead, archives })
     }
 }
 
@@ -120,7 +133,7 @@ pub(super) fn all_turns(store: &dyn Store, at: SessionRef) -> Result<Vec<Turn>> 
 
 /// Newest activity first.
 pub(super) fn all_sessions(store: &dyn Store, workspace: WorkspaceId) -> Result<Vec<SessionRecord>> {
-    every_page(|page| store.sessions(SessionsQuery { workspace, agent: None, page }))
+    every_page(|page| store.sessions(SessionsQuery { workspace, agent: None, page, after: None }))
 }
 
 /// Newest first.

@@ -6,19 +6,19 @@ use tracing::field::{Empty, debug, display};
 use tracing::{Span, debug_span};
 
 use crate::error::Result;
-use crate::id::{AgentId, MessageId, ThreadId, TurnId, WorkspaceId};
+use crate::id::{AgentId, KeyId, MessageId, ThreadId, TurnId, WorkspaceId};
 use crate::page::{Matching, PageAt};
 use crate::progress::OnProgress;
 use crate::record::{
-    AgentRecord, ArchiveRecord, Change, ContextMark, Message, SessionRecord, ThreadRecord, Turn, WebhookRow,
+    AgentRecord, ArchiveRecord, Change, ContextMark, KeyRecord, Message, SessionRecord, ThreadRecord, Turn, WebhookRow,
     WorkspaceRecord,
 };
 use crate::store::{
-    Append, ArchiveRef, ArchiveSession, ArchivesQuery, Cancel, CreateSession, Created, DeleteArchive, DeleteMessage,
-    DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Finished, ForkSession, ImportArchive,
-    Interrupt, Listed, Matched, OutboxDelivered, OutboxFailed, OutboxPage, OutboxQuery, Promote, Recovered, Redrive,
-    RestoreArchive, SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, Submit, Submitted,
-    UpdateSession, Waiting,
+    AgentsQuery, Append, ArchiveRef, ArchiveSession, ArchivesQuery, Cancel, CreateAgent, CreateKey, CreateSession,
+    Created, DeleteAgent, DeleteArchive, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace,
+    Finish, Finished, ForkSession, ImportArchive, Interrupt, KeysQuery, LabelAgent, Listed, Matched, OutboxDelivered,
+    OutboxFailed, OutboxPage, OutboxQuery, Promote, Recovered, Redrive, RestoreArchive, RevokeKey, SessionRef,
+    SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, StoredKey, Submit, Submitted, UpdateSession, Waiting,
 };
 use crate::sync::Arc;
 
@@ -98,6 +98,50 @@ impl Store for Traced {
 
     fn find_agent(&self, workspace: WorkspaceId, name: &str) -> Result<Option<AgentRecord>> {
         self.0.find_agent(workspace, name)
+    }
+
+    fn workspace(&self, id: WorkspaceId) -> Result<WorkspaceRecord> {
+        self.0.workspace(id)
+    }
+
+    fn workspaces(&self, page: PageAt) -> Result<Listed<WorkspaceRecord>> {
+        self.0.workspaces(page)
+    }
+
+    fn create_agent(&self, op: CreateAgent) -> Result<AgentRecord> {
+        Operation::new("create_agent").of(op.workspace).run(|| self.0.create_agent(op))
+    }
+
+    fn agent(&self, workspace: WorkspaceId, id: AgentId) -> Result<AgentRecord> {
+        self.0.agent(workspace, id)
+    }
+
+    fn agents(&self, op: AgentsQuery) -> Result<Listed<AgentRecord>> {
+        self.0.agents(op)
+    }
+
+    fn label_agent(&self, op: LabelAgent) -> Result<AgentRecord> {
+        Operation::new("label_agent").of(op.workspace).agent(op.agent).run(|| self.0.label_agent(op))
+    }
+
+    fn delete_agent(&self, op: DeleteAgent) -> Result<()> {
+        Operation::new("delete_agent").of(op.workspace).agent(op.agent).run(|| self.0.delete_agent(op))
+    }
+
+    fn create_key(&self, op: CreateKey) -> Result<KeyRecord> {
+        Operation::new("create_key").of(op.workspace).run(|| self.0.create_key(op))
+    }
+
+    fn key(&self, id: KeyId) -> Result<Option<StoredKey>> {
+        self.0.key(id)
+    }
+
+    fn keys(&self, op: KeysQuery) -> Result<Listed<KeyRecord>> {
+        self.0.keys(op)
+    }
+
+    fn revoke_key(&self, op: RevokeKey) -> Result<()> {
+        Operation::new("revoke_key").of(op.workspace).run(|| self.0.revoke_key(op))
     }
 
     fn create_session(&self, op: CreateSession) -> Result<Created> {

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use super::block;
 use crate::bell::{Event, Registration};
 use crate::error::{Error, Result};
+use crate::grant::{Act, Pass};
 use crate::here;
 use crate::id::SessionId;
 use crate::record::{SessionRecord, SessionStatus};
@@ -38,6 +39,7 @@ use crate::time::Duration;
 /// ```
 pub struct Idle {
     shared: Arc<Shared>,
+    pass: Pass,
     /// Tells when the session was deleted: one of its id is another one.
     bookmark: Arc<Bookmark>,
     /// Where this one, as a future, is to be woken.
@@ -45,10 +47,10 @@ pub struct Idle {
 }
 
 impl Idle {
-    pub(crate) fn new(shared: &Arc<Shared>, at: SessionRef) -> Self {
+    pub(crate) fn new(shared: &Arc<Shared>, pass: &Pass, at: SessionRef) -> Self {
         // What it reads is the session's state, of which a tail keeps nothing.
         let bookmark = Arc::new(shared.tails.bookmark(at, u64::MAX));
-        Idle { shared: Arc::clone(shared), bookmark, waiting: None }
+        Idle { shared: Arc::clone(shared), pass: pass.clone(), bookmark, waiting: None }
     }
 
     /// The session.
@@ -113,6 +115,7 @@ impl Idle {
     }
 
     fn read(&self, phase: Phase) -> Result<SessionRecord> {
+        self.shared.check(&self.pass, Act::Idle)?;
         let read = self.shared.store().session(self.bookmark.at());
         // Looked at after the read, which may be that of a session made in its place.
         if self.bookmark.is_gone() {
@@ -143,7 +146,8 @@ impl Future for Idle {
 
 impl Clone for Idle {
     fn clone(&self) -> Self {
-        Idle { shared: Arc::clone(&self.shared), bookmark: Arc::clone(&self.bookmark), waiting: None }
+        let (shared, bookmark) = (Arc::clone(&self.shared), Arc::clone(&self.bookmark));
+        Idle { shared, pass: self.pass.clone(), bookmark, waiting: None }
     }
 }
 

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use super::block;
 use crate::bell::{Event, Registration};
 use crate::error::{Error, ErrorKind, Result};
+use crate::grant::{Act, Pass};
 use crate::here;
 use crate::id::{MessageId, SessionId, ThreadId, TurnId};
 use crate::record::{Message, Turn, TurnState};
@@ -41,6 +42,7 @@ use crate::time::Duration;
 /// ```
 pub struct TurnHandle {
     shared: Arc<Shared>,
+    pass: Pass,
     ender: Arc<dyn EndsTurns>,
     at: SessionRef,
     turn: TurnId,
@@ -65,7 +67,12 @@ enum Progress {
 impl TurnHandle {
     pub(crate) fn new(shared: Arc<Shared>, ender: Arc<dyn EndsTurns>, at: SessionRef, turn: &Turn) -> Self {
         let (turn, thread, message) = (turn.id, turn.thread_id, turn.message_id);
-        TurnHandle { shared, ender, at, turn, thread, message, waiting: None }
+        TurnHandle { shared, pass: Pass::TRUSTED, ender, at, turn, thread, message, waiting: None }
+    }
+
+    /// The same, for who carries this.
+    pub(crate) fn held_by(self, pass: &Pass) -> Self {
+        TurnHandle { pass: pass.clone(), ..self }
     }
 
     /// The turn's id (`task_id` in document A).
@@ -95,7 +102,9 @@ impl TurnHandle {
     /// [`Closed`](ErrorKind::Closed) after the engine closed, [`Corrupt`](ErrorKind::Corrupt) or
     /// [`Storage`](ErrorKind::Storage) when it cannot be read.
     pub fn get(&self) -> Result<Turn> {
-        self.shared.open()?.turn(self.at, self.turn)
+        let store = self.shared.open()?;
+        self.shared.check(&self.pass, Act::TurnHandle)?;
+        store.turn(self.at, self.turn)
     }
 
     /// Ends this turn, and never the one that comes after it: as *interrupted* with the reason `request` while it is running,
@@ -122,6 +131,8 @@ impl TurnHandle {
     /// # }
     /// ```
     pub fn interrupt(&self) -> Result<Turn> {
+        self.shared.open()?;
+        self.shared.check(&self.pass, Act::TurnHandleInterrupt)?;
         Arc::clone(&self.ender).end(self.at, self.turn)
     }
 
@@ -178,6 +189,7 @@ impl TurnHandle {
     }
 
     fn read(&self, phase: Phase) -> Result<Progress> {
+        self.shared.check(&self.pass, Act::TurnHandle)?;
         let turn = match self.shared.store().turn(self.at, self.turn) {
             Err(error) if error.kind() == ErrorKind::Closed => {
                 let (turn, reply) = self.shared.verdict(self.turn).unwrap_or(Err(error))?;
@@ -208,8 +220,8 @@ impl Future for TurnHandle {
 
 impl Clone for TurnHandle {
     fn clone(&self) -> Self {
-        let (shared, ender) = (Arc::clone(&self.shared), Arc::clone(&self.ender));
-        TurnHandle { shared, ender, waiting: None, ..*self }
+        let (shared, ender, pass) = (Arc::clone(&self.shared), Arc::clone(&self.ender), self.pass.clone());
+        TurnHandle { shared, pass, ender, waiting: None, ..*self }
     }
 }
 

@@ -17,7 +17,7 @@ fn all_of_an_engine_comes_back_as_it_was() {
     rich(&engine, "acme", "one");
     rich(&engine, "acme", "two");
     rich(&engine, "globex \n\u{0}", "one");
-    agent(&engine, "nobody", "nothing");
+    agent(&engine, "nobody", "nothing").set_label("Does nothing").expect("a label");
     let one = agent(&engine, "acme", "worker").session_by_key("one").expect("it is there");
     let (at, fork) = (one.history(4).expect("a history")[0].id, NewSession::default().key("fork").id(Uuid::now_v7()));
     one.fork(at, fork.clone()).expect("a fork");
@@ -40,6 +40,7 @@ fn all_of_an_engine_comes_back_as_it_was() {
         assert_eq!(left.turns(()).expect("turns").items, right.turns(()).expect("turns").items);
         assert_eq!(left.transcript().expect("a transcript"), right.transcript().expect("a transcript"));
     }
+    assert_eq!(agent(&other, "nobody", "nothing").record().label.as_deref(), Some("Does nothing"));
     // What it was forked from has come along, too.
     let one = agent(&other, "acme", "worker").session_by_key("one").expect("it is there");
     let again = one.fork(at, fork).and_then(|fork| fork.get()).expect("the original");

@@ -32,6 +32,7 @@
 //! has no such access. redb: no schedule goes on inside it, and most claims run on the reference store.
 #![cfg(shuttle)]
 
+mod access;
 mod closing;
 mod deleting;
 mod following;

@@ -4,18 +4,18 @@ use std::io::{Read, Write};
 use std::sync::{Arc, Mutex};
 
 use super::Gate;
-use parlor::id::{AgentId, MessageId, ThreadId, TurnId, WorkspaceId};
+use parlor::id::{AgentId, KeyId, MessageId, ThreadId, TurnId, WorkspaceId};
 use parlor::page::{Damaged, Matching, PageAt};
 use parlor::store::{
-    Append, ArchiveRef, ArchiveSession, ArchivesQuery, Cancel, CreateSession, Created, DeleteArchive, DeleteMessage,
-    DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Finished, ForkSession, ImportArchive,
-    Interrupt, Listed, Matched, OutboxDelivered, OutboxFailed, OutboxPage, OutboxQuery, Promote, Recovered, Redrive,
-    RestoreArchive, SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, Submit, Submitted,
-    UpdateSession, Waiting,
+    AgentsQuery, Append, ArchiveRef, ArchiveSession, ArchivesQuery, Cancel, CreateAgent, CreateKey, CreateSession,
+    Created, DeleteAgent, DeleteArchive, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace,
+    Finish, Finished, ForkSession, ImportArchive, Interrupt, KeysQuery, LabelAgent, Listed, Matched, OutboxDelivered,
+    OutboxFailed, OutboxPage, OutboxQuery, Promote, Recovered, Redrive, RestoreArchive, RevokeKey, SessionRef,
+    SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, StoredKey, Submit, Submitted, UpdateSession, Waiting,
 };
 use parlor::{
-    AgentRecord, ArchiveRecord, Change, ContextMark, Error, ErrorKind, Message, OnProgress, Result, SessionRecord,
-    ThreadRecord, Turn, WebhookRow, WorkspaceRecord,
+    AgentRecord, ArchiveRecord, Change, ContextMark, Error, ErrorKind, KeyRecord, Message, OnProgress, Result,
+    SessionRecord, ThreadRecord, Turn, WebhookRow, WorkspaceRecord,
 };
 
 /// Passes every operation on, but for what it was told to spoil.
@@ -141,6 +141,50 @@ impl Store for Faulty {
 
     fn find_agent(&self, workspace: WorkspaceId, name: &str) -> Result<Option<AgentRecord>> {
         self.inner.find_agent(workspace, name)
+    }
+
+    fn workspace(&self, id: WorkspaceId) -> Result<WorkspaceRecord> {
+        self.inner.workspace(id)
+    }
+
+    fn workspaces(&self, page: PageAt) -> Result<Listed<WorkspaceRecord>> {
+        self.inner.workspaces(page)
+    }
+
+    fn create_agent(&self, op: CreateAgent) -> Result<AgentRecord> {
+        self.inner.create_agent(op)
+    }
+
+    fn agent(&self, workspace: WorkspaceId, id: AgentId) -> Result<AgentRecord> {
+        self.inner.agent(workspace, id)
+    }
+
+    fn agents(&self, op: AgentsQuery) -> Result<Listed<AgentRecord>> {
+        self.inner.agents(op)
+    }
+
+    fn label_agent(&self, op: LabelAgent) -> Result<AgentRecord> {
+        self.inner.label_agent(op)
+    }
+
+    fn delete_agent(&self, op: DeleteAgent) -> Result<()> {
+        self.inner.delete_agent(op)
+    }
+
+    fn create_key(&self, op: CreateKey) -> Result<KeyRecord> {
+        self.inner.create_key(op)
+    }
+
+    fn key(&self, id: KeyId) -> Result<Option<StoredKey>> {
+        self.inner.key(id)
+    }
+
+    fn keys(&self, op: KeysQuery) -> Result<Listed<KeyRecord>> {
+        self.inner.keys(op)
+    }
+
+    fn revoke_key(&self, op: RevokeKey) -> Result<()> {
+        self.inner.revoke_key(op)
     }
 
     fn create_session(&self, op: CreateSession) -> Result<Created> {

@@ -1,6 +1,7 @@
 //! The house is in order: reads the project's sources and holds the invariants of ARCHITECTURE.md.
 
 mod checks;
+mod handles;
 mod source;
 
 use source::Source;
@@ -41,6 +42,26 @@ hold!(
     the_readme_names_every_limit
     one_oldest_compiler_is_named
 );
+
+#[test]
+fn handles_are_checked_by_the_table() {
+    holds(handles::handles_are_checked_by_the_table);
+}
+
+#[test]
+fn a_handle_that_is_reached_past_the_table_is_seen() {
+    let table = ("src/grant/act.rs", "acts! {\n    A: \"Session::get\" => Chat,\n    B: \"Session::gone\" => Chat,\n}");
+    let handle = "pub struct Session {\n    core: Door,\n}\nimpl Session {\n    pub fn get(&self) { self.core.store(Act::A) }\n    \
+                  pub fn more(&self) { self.core.shared.open() }\n}\nimpl Iterator for Session {\n    fn next(&mut self) {}\n}";
+    let breaches = [
+        "src/scope/a.rs:1: Session::more is not in src/grant/act.rs",
+        "src/scope/a.rs:1: Session::next is not in src/grant/act.rs",
+        "src/grant/act.rs:1: there is no Session::gone",
+        "src/grant/act.rs:1: nobody asks for Act::B",
+        "src/scope/a.rs:6: goes to the store past src/scope/door.rs",
+    ];
+    says(handles::handles_are_checked_by_the_table, &[table, ("src/scope/a.rs", handle)], &breaches);
+}
 
 /// What a check says of files that are not the project's.
 #[track_caller]

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::load::Load;
 use crate::agent::{Agent, Cause, Token};
 use crate::bug::{Bug, is_planted};
-use crate::id::{AgentId, TurnId};
+use crate::id::{AgentId, TurnId, WorkspaceId};
 use crate::record::{Message, Turn};
 use crate::store::{Claim, SessionRef, Started};
 use crate::sync::{Arc, HashMap};
@@ -226,6 +226,18 @@ impl Schedule {
                 None
             }
         }
+    }
+
+    /// The agent's sessions are no more: as [`forget`](Self::forget) for each that is known.
+    pub(super) fn forget_agent(&mut self, workspace: WorkspaceId, agent: AgentId, grace: Duration) -> Vec<Live> {
+        let is_its = |lane: &Lane| {
+            let running =
+                lane.running.and_then(|worker| self.running.get(&worker)).map(|running| running.live.agent_id);
+            running.or(lane.next.as_ref().map(|job| job.agent_id)) == Some(agent)
+        };
+        let its = self.lanes.iter().filter(|(at, lane)| at.workspace == workspace && is_its(lane));
+        let its: Vec<SessionRef> = its.map(|(at, _)| *at).collect();
+        its.into_iter().filter_map(|at| self.forget(at, grace)).collect()
     }
 
     /// What is due by now: the turns whose time is over, whose agents have until `grace` from now on, and the

@@ -137,7 +137,7 @@ impl Fixture {
     }
 
     fn sessions(&self, workspace: WorkspaceId, agent: Option<AgentId>, page: PageAt) -> Result<Listed<SessionRecord>> {
-        self.store.sessions(SessionsQuery { workspace, agent, page })
+        self.store.sessions(SessionsQuery { workspace, agent, page, after: None })
     }
 
     /// All messages, oldest first.

@@ -19,11 +19,12 @@ use crate::progress::{OnProgress, Progress};
 use crate::record::ArchiveRecord;
 use crate::redb::RedbStore;
 use crate::redb::codec::{ArchiveRow, Id, SessionRow};
+use crate::redb::hidden;
 use crate::redb::load::{self, Kind, Loaded, Loader, Record, Trust, Unread, scaled};
 use crate::redb::place;
 use crate::redb::remnant::Remnant;
 use crate::redb::scope;
-use crate::redb::tables::{Table, meta, names};
+use crate::redb::tables::{Table, meta};
 use crate::redb::view::Read;
 use crate::redb::write_set::WriteSet;
 use crate::store::{ImportArchive, ImportIds};
@@ -35,9 +36,9 @@ pub(in crate::redb) fn import(
     from: &mut dyn Stream,
     on: &mut OnProgress<'_>,
 ) -> Result<ArchiveRecord> {
-    let agent_name = store.read(|view| {
-        let workspace = place::workspace(view, op.workspace)?;
-        scope::agent_name(view, place::agent(view, workspace, op.agent)?)
+    let (agent, agent_name) = store.read(|view| {
+        let agent = place::agent(view, place::workspace(view, op.workspace)?, op.agent)?;
+        Ok((agent, scope::agent_name(view, agent)?))
     })?;
     let header = Header::read(from)?;
     let (left, stamp) = (store.written()?.left.clone(), op.stamp);
@@ -48,6 +49,7 @@ pub(in crate::redb) fn import(
         let import = Import {
             store,
             op,
+            agent,
             agent_name,
             header,
             archive,
@@ -66,6 +68,8 @@ pub(in crate::redb) fn import(
 struct Import<'s> {
     store: &'s RedbStore,
     op: &'s ImportArchive,
+    /// The agent's number.
+    agent: u32,
     agent_name: String,
     header: Header,
     /// The archive's number.
@@ -156,6 +160,7 @@ impl Import<'_> {
         self.put(most, Rest::Goes)?;
         let whole = self.cutter.whole();
         let (archive, id, op) = (self.archive, *self.op.stamp.uuid(0).as_bytes(), *self.op);
+        let asked = self.agent;
         let (store, loaded) =
             (self.store, std::mem::replace(&mut self.loader, Loader::new(0, Trust::Strangers)).finish()?);
         if !loaded.is_archived {
@@ -166,6 +171,9 @@ impl Import<'_> {
         store.write(4096, move |view| {
             let workspace = place::workspace(view, op.workspace)?;
             let agent = place::agent(view, workspace, op.agent)?;
+            if agent != asked {
+                return Err(Error::not_found(format_args!("agent {}, as it was when the import began,", op.agent)));
+            }
             check_free(view, &op, session)?;
             let Loaded { session: number, body, head, .. } = &loaded;
             let filename = op.filename(session);
@@ -190,6 +198,7 @@ impl Import<'_> {
                 checksum: whole.checksum,
             };
             let mut writes = WriteSet::default();
+            hidden::dislodge(view, workspace, session, op.stamp.at, &mut writes)?;
             writes.remove(Table::Meta, Remnant::Archive(archive).key());
             // What was loaded goes: its remnant stays.
             if view.get(Table::Meta, &meta::remnant(*number))?.is_none() {
@@ -225,8 +234,7 @@ fn keep(record: &Record<'_>, op: &ImportArchive, agent_name: &str, stream: &mut 
 /// No session has the id, and none that is archived.
 fn check_free(view: &dyn Read, op: &ImportArchive, session: SessionId) -> Result<()> {
     let workspace = place::workspace(view, op.workspace)?;
-    let there = place::named(view, &names::session_id(workspace, session.as_uuid().as_bytes()))?.is_some();
-    if there || load::is_archived(view, workspace, session)? {
+    if hidden::holder(view, workspace, session)?.is_some() || load::is_archived(view, workspace, session)? {
         return Err(Error::conflict(format!("session {session} is there")));
     }
     Ok(())

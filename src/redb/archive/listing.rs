@@ -9,6 +9,7 @@ use crate::id::{AgentId, SessionId, WorkspaceId};
 use crate::page::{Damaged, Direction};
 use crate::record::ArchiveRecord;
 use crate::redb::codec::{self, ArchiveRow, ArchivedRow, CountRow, Id, NumberRow};
+use crate::redb::hidden::{self, Hidden};
 use crate::redb::remnant::Remnant;
 use crate::redb::tables::{Table, archives};
 use crate::redb::view::{self, Each, Read};
@@ -37,6 +38,17 @@ pub(in crate::redb) struct Standing {
 fn count(view: &dyn Read, scope: u32) -> Result<u64> {
     let counted = view.plain::<CountRow>(Table::Archives, &archives::count(scope))?;
     Ok(counted.unwrap_or_default().sessions)
+}
+
+/// Takes the archives of an agent that is deleted out of what is counted.
+pub(in crate::redb) fn uncount(view: &dyn Read, [workspace, agent]: [u32; 2], writes: &mut WriteSet) -> Result<()> {
+    let its = count(view, agent)?;
+    if its > 0 {
+        let sessions = count(view, workspace)?.saturating_sub(its);
+        writes.put(Table::Archives, archives::count(workspace), &CountRow { sessions })?;
+    }
+    writes.remove(Table::Archives, archives::count(agent));
+    Ok(())
 }
 
 /// The archive of a row that stands under a key.
@@ -107,7 +119,7 @@ fn find_listed(view: &dyn Read, at: &ArchiveRef) -> Result<Standing> {
 
 /// Calls `each` with the rows of a listing.
 fn each_listed(view: &dyn Read, scope: u32, direction: Direction, each: &mut Each<'_>) -> Result<()> {
-    let (from, to) = (archives::listed(scope, 0, 0), archives::listed(scope, u64::MAX, u32::MAX));
+    let (from, to) = archives::listed_bounds(scope);
     view.scan(Table::Archives, (Bound::Included(from.as_slice()), Bound::Included(to.as_slice())), direction, each)
 }
 
@@ -124,12 +136,20 @@ pub(in crate::redb) fn list(view: &dyn Read, op: &ArchivesQuery) -> Result<Liste
         None => workspace,
     };
     let total = count(view, scope)?;
-    let mut listed = Listed { items: Vec::new(), total, damaged: Vec::new() };
+    let mut listed = Listed { items: Vec::new(), total, damaged: Vec::new(), last: None };
     let (mut before, mut left) = (op.page.offset(), op.page.limit);
     if before >= total {
         return Ok(listed);
     }
+    let hidden = Hidden::of(view)?;
     each_listed(view, scope, Direction::Desc, &mut |key, value| {
+        if !hidden.is_none() {
+            // One that cannot be read is taken for none of theirs.
+            let row = codec::decode::<ArchiveRow<'_>>(Table::Archives, key, value);
+            if row.is_ok_and(|row| hidden.has_agent(row.agent)) {
+                return Ok(ControlFlow::Continue(()));
+            }
+        }
         if before > 0 {
             before -= 1;
             return Ok(ControlFlow::Continue(()));
@@ -164,15 +184,50 @@ pub(super) fn show(view: &dyn Read, row: &ArchiveRow<'_>, number: u32, writes: &
 pub(super) fn hide(view: &dyn Read, archive: &Standing, now: Timestamp, writes: &mut WriteSet) -> Result<()> {
     let Standing { number, workspace, agent, ref record, .. } = *archive;
     Remnant::Archive(number).put(writes, now)?;
-    writes.remove(Table::Archives, archives::row(number));
-    writes.remove(Table::Archives, archives::filename(agent, &record.filename));
-    writes.remove(Table::Archives, archives::session(workspace, record.session_id.as_uuid().as_bytes()));
+    let (session, archived_at) = (record.session_id.as_uuid().as_bytes(), record.archived_at.as_micros());
+    for key in leads(number, [workspace, agent], session, &record.filename, archived_at) {
+        writes.remove(Table::Archives, key);
+    }
     for scope in [workspace, agent] {
-        writes.remove(Table::Archives, archives::listed(scope, record.archived_at.as_micros(), number));
         let sessions = count(view, scope)?.saturating_sub(1);
         writes.put(Table::Archives, archives::count(scope), &CountRow { sessions })?;
     }
     Ok(())
+}
+
+/// The keys that lead to an archive, its own among them.
+fn leads(number: u32, scopes: [u32; 2], session: &Id, filename: &str, archived_at: u64) -> [Vec<u8>; 5] {
+    let [workspace, agent] = scopes;
+    [
+        archives::row(number),
+        archives::filename(agent, filename),
+        archives::session(workspace, session),
+        archives::listed(workspace, archived_at, number),
+        archives::listed(agent, archived_at, number),
+    ]
+}
+
+/// Takes away an archive of a deleted agent, which nothing counts any more, and what of its session waits in the outbox.
+pub(in crate::redb) fn take_away_listed(
+    number: u32,
+    row: &ArchiveRow<'_>,
+    now: Timestamp,
+    writes: &mut WriteSet,
+) -> Result<()> {
+    for key in leads(number, [row.workspace, row.agent], &row.session, row.filename, row.archived_at) {
+        writes.remove(Table::Archives, key);
+    }
+    Remnant::Archive(number).put(writes, now)?;
+    Remnant::Session(row.number).put(writes, now)
+}
+
+/// The same of the archive of this number.
+pub(in crate::redb) fn take_away(view: &dyn Read, number: u32, now: Timestamp, writes: &mut WriteSet) -> Result<()> {
+    let key = archives::row(number);
+    let taken = view.row(Table::Archives, &key, |value| {
+        take_away_listed(number, &codec::decode(Table::Archives, &key, value)?, now, writes)
+    })?;
+    taken.ok_or_else(|| view::missing("archive", &key))
 }
 
 /// Deletes an archive.
@@ -188,8 +243,32 @@ pub(in crate::redb) fn delete(view: &dyn Read, op: &DeleteArchive) -> Result<(Wr
     Ok((writes, ()))
 }
 
-/// The number that a session had which is archived; none where it is not.
-pub(super) fn number_of(view: &dyn Read, workspace: u32, session: SessionId) -> Result<Option<u32>> {
-    let key = archives::session(workspace, session.as_uuid().as_bytes());
-    Ok(view.plain::<ArchivedRow>(Table::Archives, &key)?.map(|row| row.session))
+/// What leads to the archive of the session of an id, and the number of its agent, which may have been deleted.
+pub(in crate::redb) fn standing_of(
+    view: &dyn Read,
+    workspace: u32,
+    session: &Id,
+) -> Result<Option<(ArchivedRow, u32)>> {
+    let Some(found) = view.plain::<ArchivedRow>(Table::Archives, &archives::session(workspace, session))? else {
+        return Ok(None);
+    };
+    let key = archives::row(found.archive);
+    let agent = view
+        .row(Table::Archives, &key, |value| Ok(codec::decode::<ArchiveRow<'_>>(Table::Archives, &key, value)?.agent))?;
+    Ok(Some((found, agent.ok_or_else(|| view::missing("archive", &key))?)))
+}
+
+/// The number that a session had which is archived; none where it is not, and where the archive's agent was deleted.
+pub(in crate::redb) fn number_of(view: &dyn Read, workspace: u32, session: SessionId) -> Result<Option<u32>> {
+    let id = session.as_uuid().as_bytes();
+    match standing_of(view, workspace, id) {
+        // Damage takes away no agent.
+        Err(error) if error.kind() == ErrorKind::Corrupt => {
+            Ok(view.plain::<ArchivedRow>(Table::Archives, &archives::session(workspace, id))?.map(|row| row.session))
+        }
+        found => match found? {
+            Some((row, agent)) if !hidden::is(view, agent)? => Ok(Some(row.session)),
+            _ => Ok(None),
+        },
+    }
 }

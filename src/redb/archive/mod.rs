@@ -25,7 +25,7 @@ pub(super) use export::export;
 #[cfg(feature = "testkit")]
 pub(crate) use hostile::{pack, unpack};
 pub(super) use import::import;
-pub(super) use listing::{delete, get, list};
+pub(super) use listing::{delete, get, list, number_of, standing_of, take_away, take_away_listed, uncount};
 pub(super) use outbox::announced;
 pub(super) use read::Source;
 pub(super) use restore::restore;

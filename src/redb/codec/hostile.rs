@@ -2,8 +2,9 @@
 
 use super::{
     ArchiveRow, ArchivedRow, BlockRow, CHECKSUM_BYTES, ChangeRow, ChunkRow, ClaimRow, CountRow, CounterRow,
-    DirectoryRow, HeadRow, ListedRow, MarkRow, MessageRow, NumberRow, OutboxRow, QueuedRow, RemnantRow, Row, ScopeRow,
-    SessionRow, ThreadRow, TurnRow, WaitingRow, checksum, decode, encode,
+    DirectoryRow, HeadRow, HiddenRow, KeyRow, LabelRow, ListedRow, MarkRow, MessageRow, NumberRow, OutboxRow,
+    QueuedRow, RemnantRow, Row, ScopeCountRow, ScopeRow, SessionRow, ThreadRow, TurnRow, WaitingRow, checksum, decode,
+    encode,
 };
 use crate::error::{ErrorKind, Result};
 use crate::id::SessionId;
@@ -38,7 +39,7 @@ macro_rules! check {
 pub(crate) fn check_rows(bytes: &[u8]) {
     let Some((kind, payload)) = bytes.split_first() else { return };
     let session = SessionId::from_uuid(uuid::Uuid::nil());
-    match kind % 22 {
+    match kind % 26 {
         0 => check!(CounterRow, payload, |_| Ok(())),
         1 => check!(NumberRow, payload, |_| Ok(())),
         2 => check!(CountRow, payload, |_| Ok(())),
@@ -63,6 +64,10 @@ pub(crate) fn check_rows(bytes: &[u8]) {
         19 => check!(ArchiveRow<'_>, payload, |_| Ok(())),
         21 => check!(ArchivedRow, payload, |_| Ok(())),
         20 => check!(ChunkRow<'_>, payload, |_| Ok(())),
+        22 => check!(KeyRow<'_>, payload, |_| Ok(())),
+        23 => check!(HiddenRow, payload, |_| Ok(())),
+        24 => check!(LabelRow<'_>, payload, |_| Ok(())),
+        25 => check!(ScopeCountRow, payload, |_| Ok(())),
         _ => check!(MessageRow<'_>, payload, |row: &MessageRow<'_>| row.record(session, 1).map(drop)),
     }
 }

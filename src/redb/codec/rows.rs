@@ -95,6 +95,45 @@ pub(in crate::redb) struct CountRow {
 }
 row!(CountRow, 1, "session count");
 
+/// How many agents a workspace has, or workspaces the file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, BorrowDecode)]
+pub(in crate::redb) struct ScopeCountRow {
+    pub scopes: u64,
+}
+row!(ScopeCountRow, 1, "count of workspaces or agents");
+
+/// The label of an agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, BorrowDecode)]
+pub(in crate::redb) struct LabelRow<'a> {
+    pub label: &'a str,
+}
+row!(LabelRow<'a>, 1, "label");
+
+/// An agent that was deleted, of which some may be left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, BorrowDecode)]
+pub(in crate::redb) struct HiddenRow {
+    pub deleted_at: u64,
+}
+row!(HiddenRow, 1, "deleted agent");
+
+/// An access key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, BorrowDecode)]
+pub(in crate::redb) struct KeyRow<'a> {
+    /// What it opens, by id: what an access is checked with at every step looks nothing else up.
+    pub workspace: Id,
+    pub agent: Option<Id>,
+    pub workspace_number: u32,
+    /// 0 of a master key.
+    pub agent_number: u32,
+    pub scopes: u8,
+    /// SHA-256 of the secret.
+    pub hash: [u8; 32],
+    pub label: Option<&'a str>,
+    pub created_at: u64,
+    pub expires_at: Option<u64>,
+}
+row!(KeyRow<'a>, 1, "access key");
+
 /// A workspace or an agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, BorrowDecode)]
 pub(in crate::redb) struct ScopeRow<'a> {

@@ -80,6 +80,9 @@ fn small_rows_have_their_golden_bytes() {
     check(&QueuedRow { bytes: 251 }, "fbfb00", &mut Vec::new());
     check(&WaitingRow { turns: 2, bytes: 251 }, "02fbfb00", &mut Vec::new());
     check(&MarkRow { message: 7, summary: "so far" }, &format!("0706{}", full_hex(b"so far")), &mut Vec::new());
+    check(&ScopeCountRow { scopes: 251 }, "fbfb00", &mut Vec::new());
+    check(&HiddenRow { deleted_at: 251 }, "fbfb00", &mut Vec::new());
+    check(&LabelRow { label: "ab" }, "026162", &mut Vec::new());
     let change = ChangeRow { kind: CHANGE_TURN, number: 5, id: Some(id(6)), state: 2 };
     check(&change, &format!("040501{}02", "06".repeat(16)), &mut Vec::new());
     let claim = ClaimRow { turn: id(1), number: 2, owner: id(3), epoch: 4, lease: None };
@@ -130,6 +133,25 @@ fn rows_of_sessions_have_their_golden_bytes() {
     let [own, agent, fingerprint, session_id, message] = ids;
     let golden = format!("{own}0203{agent}0161016b01016c00000001025b5d000501{fingerprint}01{session_id}{message}09");
     check(&session, &golden, &mut Vec::new());
+}
+
+#[test]
+fn access_keys_have_their_golden_bytes() {
+    let of_agent = KeyRow {
+        workspace: id(1),
+        agent: Some(id(2)),
+        workspace_number: 3,
+        agent_number: 4,
+        scopes: 5,
+        hash: [6; 32],
+        label: Some("l"),
+        created_at: 7,
+        expires_at: Some(8),
+    };
+    let (workspace, agent, hash) = ("01".repeat(16), "02".repeat(16), "06".repeat(32));
+    check(&of_agent, &format!("{workspace}01{agent}030405{hash}01016c070108"), &mut Vec::new());
+    let master = KeyRow { agent: None, agent_number: 0, label: None, expires_at: None, ..of_agent };
+    check(&master, &format!("{workspace}00030005{hash}000700"), &mut Vec::new());
 }
 
 #[test]

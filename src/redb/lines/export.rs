@@ -13,11 +13,11 @@ use crate::lines::{ExportReport, Printer, VERSION, Whole};
 use crate::page::Direction;
 use crate::progress::{OnProgress, Progress};
 use crate::redb::archive::Source;
-use crate::redb::codec::{self, CountRow, HeadRow, ScopeRow};
-use crate::redb::fault;
+use crate::redb::codec::{self, CountRow, HeadRow, LabelRow, ScopeRow};
 use crate::redb::load::{Record, Unread, records, scaled};
 use crate::redb::tables::{Table, archives, names, of_session, sessions};
 use crate::redb::view::{self, Read};
+use crate::redb::{access, fault};
 
 /// Writes lines of what the view has.
 pub(super) fn export(
@@ -79,22 +79,30 @@ impl Export<'_, '_> {
     fn workspace(&mut self, number: u32, whole: Whole) -> Result<()> {
         if !matches!(whole, Whole::Session(_)) {
             let key = archives::count(number);
-            let count = fault::guarded(|| self.view.plain::<CountRow>(Table::Archives, &key))?;
+            let (count, keys) = fault::guarded(|| {
+                Ok((self.view.plain::<CountRow>(Table::Archives, &key)?, access::count(self.view, number)?))
+            })?;
             self.report.archives_left_out += count.map_or(0, |count| count.sessions);
+            self.report.access_keys_left_out += keys;
         }
         self.scope("workspace", number)
     }
 
     fn scope(&mut self, kind: &str, number: u32) -> Result<()> {
-        let key = names::scope(number);
+        let (key, label) = (names::scope(number), names::label(number));
         let count = if kind == "agent" { &mut self.report.agents } else { &mut self.report.workspaces };
         *count += 1;
         let (view, lines) = (self.view, &mut self.lines);
         let read = fault::guarded(|| {
             view.row(Table::Names, &key, |value| {
                 let row: ScopeRow<'_> = codec::decode(Table::Names, &key, value)?;
-                lines.line(kind).id("id", row.id).text("name", row.name).number("created_at_micros", row.created_at);
-                lines.end();
+                lines.line(kind).id("id", row.id).text("name", row.name);
+                view.row(Table::Names, &label, |value| {
+                    let row: LabelRow<'_> = codec::decode(Table::Names, &label, value)?;
+                    lines.text("label", row.label);
+                    Ok(())
+                })?;
+                lines.number("created_at_micros", row.created_at).end();
                 Ok(())
             })
         })?;
@@ -156,6 +164,7 @@ impl Export<'_, '_> {
             .number("ended", report.ended)
             .number("outbox_left_out", report.outbox_left_out)
             .number("archives_left_out", report.archives_left_out)
+            .number("access_keys_left_out", report.access_keys_left_out)
             .end();
         self.write()?;
         self.out.flush().map_err(unwritten)?;

@@ -15,10 +15,10 @@ use crate::progress::{OnProgress, Progress};
 use crate::redb::RedbStore;
 use crate::redb::cleaning::Held;
 use crate::redb::load::{self, Loader, Published, Trust, is_archived};
-use crate::redb::place;
 use crate::redb::tables::names;
 use crate::redb::view::Read;
 use crate::redb::write_set::WriteSet;
+use crate::redb::{hidden, place};
 use crate::time::Timestamp;
 
 /// Takes in parlor's own lines.
@@ -114,7 +114,8 @@ impl Importing<'_, '_, '_> {
             let unknown = &mut self.unknown;
             match kind {
                 Kind::Workspace | Kind::Agent => {
-                    let form = ScopeForm::read(fields, unknown)?;
+                    let read = if kind == Kind::Agent { ScopeForm::agent } else { ScopeForm::workspace };
+                    let form = read(fields, unknown)?;
                     self.publish(line)?;
                     self.scope(kind, form).map_err(|error| at(line, error))?;
                 }
@@ -294,7 +295,7 @@ impl Importing<'_, '_, '_> {
         }
         let report = &mut self.report;
         (report.ended, report.outbox_left_out) = (end.ended, end.outbox);
-        report.archives_left_out = end.archives;
+        (report.archives_left_out, report.access_keys_left_out) = (end.archives, end.keys);
         Progress::new(self.done, self.done).tell(on)
     }
 }
@@ -332,7 +333,7 @@ fn check_free(view: &dyn Read, (workspace, agent): (WorkspaceId, AgentId), id: S
     let workspace = place::workspace(view, workspace)?;
     let agent = place::agent(view, workspace, agent)?;
     let conflict = |what: String| Err(Error::conflict(what));
-    if place::named(view, &names::session_id(workspace, id.as_uuid().as_bytes()))?.is_some() {
+    if hidden::holder(view, workspace, id)?.is_some() {
         return conflict(format!("session {id} is there"));
     }
     if is_archived(view, workspace, id)? {

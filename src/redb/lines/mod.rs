@@ -13,13 +13,11 @@ mod walk;
 
 use std::io::Write;
 
-use super::snapshot::Snapshot;
-use super::{Open, RedbStore};
+use super::RedbStore;
 use crate::error::Result;
 use crate::id::Stamp;
 use crate::lines::{ExportReport, Import, ImportReport, Lines, Whole};
 use crate::progress::OnProgress;
-use crate::sync::Arc;
 
 impl Lines for RedbStore {
     fn export(&self, whole: Whole, stamp: Stamp, out: &mut dyn Write, on: &mut OnProgress<'_>) -> Result<ExportReport> {
@@ -28,16 +26,5 @@ impl Lines for RedbStore {
 
     fn import(&self, import: Import<'_, '_>, on: &mut OnProgress<'_>) -> Result<ImportReport> {
         import::import(self, import, on)
-    }
-}
-
-impl RedbStore {
-    /// The state as it is now, to be read by many calls.
-    fn held(&self) -> Result<Arc<Snapshot>> {
-        self.check_process()?;
-        match &self.file {
-            Open::ToWrite(file) => file.shared.snapshot(),
-            Open::ToRead(file) => file.snapshot().map(Arc::new),
-        }
     }
 }

@@ -5,8 +5,8 @@ use uuid::Uuid;
 use crate::error::Result;
 use crate::id::{AgentId, Stamp, WorkspaceId};
 use crate::lines::ScopeForm;
-use crate::redb::codec::ScopeRow;
-use crate::redb::tables::names;
+use crate::redb::codec::{LabelRow, ScopeRow};
+use crate::redb::tables::{Table, names};
 use crate::redb::view::Read;
 use crate::redb::write_set::WriteSet;
 use crate::redb::{place, scope};
@@ -25,7 +25,8 @@ pub(super) fn workspace(view: &dyn Read, form: &ScopeForm, stamp: Stamp) -> Resu
     }
     let id = free(view, form.id, stamp, |id| names::workspace_id(id.as_bytes()))?;
     let by = [names::workspace_name(&form.name), names::workspace_id(id.as_bytes())];
-    Ok((scope::make(view, by, &row(form, id))?, (id.into(), Made::Now)))
+    let (writes, _) = scope::make(view, by, 0, &row(form, id))?;
+    Ok((writes, (id.into(), Made::Now)))
 }
 
 /// The agent of this name in a workspace.
@@ -41,7 +42,11 @@ pub(super) fn agent(
     let within = place::workspace(view, workspace)?;
     let id = free(view, form.id, stamp, |id| names::agent_id(within, id.as_bytes()))?;
     let by = [names::agent_name(within, &form.name), names::agent_id(within, id.as_bytes())];
-    Ok((scope::make(view, by, &row(form, id))?, (id.into(), Made::Now)))
+    let (mut writes, number) = scope::make(view, by, within, &row(form, id))?;
+    if let Some(label) = &form.label {
+        writes.put(Table::Names, names::label(number), &LabelRow { label })?;
+    }
+    Ok((writes, (id.into(), Made::Now)))
 }
 
 /// The id, where it is one and nothing has it; else another one.

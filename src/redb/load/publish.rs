@@ -7,10 +7,10 @@ use crate::record::{ContextMark, Json, SessionRecord};
 use crate::redb::cleaning::{Held, Left};
 use crate::redb::codec::{ChangeRow, CountRow, HeadRow, ListedRow, MarkRow, NumberRow, SessionRow};
 use crate::redb::remnant::{self, Remnant};
-use crate::redb::tables::{Table, activity, archives, meta, names, rows, sessions};
+use crate::redb::tables::{Table, activity, meta, names, rows, sessions};
 use crate::redb::view::Read;
 use crate::redb::write_set::WriteSet;
-use crate::redb::{place, scope, session};
+use crate::redb::{archive, hidden, place, scope, session};
 
 /// A session that is all there, and is none yet.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ pub(in crate::redb) fn publish(
     let (number, body, id) = (loaded.session, &loaded.body, published.id.as_uuid().as_bytes());
     let workspace = place::workspace(view, published.workspace)?;
     let agent = place::agent(view, workspace, published.agent)?;
-    if place::named(view, &names::session_id(workspace, id))?.is_some() {
+    if hidden::holder(view, workspace, published.id)?.is_some() {
         return Err(Error::conflict(format!("session {} is there", published.id)));
     }
     if place::named(view, &names::session_key(agent, &body.key))?.is_some() {
@@ -74,6 +74,7 @@ pub(in crate::redb) fn publish(
         return Err(Error::corrupt(format!("session number {number} is not being loaded")));
     }
     let mut writes = WriteSet::default();
+    hidden::dislodge(view, workspace, published.id, published.stamp.at, &mut writes)?;
     count(view, &mut writes)?;
     writes.remove(Table::Meta, meta::remnant(number));
     writes.put(Table::Names, names::session_id(workspace, id), &NumberRow { number })?;
@@ -132,6 +133,5 @@ fn count(view: &dyn Read, writes: &mut WriteSet) -> Result<()> {
 
 /// Whether a session of this id is archived.
 pub(in crate::redb) fn is_archived(view: &dyn Read, workspace: u32, id: SessionId) -> Result<bool> {
-    let key = archives::session(workspace, id.as_uuid().as_bytes());
-    Ok(view.get(Table::Archives, &key)?.is_some())
+    Ok(archive::number_of(view, workspace, id)?.is_some())
 }

@@ -9,6 +9,7 @@
 use std::ops::{Bound, ControlFlow};
 
 use super::codec::{self, CountRow, HeadRow, RemnantRow};
+use super::hidden::{self, Hidden};
 use super::place::{self, Place};
 use super::tables::{Table, activity, archives, claims, meta, names, of_session, sessions};
 use super::view::Read;
@@ -90,25 +91,30 @@ pub(super) fn delete(view: &dyn Read, op: &DeleteSession) -> Result<(WriteSet, (
 
 /// Takes away all that leads to a session, which stands so and has this key. Its remnant is to be written with it.
 pub(super) fn hide(view: &dyn Read, place: Place, head: &HeadRow, key: &str, writes: &mut WriteSet) -> Result<()> {
-    let Place { number, workspace, agent, session } = place;
     let mut counters = scope::counters(view)?;
     scope::next_number(&mut counters.removed, "sessions that were removed")?;
-    let id = session.as_uuid().as_bytes();
     writes.put(Table::Meta, meta::COUNTERS, &counters)?;
+    for scope in [place.workspace, place.agent] {
+        let sessions = session::count(view, scope)?.saturating_sub(1);
+        writes.put(Table::Names, names::count(scope), &CountRow { sessions })?;
+    }
+    take_away(place, key, head.updated_at, writes);
+    Ok(())
+}
+
+/// Takes away all that leads to a session, which nothing counts any more.
+pub(super) fn take_away(place: Place, key: &str, updated_at: u64, writes: &mut WriteSet) {
+    let Place { number, workspace, agent, session } = place;
+    let id = session.as_uuid().as_bytes();
     writes.remove(Table::Names, names::session_id(workspace, id));
     writes.remove(Table::Names, names::session_key(agent, key));
     for scope in [workspace, agent] {
-        let sessions = session::count(view, scope)?.saturating_sub(1);
-        writes.put(Table::Names, names::count(scope), &CountRow { sessions })?;
-        writes.remove(Table::Activity, activity::at(scope, head.updated_at, id));
+        writes.remove(Table::Activity, activity::at(scope, updated_at, id));
     }
-    writes.remove(Table::Sessions, sessions::body(number));
-    writes.remove(Table::Sessions, sessions::head(number));
-    if head.mark != 0 {
-        writes.remove(Table::Sessions, sessions::mark(number));
+    for part in [sessions::body(number), sessions::head(number), sessions::mark(number)] {
+        writes.remove(Table::Sessions, part);
     }
     writes.remove(Table::Claims, claims::of(number));
-    Ok(())
 }
 
 /// Calls `each` with every remnant of a kind, in order, until it breaks, and says whether it did. One that is damaged is left
@@ -154,13 +160,30 @@ pub(super) fn is_any(view: &dyn Read) -> Result<bool> {
             return Ok(true);
         }
     }
-    Ok(false)
+    Ok(!Hidden::of(view)?.is_none())
 }
 
 /// Whether the session is there, as far as can be told.
 pub(super) fn is_live(view: &dyn Read, session: u32) -> Result<bool> {
     let there = |key: [u8; 5]| Ok(view.get(Table::Sessions, &key)?.is_some());
     Ok(there(sessions::body(session))? || there(sessions::head(session))?)
+}
+
+/// The sessions that are there no more, as far as rows of theirs may be met.
+pub(super) struct Gone {
+    deleted: Vec<u32>,
+    hidden: Hidden,
+}
+
+impl Gone {
+    pub(super) fn of(view: &dyn Read) -> Result<Self> {
+        Ok(Gone { deleted: all(view)?, hidden: Hidden::of(view)? })
+    }
+
+    /// Whether a row of the outbox, of this session, is of one of them.
+    pub(super) fn has(&self, view: &dyn Read, session: u32, key: &[u8], value: &[u8]) -> Result<bool> {
+        Ok(self.deleted.binary_search(&session).is_ok() || self.hidden.has_announced(view, session, key, value)?)
+    }
 }
 
 /// The next step: takes away at most so many rows, at least one, of as much as that is. None where nothing is left
@@ -182,6 +205,8 @@ pub(super) fn step(view: &dyn Read, rows: usize, is_held: &dyn Fn(Remnant) -> bo
             break;
         }
     }
+    // What is left of deleted agents becomes deleted sessions only as far as those before are cleared away.
+    hidden::clear(view, step.rows.div_ceil(hidden::ROWS_OF_SESSION), &mut step.writes)?;
     Ok(Some(step.writes).filter(|writes| !writes.is_empty()))
 }
 

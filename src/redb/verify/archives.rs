@@ -35,7 +35,12 @@ impl Check<'_> {
                         let number = key.last_chunk().map_or(0, |number| u32::from_be_bytes(*number));
                         all.insert(number, kept(number, &row)?);
                         self.archived.push(row.number);
-                        [row.workspace, row.agent].iter().for_each(|scope| *counted.entry(*scope).or_default() += 1);
+                        // Of an agent that was deleted it is left over.
+                        if !self.hidden.has_agent(row.agent) {
+                            [row.workspace, row.agent]
+                                .iter()
+                                .for_each(|scope| *counted.entry(*scope).or_default() += 1);
+                        }
                     }
                     Err(error) => self.breaches.push(error.to_string()),
                 },

@@ -1,11 +1,13 @@
 //! Checks what names and ids lead to, and the counters of the file.
 
+use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
 
 use super::Check;
 use crate::error::Result;
 use crate::page::Direction;
-use crate::redb::codec::{self, NumberRow, RemnantRow, ScopeRow, SessionRow};
+use crate::redb::access;
+use crate::redb::codec::{self, HiddenRow, LabelRow, NumberRow, RemnantRow, ScopeCountRow, ScopeRow, SessionRow};
 use crate::redb::remnant::is_live;
 use crate::redb::scope::counters;
 use crate::redb::tables::{Table, meta, names, sessions};
@@ -31,7 +33,10 @@ impl Check<'_> {
                 Some(5 | 6) => self.session_of(key, value, counted.sessions),
                 Some(7) => codec::decode::<ScopeRow<'_>>(Table::Names, key, value).map(|_| None),
                 // The counts are recounted with the sessions.
-                Some(8) => Ok(None),
+                Some(8 | 9) => Ok(None),
+                Some(10) => self.label(key, value),
+                Some(11) => access::breach(self.view, key, value),
+                Some(12) => self.access_key_of(key, value),
                 _ => Ok(Some("is of no known form".to_owned())),
             };
             match described {
@@ -74,6 +79,73 @@ impl Check<'_> {
         let right = found
             .is_some_and(|(name, id)| [name, id].iter().any(|due| due.get(1..).is_some_and(|due| key.ends_with(due))));
         Ok((!right).then(|| format!("leads to scope {number}, which has another name and id")))
+    }
+
+    /// What is wrong with the label of an agent.
+    fn label(&self, key: &[u8], value: &[u8]) -> Result<Option<String>> {
+        codec::decode::<LabelRow<'_>>(Table::Names, key, value)?;
+        let agent = key.last_chunk().map_or(0, |number| u32::from_be_bytes(*number));
+        let there = self.view.get(Table::Names, &names::scope(agent))?.is_some();
+        Ok((!there).then(|| "is the label of an agent that is not there".to_owned()))
+    }
+
+    /// What is wrong with a row that says which access keys a workspace has: the key says the rest.
+    fn access_key_of(&self, key: &[u8], value: &[u8]) -> Result<Option<String>> {
+        codec::decode::<NumberRow>(Table::Names, key, value)?;
+        let there = match key.last_chunk() {
+            Some(id) => self.view.get(Table::Names, &names::access_key(id))?.is_some(),
+            None => false,
+        };
+        Ok((!there).then(|| "is of an access key that is not there".to_owned()))
+    }
+
+    /// The counts of workspaces and agents are those of their names; deleted agents are not there.
+    pub(super) fn scopes(&mut self) -> Result<()> {
+        let mut due = BTreeMap::<u32, u64>::new();
+        let all = (Bound::Unbounded, Bound::Excluded(&[4][..]));
+        self.view.scan(Table::Names, all, Direction::Asc, &mut |key, _| {
+            let within = match key {
+                [1, ..] => Some(0),
+                [3, rest @ ..] => rest.first_chunk().map(|number| u32::from_be_bytes(*number)),
+                _ => None,
+            };
+            within.into_iter().for_each(|within| *due.entry(within).or_default() += 1);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let (from, to) = (names::scopes(0), names::scopes(u32::MAX));
+        let between = (Bound::Included(from.as_slice()), Bound::Included(to.as_slice()));
+        self.view.scan(Table::Names, between, Direction::Asc, &mut |key, value| {
+            let within = key.last_chunk().map_or(0, |scope| u32::from_be_bytes(*scope));
+            let there = due.remove(&within).unwrap_or_default();
+            match codec::decode::<ScopeCountRow>(Table::Names, key, value) {
+                Ok(ScopeCountRow { scopes }) if scopes == there => {}
+                Ok(ScopeCountRow { scopes }) => {
+                    self.breaches.push(format!("scope {within}: {there} scopes in it, {scopes} counted"));
+                }
+                Err(error) => self.breaches.push(format!("scope {within}: {error}")),
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        for (within, there) in due {
+            self.breaches.push(format!("scope {within}: {there} scopes in it, none counted"));
+        }
+        self.deleted_agents()
+    }
+
+    fn deleted_agents(&mut self) -> Result<()> {
+        let made = counters(self.view).map_or(u32::MAX, |counted| counted.scopes);
+        let (from, to) = (meta::hidden(0), meta::hidden(u32::MAX));
+        let between = (Bound::Included(from.as_slice()), Bound::Included(to.as_slice()));
+        self.view.scan(Table::Meta, between, Direction::Asc, &mut |key, value| {
+            let agent = meta::hidden_of(key).unwrap_or_default();
+            let there = self.view.get(Table::Names, &names::scope(agent))?.is_some();
+            if let Err(error) = codec::decode::<HiddenRow>(Table::Meta, key, value) {
+                self.breaches.push(error.to_string());
+            } else if agent == 0 || agent > made || there {
+                self.breaches.push(format!("agent {agent} is said to be deleted, and was not"));
+            }
+            Ok(ControlFlow::Continue(()))
+        })
     }
 
     /// What is wrong with a row that leads to a session.

@@ -18,6 +18,7 @@ use super::codec::{
     self, ChangeRow, ClaimRow, CountRow, HeadRow, Id, ListedRow, MessageRow, NumberRow, Row, SessionRow, ThreadRow,
     TurnRow, state_byte,
 };
+use super::hidden::Hidden;
 use super::positions::Times;
 use super::remnant::{self, Remnant};
 use super::tables::{Table, activity, claims, names, rows, session_of, sessions};
@@ -28,8 +29,15 @@ use crate::record::{TurnState, Usage};
 
 /// Every breach in the file.
 pub(super) fn all(view: &dyn Read) -> Result<Vec<String>> {
-    let deleted = remnant::all(view)?;
-    let mut check = Check { view, breaches: Vec::new(), live: BTreeMap::new(), deleted, archived: Vec::new() };
+    let mut check = Check {
+        view,
+        breaches: Vec::new(),
+        live: BTreeMap::new(),
+        deleted: remnant::all(view)?,
+        hidden: Hidden::of(view)?,
+        hidden_sessions: 0,
+        archived: Vec::new(),
+    };
     let (mut numbers, mut marked) = (Vec::new(), Vec::new());
     view.scan(Table::Sessions, (Bound::Unbounded, Bound::Unbounded), Direction::Asc, &mut |key, _| {
         match key.split_last_chunk::<1>() {
@@ -50,7 +58,8 @@ pub(super) fn all(view: &dyn Read) -> Result<Vec<String>> {
     }
     check.waiting(&numbers)?;
     check.counts()?;
-    check.names(numbers.len())?;
+    check.names(numbers.len().saturating_sub(check.hidden_sessions))?;
+    check.scopes()?;
     check.remnants()?;
     check.archives()?;
     check.outbox()?;
@@ -65,6 +74,9 @@ struct Check<'v> {
     live: BTreeMap<u32, u64>,
     /// Sessions that were deleted, of which some may be left.
     deleted: Vec<u32>,
+    /// Agents that were deleted, of which some may be left, and how many sessions of theirs are.
+    hidden: Hidden,
+    hidden_sessions: usize,
     /// The numbers that archived sessions had, in order.
     archived: Vec<u32>,
 }
@@ -105,8 +117,8 @@ impl Check<'_> {
             for key in by {
                 self.leads_to(session, Table::Names, &key, session)?;
             }
+            self.agent(session, [workspace, agent], &head)?;
             for scope in [workspace, agent] {
-                *self.live.entry(scope).or_default() += 1;
                 self.listed(session, &activity::at(scope, head.updated_at, &id), &head)?;
             }
         }
@@ -116,6 +128,24 @@ impl Check<'_> {
         self.changes(session, &head)?;
         self.mark(session, &head)?;
         self.running(session, &head)
+    }
+
+    /// A session's agent is there, and both scopes count the session; or it was deleted, and neither does.
+    fn agent(&mut self, session: u32, [workspace, agent]: [u32; 2], head: &HeadRow) -> Result<()> {
+        if self.hidden.has_agent(agent) {
+            self.hidden_sessions += 1;
+            if head.running != 0 || head.queued != 0 {
+                self.breach(session, format_args!("it is busy, and its agent {agent} was deleted"));
+            }
+            return Ok(());
+        }
+        for scope in [workspace, agent] {
+            *self.live.entry(scope).or_default() += 1;
+        }
+        if self.view.get(Table::Names, &names::scope(agent))?.is_none() {
+            self.breach(session, format_args!("its agent {agent} is not there"));
+        }
+        Ok(())
     }
 
     /// An index row leads to this number.

@@ -2,6 +2,7 @@
 
 use super::op::Op;
 use super::world::{Known, World};
+use crate::id::{AgentId, WorkspaceId};
 use crate::record::ArchiveRecord;
 use crate::store::{ArchiveRef, ArchiveSession, ArchivesQuery, DeleteArchive, RestoreArchive, SessionRef};
 
@@ -70,6 +71,15 @@ impl World {
     pub(super) fn learn_discarded(&mut self, archive: &ArchiveRef) {
         let gone = self.unarchive(archive).map(|known| known.at);
         self.gone.extend(gone);
+    }
+
+    /// They were deleted with their agent.
+    pub(super) fn learn_agent_gone(&mut self, workspace: WorkspaceId, agent: AgentId) {
+        let is_its = |archive: &ArchiveRef| (archive.workspace, archive.agent) == (workspace, agent);
+        let (its, left): (Vec<_>, _) =
+            std::mem::take(&mut self.archived.0).into_iter().partition(|(archive, _)| is_its(archive));
+        self.archived.0 = left;
+        self.gone.extend(its.into_iter().map(|(_, known)| known.at));
     }
 
     fn unarchive(&mut self, archive: &ArchiveRef) -> Option<Known> {

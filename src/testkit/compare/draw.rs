@@ -3,7 +3,7 @@
 use super::op::Op;
 use super::world::{Known, World};
 use crate::id::{AgentId, MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
-use crate::page::{Direction, Matching, PageAt, Roles, Types};
+use crate::page::{Direction, Matching, PageAt, Roles, SessionPlace, Types};
 use crate::record::{ContextMark, MessageType, NewSession, NewTurn, Reason, Role, Ts};
 use crate::store::{
     Append, Behaviour, Cancel, Claim, CreateSession, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent,
@@ -36,7 +36,8 @@ impl World {
             return self.draw_creation();
         }
         match self.rng.below(100) {
-            0..5 => self.draw_names(),
+            0..3 => self.draw_names(),
+            3..5 => self.draw_scope(),
             5..10 => self.draw_creation(),
             10..12 => self.draw_archive(),
             12..18 => self.draw_repetition(),
@@ -442,7 +443,10 @@ impl World {
             2 => {
                 let (workspace, agent) = self.agent();
                 let agent = self.rng.percent(50).then_some(agent);
-                Op::Sessions(SessionsQuery { workspace, agent, page: self.page() })
+                let after =
+                    self.rng.percent(30).then(|| SessionPlace { updated_at: self.started_at(), session: at.session });
+                let page = if after.is_some() { PageAt { page: 1, ..self.page() } } else { self.page() };
+                Op::Sessions(SessionsQuery { workspace, agent, page, after })
             }
             3 => Op::Thread(at, self.thread_of(known)),
             4 => Op::Message(at, self.message_of(known)),

@@ -1,5 +1,6 @@
 //! The same random operations on two stores, whose answers must agree.
 
+mod access;
 mod archives;
 mod draw;
 mod inputs;

@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::super::snapshot::outbox_pages;
+use super::access::{self, ScopeAnswer, ScopeOp};
 use crate::error::Result;
 use crate::id::{AgentId, MessageId, ThreadId, TurnId, WorkspaceId};
 use crate::page::{Matching, PageAt};
@@ -62,6 +63,7 @@ pub(super) enum Op {
     OutboxDelivered(OutboxDelivered),
     OutboxFailed(OutboxFailed),
     Redrive(Redrive),
+    Scope(Box<ScopeOp>),
 }
 
 /// What an operation answered.
@@ -102,6 +104,7 @@ pub(super) enum Answer {
     OutboxDelivered,
     OutboxFailed(Box<WebhookRow>),
     Redriven(u32),
+    Scope(Box<ScopeAnswer>),
 }
 
 fn go_on(_: Progress) -> ControlFlow<()> {
@@ -168,5 +171,6 @@ pub(super) fn apply(store: &dyn Store, op: &Op) -> Result<Answer> {
         }
         Op::OutboxFailed(op) => Answer::OutboxFailed(Box::new(store.outbox_failed(op)?)),
         Op::Redrive(op) => Answer::Redriven(store.redrive(op)?),
+        Op::Scope(op) => Answer::Scope(Box::new(access::apply(store, *op)?)),
     })
 }

@@ -6,7 +6,7 @@ use super::super::reader::Reader;
 use super::super::rng::Rng;
 use super::archives::Archived;
 use super::op::{Answer, Op};
-use crate::id::{AgentId, MessageId, OwnerId, Stamp, ThreadId, TurnId, WorkspaceId};
+use crate::id::{AgentId, KeyId, MessageId, OwnerId, Stamp, ThreadId, TurnId, WorkspaceId};
 use crate::limit::CALLER_TS_MICROS;
 use crate::record::{Message, SessionRecord, TurnState, WebhookRow};
 use crate::store::{Claim, Finished, SessionRef, Started, Submitted};
@@ -21,6 +21,8 @@ pub(super) struct World {
     pub workspaces: Vec<WorkspaceId>,
     pub agents: Vec<(WorkspaceId, AgentId)>,
     pub sessions: Vec<Known>,
+    /// Access keys, the revoked ones among them.
+    pub keys: Vec<KeyId>,
     /// Sessions that were deleted.
     pub gone: Vec<SessionRef>,
     /// Sessions that are archived.
@@ -119,6 +121,7 @@ impl World {
             workspaces: Vec::new(),
             agents: Vec::new(),
             sessions: Vec::new(),
+            keys: Vec::new(),
             gone: Vec::new(),
             archived: Archived::default(),
             past: Vec::new(),
@@ -242,6 +245,7 @@ impl World {
                     self.learn_discarded(&op.archive);
                 }
             }
+            Answer::Scope(_) => self.learn_scope(op, answer),
             _ => {}
         }
         if self.rng.percent(chance_again(op)) {

@@ -63,7 +63,7 @@ impl Scene {
         ok(self.store.restore_archive(self.restoring(archive), &mut go_on));
     }
 
-    fn discarding(&self, archive: &ArchiveRef) -> DeleteArchive {
+    pub(super) fn discarding(&self, archive: &ArchiveRef) -> DeleteArchive {
         DeleteArchive { stamp: self.stamp(), archive: archive.clone() }
     }
 }

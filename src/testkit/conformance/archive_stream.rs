@@ -23,18 +23,18 @@ super::subject! {
 
 impl Scene {
     #[track_caller]
-    fn export(&self, archive: &ArchiveRef) -> Vec<u8> {
+    pub(super) fn export(&self, archive: &ArchiveRef) -> Vec<u8> {
         let mut stream = Vec::new();
         self.unchanged("an export", |store| ok(store.export_archive(archive, &mut stream, &mut go_on)));
         stream
     }
 
-    fn importing(&self, ids: ImportIds) -> ImportArchive {
+    pub(super) fn importing(&self, ids: ImportIds) -> ImportArchive {
         ImportArchive { stamp: self.stamp(), workspace: self.workspace, agent: self.agent, ids }
     }
 
     #[track_caller]
-    fn discard(&self, archive: &ArchiveRef) {
+    pub(super) fn discard(&self, archive: &ArchiveRef) {
         ok(self.store.delete_archive(DeleteArchive { stamp: self.stamp(), archive: archive.clone() }));
     }
 }

@@ -41,7 +41,7 @@ pub(super) fn worked_session(scene: &Scene, new: NewSession) -> (SessionRef, Sub
 }
 
 pub(super) fn listed(scene: &Scene, agent: Option<AgentId>) -> (Vec<SessionRecord>, u64) {
-    let query = SessionsQuery { workspace: scene.workspace, agent, page: PageAt::default() };
+    let query = SessionsQuery { workspace: scene.workspace, agent, page: PageAt::default(), after: None };
     let listed = ok(scene.store.sessions(query));
     (listed.items, listed.total)
 }

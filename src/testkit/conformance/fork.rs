@@ -32,7 +32,7 @@ fn go_on(_: Progress) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
-fn forking(scene: &Scene, at: SessionRef, message: MessageId) -> ForkSession {
+pub(super) fn forking(scene: &Scene, at: SessionRef, message: MessageId) -> ForkSession {
     ForkSession { stamp: scene.stamp(), at, message, new: NewSession::default() }
 }
 

@@ -1,5 +1,7 @@
 //! The specification of [`Store`] in code: one check a claim, each on a fresh store.
 
+mod access;
+mod agents;
 mod append;
 mod archive;
 mod archive_stream;
@@ -53,8 +55,10 @@ macro_rules! subject {
 }
 use subject;
 
-const SUBJECTS: [(&str, &[(&str, Check)]); 32] = [
+const SUBJECTS: [(&str, &[(&str, Check)]); 34] = [
     ("names", names::CLAIMS),
+    ("agents", agents::CLAIMS),
+    ("access", access::CLAIMS),
     ("walls", walls::CLAIMS),
     ("create", create::CLAIMS),
     ("sessions", sessions::CLAIMS),

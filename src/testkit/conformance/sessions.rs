@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use super::scene::{Factory, Scene, claim_of, ok};
 use crate::error::ErrorKind::Conflict;
 use crate::id::AgentId;
-use crate::page::PageAt;
+use crate::page::{PageAt, SessionPlace};
 use crate::record::{NewMessage, NewSession, SessionRecord};
 use crate::store::{CreateSession, Outcome, SessionRef, SessionsQuery};
 use crate::time::Duration;
@@ -17,6 +17,7 @@ super::subject! {
     what_writes_nothing_moves_nothing,
     an_agents_listing_holds_its_own_sessions,
     a_listing_without_sessions_is_empty,
+    each_session_that_stays_is_seen_once_behind_one_another,
 }
 
 /// All pages of this size, with the total found right on each and the page behind them empty.
@@ -25,14 +26,14 @@ fn pages(scene: &Scene, agent: Option<AgentId>, limit: u32, total: u64) -> Vec<S
     let mut all = Vec::new();
     for page in 1..=total.div_ceil(u64::from(limit)) + 2 {
         let page = PageAt { page, limit };
-        let found = ok(scene.store.sessions(SessionsQuery { workspace: scene.workspace, agent, page }));
+        let found = ok(scene.store.sessions(SessionsQuery { workspace: scene.workspace, agent, page, after: None }));
         assert_eq!(found.total, total, "{page:?}");
         let expected = total.saturating_sub(page.offset()).min(u64::from(limit));
         assert_eq!(found.items.len() as u64, expected, "{page:?}");
         all.extend(found.items);
     }
     let page = PageAt { page: u64::MAX, limit };
-    let found = ok(scene.store.sessions(SessionsQuery { workspace: scene.workspace, agent, page }));
+    let found = ok(scene.store.sessions(SessionsQuery { workspace: scene.workspace, agent, page, after: None }));
     assert_eq!((found.items, found.total), (Vec::new(), total), "a page past the end is empty");
     all
 }
@@ -67,6 +68,49 @@ fn sessions_are_listed_newest_activity_first(factory: Factory<'_>) {
     let late = scene.session();
     let listed = pages(&scene, None, 100, 8);
     assert_eq!(listed.last().map(|record| record.id), Some(late.session), "a session of an earlier time comes last");
+}
+
+fn each_session_that_stays_is_seen_once_behind_one_another(factory: Factory<'_>) {
+    let scene = Scene::new(factory);
+    // Some of equal times, too.
+    let sessions: Vec<_> = (0..23)
+        .map(|nth| {
+            if nth % 3 > 0 {
+                scene.tick();
+            }
+            scene.session()
+        })
+        .collect();
+    for (agent, limit) in [(None, 1), (None, 4), (Some(scene.agent), 7), (None, 23), (None, 100)] {
+        let before = pages(&scene, agent, 100, 23);
+        let (mut seen, mut after, mut moved) = (Vec::new(), None, Vec::new());
+        loop {
+            let page = PageAt { page: 1, limit };
+            let found = ok(scene.store.sessions(SessionsQuery { workspace: scene.workspace, agent, page, after }));
+            assert_eq!((found.total, found.items.len() <= limit as usize), (23, true));
+            seen.extend(found.items.iter().map(|record| record.id));
+            // One that was seen moves to the front, and then one that was not.
+            scene.tick();
+            for touched in [found.items.first(), before.get(seen.len() + 2)].into_iter().flatten() {
+                scene.append(SessionRef { workspace: scene.workspace, session: touched.id }, ["news".into()]);
+                moved.push(touched.id);
+            }
+            let last = found.items.last().map(|last| SessionPlace { updated_at: last.updated_at, session: last.id });
+            assert_eq!(found.last.is_none() || found.last == last, true, "it is the last of the page");
+            after = found.last;
+            if after.is_none() {
+                break;
+            }
+        }
+        let stayed = before.iter().map(|record| record.id).filter(|id| seen.contains(id) || !moved.contains(id));
+        assert_eq!(seen, stayed.collect::<Vec<_>>(), "limit {limit}");
+    }
+    // From a place where there is no session.
+    let nowhere = SessionPlace { updated_at: scene.record(sessions[0]).created_at, session: uuid::Uuid::max().into() };
+    let page = PageAt::default();
+    let found =
+        ok(scene.store.sessions(SessionsQuery { workspace: scene.workspace, agent: None, page, after: Some(nowhere) }));
+    assert!(found.items.iter().all(|record| record.updated_at <= nowhere.updated_at));
 }
 
 fn equal_times_are_listed_newest_id_first(factory: Factory<'_>) {

@@ -24,7 +24,8 @@ fn updating(scene: &Scene, at: SessionRef, update: SessionUpdate) -> UpdateSessi
 fn update(scene: &Scene, at: SessionRef, update: SessionUpdate) -> SessionRecord {
     let now = ok(scene.store.update_session(updating(scene, at, update)));
     assert_eq!(now, scene.record(at), "the answer is the session as it stands");
-    let query = SessionsQuery { workspace: scene.workspace, agent: Some(scene.agent), page: Default::default() };
+    let query =
+        SessionsQuery { workspace: scene.workspace, agent: Some(scene.agent), page: Default::default(), after: None };
     assert!(ok(scene.store.sessions(query)).items.contains(&now), "the listing says the same");
     now
 }
@@ -78,7 +79,7 @@ fn an_update_is_told_and_moves_the_session_to_the_front(factory: Factory<'_>) {
     let stamp = op.stamp;
     assert_eq!(ok(scene.store.update_session(op)).updated_at, stamp.at);
     assert_eq!(scene.changes(at, before), [ChangeKind::Updated]);
-    let all = SessionsQuery { workspace: scene.workspace, agent: None, page: Default::default() };
+    let all = SessionsQuery { workspace: scene.workspace, agent: None, page: Default::default(), after: None };
     assert_eq!(ok(scene.store.sessions(all)).items.first().map(|first| first.id), Some(at.session));
 }
 

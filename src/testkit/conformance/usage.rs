@@ -50,6 +50,7 @@ fn usage_adds_up_in_the_turn_and_in_the_session(factory: Factory<'_>) {
         workspace: scene.workspace,
         agent: None,
         page: crate::page::PageAt::default(),
+        after: None,
     }));
     assert_eq!(listed.items[0].usage, times(4), "listings, too");
 }

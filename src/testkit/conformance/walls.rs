@@ -75,7 +75,7 @@ fn agents_are_reached_through_their_workspace(factory: Factory<'_>) {
     let beta = scene.workspace_named("beta");
     let theirs = scene.agent_named(beta, "greeter");
     scene.create(NewSession::default().key("k"));
-    let query = |workspace, agent| SessionsQuery { workspace, agent, page: PageAt::default() };
+    let query = |workspace, agent| SessionsQuery { workspace, agent, page: PageAt::default(), after: None };
     let nobody = AgentId::from_uuid(scene.uuid());
     let nowhere = WorkspaceId::from_uuid(scene.uuid());
     for (what, workspace, agent) in [

@@ -95,7 +95,7 @@ fn a_closed_store_refuses_everything(factory: Factory<'_>) {
         ("create_session", store.create_session(scene.creation(NewSession::default())).err()),
         ("session", store.session(at).err()),
         ("session_by_key", store.session_by_key(workspace, agent, "k").err()),
-        ("sessions", store.sessions(SessionsQuery { workspace, agent: None, page }).err()),
+        ("sessions", store.sessions(SessionsQuery { workspace, agent: None, page, after: None }).err()),
         ("update_session", store.update_session(UpdateSession { stamp, at, update: SessionUpdate::default() }).err()),
         ("delete_session", store.delete_session(scene.deletion(at)).err()),
         ("thread", store.thread(at, turn.thread_id).err()),

@@ -58,7 +58,7 @@ pub fn changes(store: &dyn Store, at: SessionRef, after: u64) -> Result<Vec<Chan
 
 /// The sessions of a workspace.
 pub fn sessions(store: &dyn Store, workspace: parlor::id::WorkspaceId) -> Result<Vec<SessionRecord>> {
-    pages(|page| store.sessions(SessionsQuery { workspace, agent: None, page }).map(|listed| listed.items))
+    pages(|page| store.sessions(SessionsQuery { workspace, agent: None, page, after: None }).map(|listed| listed.items))
 }
 
 fn pages<T>(read: impl Fn(PageAt) -> Result<Vec<T>>) -> Result<Vec<T>> {
