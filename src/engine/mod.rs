@@ -6,6 +6,8 @@ mod builder;
 mod file;
 mod lines;
 mod pause;
+#[cfg(feature = "testkit")]
+mod simulated;
 
 pub use builder::Builder;
 

@@ -169,7 +169,7 @@ impl SimulatedDisk {
     }
 
     /// The store as it is.
-    pub(super) fn store(&self, options: Options) -> Result<RedbStore> {
+    pub(crate) fn store(&self, options: Options) -> Result<RedbStore> {
         options.durability.check()?;
         let options = Options { cache_bytes: 1 << 20, block: Self::BLOCK, segment_bytes: SEGMENT_BYTES, ..options };
         RedbStore::over(Path::new(FILE), self.opened(options)?, options)

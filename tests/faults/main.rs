@@ -4,6 +4,7 @@
 //! Every failure names a seed; with `PARLOR_SEED` set to it that seed alone is played, as far as threads allow in the
 //! same way. `PARLOR_IMAGES` and `PARLOR_POINTS` say how many are tried, `PARLOR_LONG=1` a million.
 
+mod engine;
 mod named;
 mod rot;
 mod suite;
@@ -86,5 +87,45 @@ fn whatever_rots_of_a_file_it_answers_truly_or_says_that_it_is_damaged() {
         Some(seed) => rot::play(seed, 250),
         None => rot::play(0, wanted("PARLOR_ROTTEN", ROTTEN)),
     };
+    println!("{counts:?}");
+}
+
+/// Images and points of the whole engine, of tests that are not told how many.
+const ENGINE_IMAGES: u64 = 1_500;
+const ENGINE_POINTS: u64 = 100;
+
+#[test]
+fn whatever_a_power_loss_leaves_of_an_engine_at_work_has_all_that_was_acknowledged_or_seen() {
+    let mut counts = engine::Counts::default();
+    match number("PARLOR_SEED") {
+        Some(seed) => counts.add(engine::play(seed, 4, 8)),
+        None => {
+            let wanted = wanted("PARLOR_ENGINE_IMAGES", ENGINE_IMAGES);
+            for seed in 0.. {
+                if counts.images >= wanted {
+                    break;
+                }
+                counts.add(engine::play(seed, 24, 4));
+            }
+        }
+    }
+    println!("{counts:?}");
+}
+
+#[test]
+fn whatever_operation_fails_beneath_an_engine_at_work_every_answer_is_true() {
+    let mut counts = engine::Counts::default();
+    match number("PARLOR_SEED") {
+        Some(seed) => counts.add(engine::play_points(seed, 8)),
+        None => {
+            let wanted = wanted("PARLOR_ENGINE_POINTS", ENGINE_POINTS);
+            for seed in 0.. {
+                if counts.points >= wanted {
+                    break;
+                }
+                counts.add(engine::play_points(seed, 64));
+            }
+        }
+    }
     println!("{counts:?}");
 }

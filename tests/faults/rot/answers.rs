@@ -111,7 +111,7 @@ impl Answer {
 
     fn listed<T>(question: &'static str, read: Result<Listed<T>>, item: impl Fn(T) -> Item) -> Self {
         match read {
-            Ok(Listed { items, total, damaged }) => Answer {
+            Ok(Listed { items, total, damaged, .. }) => Answer {
                 question,
                 items: items.into_iter().map(item).collect(),
                 total: Some(total),
@@ -163,7 +163,7 @@ pub fn ask(store: &dyn Store, known: &Known) -> Vec<Answer> {
     let row = |row: WebhookRow| Item::Row(Box::new(row));
     answers.push(Answer::one("agent", store.find_agent(workspace, "greeter").map(|it| it.map(Item::Agent))));
     for (question, agent) in [("sessions of the workspace", None), ("sessions of the agent", Some(agent))] {
-        let listed = store.sessions(SessionsQuery { workspace, agent, page });
+        let listed = store.sessions(SessionsQuery { workspace, agent, page, after: None });
         answers.push(Answer::listed(question, listed, |session| Item::Session(Box::new(session))));
         let listed = store.archives(ArchivesQuery { workspace, agent, page });
         answers.push(Answer::listed("archives", listed, |archive| Item::Archive(Box::new(archive))));
@@ -195,7 +195,10 @@ fn ask_of_session(store: &dyn Store, place: &Place, agent: AgentId, answers: &mu
     answers.push(Answer::one("session by key", session(store.session_by_key(at.workspace, agent, &place.key))));
     for (question, matching) in matchings(place) {
         let read = store.messages(at, matching);
-        let listed = read.map(|found| Listed { items: found.items, total: found.total, damaged: found.damaged });
+        let listed = read.map(|found| {
+            let last = None;
+            Listed { items: found.items, total: found.total, damaged: found.damaged, last }
+        });
         answers.push(Answer::listed(question, listed, message));
     }
     for id in &place.messages {
