@@ -39,6 +39,7 @@ fn whatever_a_power_loss_leaves_has_all_that_was_acknowledged_and_nothing_by_hal
                 seed += 1;
             }
             println!("{seed} scripts");
+            assert!(wanted < IMAGES || counts.kinds.len() == suite::KINDS, "not all is done: {:?}", counts.kinds);
         }
     }
     println!("{counts:?}");

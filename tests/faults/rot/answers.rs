@@ -7,7 +7,7 @@ use parlor::page::{Direction, Matching, PageAt, Roles, Types};
 use parlor::store::{ArchiveRef, ArchivesQuery, Listed, OutboxQuery, OutboxRows, SessionRef, SessionsQuery, Store};
 use parlor::{
     AgentRecord, ArchiveRecord, Change, ContextMark, Error, ErrorKind, Message, Progress, Result, Role, SessionRecord,
-    ThreadRecord, Ts, Turn, WebhookRow, WorkspaceRecord,
+    SessionStatus, ThreadRecord, Ts, Turn, Usage, WebhookRow, WorkspaceRecord,
 };
 
 use crate::suite::client::WORKSPACE;
@@ -73,9 +73,25 @@ pub struct Differs {
 /// Everything that was ever true.
 pub type History = HashSet<String>;
 
-/// What an item is in a history.
-pub fn past(item: &Item) -> String {
-    format!("{item:?}")
+/// What an item is in a history: its rows, each for itself.
+pub fn rows(item: &Item) -> Vec<String> {
+    let Item::Session(session) = item else { return vec![format!("{item:?}")] };
+    // What it is, and where it stands.
+    let (mut is, at) = ((**session).clone(), &**session);
+    (is.status, is.running_turn, is.queued_turns) = (SessionStatus::Idle, None, 0);
+    (is.usage, is.context_mark, is.last_message, is.last_change) = (Usage::ZERO, None, 0, 0);
+    is.updated_at = is.created_at;
+    let at = (
+        at.id,
+        at.status,
+        at.running_turn,
+        at.queued_turns,
+        at.usage,
+        at.context_mark,
+        at.last_message,
+        at.last_change,
+    );
+    vec![format!("{is:?}"), format!("{at:?}")]
 }
 
 impl Answer {
@@ -142,7 +158,7 @@ impl Answer {
             }
             // From the beginning again: what is old may stand at another place.
             due = truth.items.iter();
-            if !history.contains(&past(item)) {
+            if !rows(item).iter().all(|row| history.contains(row)) {
                 return Err(format!(
                     "{} answers {item:#?}\n--- where these are due\n{:#?}",
                     self.question, truth.items

@@ -1,16 +1,17 @@
 //! Writing to a damaged file: each operation is done or refused, and nothing that was there says anything else after it.
 
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use parlor::id::{SessionId, Stamp};
 use parlor::store::{
     Append, ArchiveSession, CreateSession, DeleteArchive, DeleteMessage, DeleteSession, EndOrphans, Policy, Promote,
     QueueBounds, Recovery, RestoreArchive, Runner, Runners, Store, Submit,
 };
-use parlor::{Error, ErrorKind, NewMessage, NewSession, NewTurn, Progress, Timestamp};
+use parlor::{Engine, Error, ErrorKind, NewMessage, NewSession, NewTurn, Progress, Timestamp};
 use uuid::Uuid;
 
-use super::answers::{Item, Known, ask};
+use super::answers::{Item, Known, ask, rows};
 use super::victim::Victim;
 use crate::suite::random::Random;
 
@@ -94,6 +95,26 @@ pub fn write(store: &dyn Store, known: &Known, random: &mut Random) -> Result<()
     )
 }
 
+/// What is done to the file as a whole: each is done or refused.
+pub fn whole(path: &Path) -> Result<(), String> {
+    let done = |what: &str, went: parlor::Result<()>| went.or_else(|error| refusal(what, &error));
+    if let Ok(engine) = Engine::builder(path).attach() {
+        done("exporting from an attached engine", engine.export(std::io::sink()).map(drop))?;
+        done("closing an attached engine", engine.close())?;
+    }
+    let engine = match Engine::builder(path).open() {
+        Ok(engine) => engine,
+        Err(error) => return refusal("an engine", &error),
+    };
+    done("exporting", engine.export(std::io::sink()).map(drop))?;
+    done("the file in numbers", engine.file_stats().map(drop))?;
+    let copy = path.with_file_name("b.parlor");
+    done("a backup", engine.backup(copy))?;
+    done("compaction", engine.compact())?;
+    done("a workspace", engine.workspace("another").map(drop))?;
+    done("closing", engine.close())
+}
+
 /// Every message says what it said, or what was written now.
 pub fn check(store: &dyn Store, victim: &Victim) -> Result<(), String> {
     let answers = ask(store, &victim.known);
@@ -102,7 +123,7 @@ pub fn check(store: &dyn Store, victim: &Victim) -> Result<(), String> {
         let is_ours = |item: &Item| matches!(item, Item::Message(message) if message.text() == "after the damage");
         for item in answer.items().iter().filter(|item| matches!(item, Item::Message(_)) && !is_ours(item)) {
             let is_synthetic = matches!(item, Item::Message(message) if message.synthetic);
-            if !is_synthetic && !victim.history.contains(&super::answers::past(item)) {
+            if !is_synthetic && !rows(item).iter().all(|row| victim.history.contains(row)) {
                 return Err(format!("written to, {} answers {item:#?}, which nobody wrote", answer.question));
             }
         }

@@ -7,7 +7,7 @@ use parlor::page::PageAt;
 use parlor::store::{ArchiveRef, ArchivesQuery, SessionRef, Store};
 use parlor::testkit::SimulatedDisk;
 
-use super::answers::{Answer, History, Known, Place, ask, past};
+use super::answers::{Answer, History, Known, Place, ask, rows};
 use crate::suite::client::{self, Client, Went};
 use crate::suite::random::Random;
 use crate::suite::record::Record;
@@ -47,7 +47,7 @@ impl Victim {
                 panic!("the script of seed {seed} fails: {error:?}");
             }
             learn(&mut known, &*store, &record);
-            history.extend(ask(&*store, &known).iter().flat_map(Answer::items).map(past));
+            history.extend(ask(&*store, &known).iter().flat_map(Answer::items).flat_map(rows));
             if !is_closed {
                 images.push(disk.copy());
             }
@@ -83,7 +83,8 @@ fn learn(known: &mut Known, store: &dyn Store, record: &Record) {
         let place = match (number, &state) {
             (Some(number), _) => &mut known.sessions[number],
             (None, Some(state)) => {
-                known.sessions.push(new_place(at, state.record.key.clone()));
+                let Some(record) = &state.record else { continue };
+                known.sessions.push(new_place(at, record.key.clone()));
                 known.sessions.last_mut().expect("it was pushed")
             }
             (None, None) => continue,

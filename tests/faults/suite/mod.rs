@@ -9,3 +9,7 @@ pub mod random;
 mod reader;
 pub mod record;
 pub mod state;
+mod whole;
+
+/// Kinds of operations that clients do.
+pub const KINDS: usize = op::Op::KINDS;

@@ -3,10 +3,11 @@
 use std::ops::ControlFlow;
 
 use parlor::store::{
-    Append, ArchiveSession, CreateSession, Created, DeleteMessage, DeleteSession, Emit, Finish, Finished, Interrupt,
+    Append, ArchiveRef, ArchiveSession, Cancel, CreateSession, Created, DeleteArchive, DeleteMessage, DeleteSession,
+    Emit, Finish, Finished, ForkSession, ImportArchive, Interrupt, OutboxDelivered, OutboxFailed, Redrive,
     RestoreArchive, SessionRef, SetContextMark, Stop, Stopped, Store, Submit, Submitted, UpdateSession,
 };
-use parlor::{ArchiveRecord, Message, Progress, Result, SessionRecord};
+use parlor::{ArchiveRecord, Message, Progress, Result, SessionRecord, Turn, WebhookRow};
 
 #[derive(Debug, Clone)]
 pub enum Op {
@@ -24,6 +25,14 @@ pub enum Op {
     Archive(ArchiveSession),
     /// What it gives back is this session.
     Restore(Box<RestoreArchive>, SessionRef),
+    DeleteArchive(DeleteArchive, SessionRef),
+    /// An archive as a stream, and in again as another session's.
+    Import(ImportArchive, ArchiveRef),
+    Fork(Box<ForkSession>),
+    Cancel(Cancel),
+    Delivered(OutboxDelivered),
+    Undelivered(OutboxFailed),
+    Redrive(Redrive),
 }
 
 #[derive(Debug, PartialEq)]
@@ -38,6 +47,10 @@ pub enum Answer {
     Deleted,
     Archived(Box<ArchiveRecord>),
     Restored(Box<SessionRecord>),
+    Forked(Box<SessionRecord>),
+    Cancelled(Box<Turn>),
+    Row(Box<WebhookRow>),
+    Driven(u32),
 }
 
 fn go_on(_: Progress) -> ControlFlow<()> {
@@ -69,25 +82,64 @@ impl Op {
             }
             Op::Archive(op) => Answer::Archived(Box::new(store.archive_session(op, &mut go_on)?)),
             Op::Restore(op, _) => Answer::Restored(Box::new(store.restore_archive(*op, &mut go_on)?)),
+            Op::DeleteArchive(op, _) => {
+                store.delete_archive(op)?;
+                Answer::Deleted
+            }
+            Op::Import(op, archive) => {
+                let mut stream = Vec::new();
+                store.export_archive(&archive, &mut stream, &mut go_on)?;
+                Answer::Archived(Box::new(store.import_archive(op, &mut &*stream, &mut go_on)?))
+            }
+            Op::Fork(op) => Answer::Forked(Box::new(store.fork_session(*op, &mut go_on)?)),
+            Op::Cancel(op) => Answer::Cancelled(Box::new(store.cancel(op)?)),
+            Op::Delivered(op) => {
+                store.outbox_delivered(op)?;
+                Answer::Marked
+            }
+            Op::Undelivered(op) => Answer::Row(Box::new(store.outbox_failed(op)?)),
+            Op::Redrive(op) => Answer::Driven(store.redrive(op)?),
         })
     }
 
-    /// The session; of a creation the one that its answer names.
-    pub fn at(&self) -> Option<SessionRef> {
-        match self {
-            Op::Create(_) => None,
-            Op::Append(op) => Some(op.at),
-            Op::Submit(op) => Some(op.at),
-            Op::Emit(op) => Some(op.at),
-            Op::Finish(op) => Some(op.at),
-            Op::Interrupt(op) => Some(op.at),
-            Op::Stop(op) => Some(op.at),
-            Op::Mark(op) => Some(op.at),
-            Op::Update(op) => Some(op.at),
-            Op::Delete(op) => Some(op.at),
-            Op::DeleteSession(op) => Some(op.at),
-            Op::Archive(op) => Some(op.at),
-            Op::Restore(_, at) => Some(*at),
+    /// How many kinds there are.
+    pub const KINDS: usize = 20;
+
+    /// What it is called.
+    pub fn kind(&self) -> String {
+        let text = format!("{self:?}");
+        text.split('(').next().unwrap_or_default().to_owned()
+    }
+
+    /// The session; of what makes one, the one that its answer names.
+    pub fn at(&self, answer: &Answer) -> SessionRef {
+        match (self, answer) {
+            (_, Answer::Created(created)) => at_of(&created.session),
+            (_, Answer::Forked(record)) => at_of(record),
+            (Op::Import(op, _), Answer::Archived(record)) => {
+                SessionRef { workspace: op.workspace, session: record.session_id }
+            }
+            (Op::Append(op), _) => op.at,
+            (Op::Submit(op), _) => op.at,
+            (Op::Emit(op), _) => op.at,
+            (Op::Finish(op), _) => op.at,
+            (Op::Interrupt(op), _) => op.at,
+            (Op::Stop(op), _) => op.at,
+            (Op::Mark(op), _) => op.at,
+            (Op::Update(op), _) => op.at,
+            (Op::Delete(op), _) => op.at,
+            (Op::DeleteSession(op), _) => op.at,
+            (Op::Archive(op), _) => op.at,
+            (Op::Restore(_, at) | Op::DeleteArchive(_, at), _) => *at,
+            (Op::Cancel(op), _) => op.at,
+            (Op::Delivered(op), _) => op.row.at,
+            (Op::Undelivered(op), _) => op.row.at,
+            (Op::Redrive(op), _) => op.at,
+            (Op::Create(_) | Op::Fork(_) | Op::Import(..), answer) => panic!("{self:?} answers {answer:?}"),
         }
     }
+}
+
+fn at_of(record: &SessionRecord) -> SessionRef {
+    SessionRef { workspace: record.workspace_id, session: record.id }
 }
