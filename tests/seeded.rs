@@ -1,7 +1,11 @@
 //! The suite is put to the test: with a fault planted in the default store, it must fail.
 //!
-//! A binary of its own with one test: what is planted is planted in the whole process.
+//! A binary of its own with one test that plants: what is planted is planted in the whole process.
 
+#[path = "faults/engine/mod.rs"]
+mod engine;
+#[path = "faults/rot/mod.rs"]
+mod rot;
 #[path = "faults/suite/mod.rs"]
 mod suite;
 
@@ -56,10 +60,38 @@ fn subjects_that_fail(of: &[&'static str]) -> BTreeSet<&'static str> {
 
 /// The fault suite in small.
 fn play(seed: u64) {
-    let images = images::play(seed, 4, 4).images;
+    let images::Counts { images, kinds, .. } = images::play(seed, 4, 4);
+    assert!(!kinds.is_empty() && kinds.len() <= suite::KINDS, "{kinds:?}");
     let points = points::play(seed, 64).points;
     closing::close_beside_writers(seed);
     assert!(images > 0 && points > 0, "{images} images, {points} points");
+    let (images, points) = (engine::play(seed, 24, 2).images, engine::play_points(seed, 64).points);
+    let rotten = rot::play(seed, 50).cases;
+    assert!(images > 0 && points > 0 && rotten > 0, "{images} images, {points} points, {rotten} damaged files");
+}
+
+/// The faults that the suite of this one must catch. A new fault finds its place here or the suite does not compile.
+fn suite_of(bug: Bug) -> &'static [Bug] {
+    match bug {
+        Bug::CursorOffByOne | Bug::TotalOffByOne | Bug::DeletionForgotten => &Bug::IN_ANSWERS,
+        Bug::LogUnsynced | Bug::ReadUnsynced | Bug::FileUnsynced => &Bug::IN_CRASHES,
+        // In a binary of their own, which has the scheduler: tests/shuttle_seeded.
+        Bug::FenceOpen | Bug::WokenEarly | Bug::PendingDropped | Bug::PromotedApart => &Bug::IN_SCHEDULES,
+        Bug::RowUnchecked => &Bug::IN_ROT,
+    }
+}
+
+#[test]
+fn every_fault_is_one_that_a_suite_must_catch() {
+    let all = Bug::IN_ANSWERS.iter().chain(&Bug::IN_CRASHES).chain(&Bug::IN_SCHEDULES).chain(&Bug::IN_ROT);
+    let numbers: BTreeSet<_> = all
+        .map(|bug| {
+            assert!(suite_of(*bug).contains(bug), "{bug:?} is in another list");
+            *bug as u8
+        })
+        .collect();
+    let count = u8::try_from(numbers.len()).expect("they are few");
+    assert!(numbers.into_iter().eq(1..=count), "one of them stands in no list");
 }
 
 #[test]
@@ -80,6 +112,20 @@ fn a_planted_fault_is_caught_by_random_runs_and_a_claim_or_by_the_fault_suite() 
         plant(None);
         println!("{bug:?}: seed {seed:?} of the fault suite");
         assert!(seed.is_some(), "{SEEDS} scripts of the fault suite do not notice {bug:?}");
+    }
+    for bug in [Bug::LogUnsynced, Bug::ReadUnsynced] {
+        plant(Some(bug));
+        let seed = (0..SEEDS).find(|seed| fails(|| assert!(engine::play(*seed, 8, 4).images > 0)));
+        plant(None);
+        println!("{bug:?}: seed {seed:?} of an engine at work");
+        assert!(seed.is_some(), "{SEEDS} scripts of an engine at work do not notice {bug:?}");
+    }
+    for bug in Bug::IN_ROT {
+        plant(Some(bug));
+        let is_caught = fails(|| assert!(rot::play(0, 1_000).cases > 0));
+        plant(None);
+        println!("{bug:?}: damaged files show it: {is_caught}");
+        assert!(is_caught, "1,000 damaged files do not show {bug:?}");
     }
     assert_eq!(seed_that_fails(5), None, "nothing is planted any more");
     assert_eq!(subjects_that_fail(&subjects), BTreeSet::new(), "nothing is planted any more");

@@ -17,6 +17,7 @@ use super::log::{Disk, FileDisk};
 use super::tables::{FORMAT_VERSION, Table, meta};
 use super::writer::{Durability, Keeping};
 use super::{attached, fault, look, recovery};
+use crate::bug::{Bug, is_planted};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limit::{CACHE_BYTES_DEFAULT, CHECKPOINT_GROUPS, LOG_SEGMENT_BYTES};
 use crate::sync::Arc;
@@ -319,6 +320,9 @@ fn make_tables(database: &Database) -> Result<()> {
 /// Every durable commit is two-phase: after a failed sync, a one-phase commit can lose the file. And it says where the
 /// free pages are, so that a crash after it does not make the next opening read the whole file.
 pub(super) fn durable(transaction: &mut redb::WriteTransaction) -> Result<()> {
+    if is_planted(Bug::FileUnsynced) {
+        return set(transaction, redb::Durability::None);
+    }
     set(transaction, redb::Durability::Immediate)?;
     transaction.set_two_phase_commit(true);
     transaction.set_quick_repair(true);

@@ -65,7 +65,7 @@ impl Counts {
 const A_FILE: u64 = 250;
 
 /// Cases that may fail before the rest is left.
-const FAILURES: usize = 20;
+const FAILURES: usize = 5;
 
 /// Plays so many cases from a seed on, on two threads.
 ///
