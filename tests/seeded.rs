@@ -127,6 +127,8 @@ fn a_planted_fault_is_caught_by_random_runs_and_a_claim_or_by_the_fault_suite() 
         println!("{bug:?}: damaged files show it: {is_caught}");
         assert!(is_caught, "1,000 damaged files do not show {bug:?}");
     }
+    let caught = Bug::IN_ANSWERS.len() + Bug::IN_CRASHES.len() + Bug::IN_ROT.len();
+    println!("{caught} planted faults are caught");
     assert_eq!(seed_that_fails(5), None, "nothing is planted any more");
     assert_eq!(subjects_that_fail(&subjects), BTreeSet::new(), "nothing is planted any more");
     play(0);

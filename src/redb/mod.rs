@@ -37,6 +37,7 @@ mod place;
 mod positions;
 mod put;
 mod queue;
+mod reach;
 mod recent;
 mod recovery;
 mod remnant;

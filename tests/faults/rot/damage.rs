@@ -79,6 +79,11 @@ fn spot(random: &mut Random, content: &[u8], size: usize) -> usize {
     match random.below(8) {
         0 => 0,
         1 => random.below(parts) as usize,
+        2 => {
+            let page = random.pick(&branches(content)).unwrap_or(0);
+            // What they say stands at their beginning.
+            page * PAGE / size + random.below((PAGE / size).min(3) as u64) as usize
+        }
         _ => {
             let is_used =
                 |number: &usize| content.chunks(size).nth(*number).is_some_and(|part| part.iter().any(|b| *b != 0));
@@ -86,4 +91,10 @@ fn spot(random: &mut Random, content: &[u8], size: usize) -> usize {
             tries.iter().copied().find(is_used).unwrap_or(0)
         }
     }
+}
+
+/// The pages that lead to others. There are few of them.
+fn branches(content: &[u8]) -> Vec<usize> {
+    let is_branch = |page: &&[u8]| page.first() == Some(&2);
+    (0..).zip(content.chunks(PAGE)).filter(|(_, page)| is_branch(page)).map(|(number, _)| number).collect()
 }
