@@ -247,7 +247,7 @@ pub use agent::{Agent, AgentResult, CancelToken, Reply, TurnContext, agent_fn};
 #[cfg(feature = "webhook")]
 pub use delivery::{Addresses, Schemes, WebhookTransport};
 pub use delivery::{Delivery, DeliveryError, DeliveryOptions, Transport};
-pub use engine::{Builder, CloseReport, Durability, Engine, FileStats, Stats, TableStats};
+pub use engine::{Builder, CloseReport, Durability, Engine, FileStats, Retention, RetentionReport, Stats, TableStats};
 pub use error::{Error, ErrorKind, Result};
 pub use executor::{Hook, TurnEnd};
 pub use follow::{Delta, Follow, Live, LiveFeed};

@@ -252,6 +252,11 @@ pub const LOAD_STEP_BYTES: usize = 512 << 10;
 /// Rows that one commit writes of a session that is restored: a message has two beside the lists it stands in.
 pub const LOAD_STEP_ROWS: usize = 4096;
 
+/// Messages that one commit erases of those which were soft-deleted, so that nobody waits for long.
+pub const PURGE_STEP_MESSAGES: u64 = 256;
+/// Messages that one commit looks at to find those.
+pub const PURGE_STEP_LOOKS: u32 = 4096;
+
 /// Longest line of an import, and longest list of messages, in bytes: it is in memory as a whole.
 ///
 /// Six times the largest message, for in JSON a character of text may take six bytes, and what stands around it.
@@ -280,6 +285,7 @@ const _: () = {
     assert!(CALLER_TS_MICROS < TS_MICROS_MAX);
     assert!((SESSION_ROWS as u64) < TS_MICROS_MAX - CALLER_TS_MICROS);
     assert!(MESSAGE_BYTES <= 2 * GROUP_BYTES);
+    assert!(0 < PURGE_STEP_MESSAGES && 0 < PURGE_STEP_LOOKS);
     assert!(0 < REMNANT_ROWS && 0 < REMNANT_BYTES && REMNANT_WAIT_BYTES <= GROUP_BYTES);
     assert!(0 < TIME_LIMIT_MS_MIN && TIME_LIMIT_MS_MIN < TIME_LIMIT_MS_MAX);
     assert!(TIME_LIMIT_MS_MAX < u64::MAX / 1_000_000, "a file has it in nanoseconds");

@@ -18,7 +18,7 @@
 //! * A repeated operation answers with the session and the turn as they stand now, without a claim
 //!   and without naming a turn that the original interrupted. *The same inputs* is literal: a
 //!   default is another input than the same value given.
-//! * Inputs were checked at the door ([`NewMessage::check`] and the like); a store may rely on it.
+//! * Inputs were checked at the door ([`NewMessage::check`](crate::NewMessage::check) and the like); a store may rely on it.
 //!
 //! # The arithmetic all stores share
 //!
@@ -48,6 +48,7 @@
 mod access;
 mod agents;
 mod archives;
+mod messages;
 mod outbox;
 mod turns;
 
@@ -56,6 +57,7 @@ pub use agents::{AgentsQuery, CreateAgent, DeleteAgent, LabelAgent};
 pub use archives::{
     ArchiveRef, ArchiveSession, ArchivesQuery, DeleteArchive, ImportArchive, ImportIds, RestoreArchive,
 };
+pub use messages::{Append, DeleteMessage, Purge};
 pub use outbox::{OutboxDelivered, OutboxFailed, OutboxKey, OutboxPage, OutboxPlace, OutboxQuery, OutboxRows, Redrive};
 pub(crate) use turns::next_in_chain;
 pub use turns::{
@@ -71,8 +73,8 @@ pub use crate::page::{Damaged, Matched};
 use crate::page::{Matching, PageAt, SessionPlace};
 use crate::progress::OnProgress;
 use crate::record::{
-    AgentRecord, ArchiveRecord, Change, ContextMark, KeyRecord, Message, NewMessage, NewSession, NewTurn,
-    SessionRecord, SessionUpdate, ThreadRecord, Turn, WebhookRow, WorkspaceRecord,
+    AgentRecord, ArchiveRecord, Change, ContextMark, KeyRecord, Message, NewSession, NewTurn, SessionRecord,
+    SessionUpdate, ThreadRecord, Turn, WebhookRow, WorkspaceRecord,
 };
 
 /// The storage of an engine. Every method is one atomic operation; see the [module](self).
@@ -222,7 +224,7 @@ pub trait Store: Send + Sync + 'static {
     /// Writes messages without a turn, in one commit; *conflict* while the session is busy.
     ///
     /// The role is `user` and the type `message` where the input names none (see
-    /// [`NewMessage::kind_or_default`]). With ids of the caller's that the session already has:
+    /// [`NewMessage::kind_or_default`](crate::NewMessage::kind_or_default)). With ids of the caller's that the session already has:
     /// the originals, before busy is checked, where each of the batch was written by an append
     /// with the same inputs (the message as given, and the thread); where only some were, or with
     /// other inputs, *conflict*.
@@ -267,6 +269,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Soft-deletes a message: hidden everywhere, its number kept. Already deleted is *not found*.
     fn delete_message(&self, op: DeleteMessage) -> Result<()>;
+
+    /// Erases what soft-deleted messages say and carry: content, tool calls, names, images, artifacts, metadata. Their numbers, ids,
+    /// `ts`, roles and what repeats are told by stay, and each is told in the feed. Answers how many were erased; those in which
+    /// nothing is left to erase are passed over. One message that is not soft-deleted is a *conflict*. All of a session
+    /// may be erased in several commits.
+    fn purge(&self, op: Purge) -> Result<u64>;
 
     /// A message by its id; a soft-deleted one is *not found*.
     fn message(&self, at: SessionRef, message: MessageId) -> Result<Message>;
@@ -428,30 +436,8 @@ pub struct DeleteSession {
     pub stamp: Stamp,
     /// The session.
     pub at: SessionRef,
-}
-
-/// Input of [`Store::append`]. Without a caller's, the `n`-th message's id is the stamp's id `n`.
-#[derive(Debug, Clone)]
-pub struct Append {
-    /// When.
-    pub stamp: Stamp,
-    /// The session.
-    pub at: SessionRef,
-    /// A thread of it for all of them.
-    pub thread: Option<ThreadId>,
-    /// The messages: at least one.
-    pub messages: Vec<NewMessage>,
-}
-
-/// Input of [`Store::delete_message`].
-#[derive(Debug, Clone, Copy)]
-pub struct DeleteMessage {
-    /// When.
-    pub stamp: Stamp,
-    /// The session.
-    pub at: SessionRef,
-    /// The message.
-    pub message: MessageId,
+    /// Only while this is the number of its latest event, else it is a *conflict*: what came meanwhile stays.
+    pub only_at: Option<u64>,
 }
 
 /// Input of [`Store::fork_session`].

@@ -9,7 +9,10 @@ use std::process::{Command, Stdio};
 use std::{env, thread};
 
 use parlor::time::Duration;
-use parlor::{AgentHandle, ChangeKind, Engine, ErrorKind, NewSession, NewTurn, Session, TurnState, Webhook};
+use parlor::{
+    AgentHandle, ChangeKind, Engine, ErrorKind, Json, NewMessage, NewSession, NewTurn, Session, ToolCall, TurnState,
+    Webhook,
+};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use support::{echo, gate, on_every_store, open, session, texts};
 use uuid::Uuid;
@@ -251,4 +254,45 @@ fn left(file: &Path) -> (usize, usize) {
         rows.filter(|is_one| *is_one).count()
     };
     (count("meta", &[3]), count("rows", &1_u32.to_be_bytes()))
+}
+
+#[test]
+fn of_what_was_purged_nothing_is_left_in_the_file_a_backup_or_an_export() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, copy) = (dir.path().join("a.parlor"), dir.path().join("b.parlor"));
+    let engine = Engine::builder(&path).open().unwrap();
+    let session =
+        engine.workspace("acme").unwrap().agent("echo").unwrap().create_session(NewSession::default()).unwrap();
+    let secret = "the number is 555-0100";
+    let call = ToolCall::new("c", "dial", format!("{{\"to\": \"{secret}\"}}"));
+    let written = session
+        .append([
+            NewMessage::text(secret),
+            NewMessage::calls([call.clone()]).metadata(Json::parse(format!("{secret:?}")).unwrap()),
+            NewMessage::text("kept"),
+        ])
+        .unwrap();
+    // It stands in the file, and not in the log alone.
+    engine.compact().unwrap();
+    let has = |path: &std::path::Path, text: &str| {
+        let bytes = std::fs::read(path).unwrap();
+        bytes.windows(text.len()).any(|window| window == text.as_bytes())
+    };
+    assert!(has(&path, secret) && has(&path, "kept"));
+    written[..2].iter().for_each(|message| session.delete_message(message.id).unwrap());
+    let mut lines = Vec::new();
+    session.export(&mut lines).unwrap();
+    assert!(String::from_utf8_lossy(&lines).contains("555-0100"), "what is soft-deleted is there");
+    assert_eq!(session.purge().unwrap(), 2);
+    lines.clear();
+    session.export(&mut lines).unwrap();
+    assert!(!String::from_utf8_lossy(&lines).contains("555-0100"));
+    engine.backup(&copy).unwrap();
+    assert!(!has(&copy, secret) && has(&copy, "kept"));
+    assert_eq!(engine.verify().unwrap(), Vec::<String>::new());
+    engine.close().unwrap();
+    let engine = Engine::builder(&path).open().unwrap();
+    let session = engine.workspace("acme").unwrap().session(session.id()).unwrap();
+    assert_eq!((session.purge().unwrap(), session.history(10).unwrap().len()), (0, 1));
+    engine.close().unwrap();
 }

@@ -3,7 +3,10 @@
 use parlor::id::{AgentId, MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
 use parlor::page::{Form, Link, Matched, MessageQuery};
 use parlor::record::{Message, SessionRecord, ToolCall, Turn};
-use parlor::{Content, Error, ErrorKind, Json, MessageType, NewTurn, Role, SessionStatus, Timestamp, Ts, wire};
+use parlor::testkit::ManualClock;
+use parlor::{
+    Content, Engine, Error, ErrorKind, Json, MessageType, NewSession, NewTurn, Role, SessionStatus, Timestamp, Ts, wire,
+};
 use proptest::prelude::*;
 use serde::Serialize;
 
@@ -254,6 +257,25 @@ fn an_agents_session_and_its_history_are_the_documents() {
         message.content = content;
         assert_eq!(compact(&wire::HistoryItem::new(&message)), format!("{start},{written}{end}"));
     }
+}
+
+#[test]
+fn an_archive_of_an_agent_is_that_of_document_b() {
+    let engine = Engine::in_memory().clock(ManualClock::at(time(1_777_573_302_004_999))).open().expect("an engine");
+    let agent = engine.workspace("acme").and_then(|acme| acme.agent("echo")).expect("an agent");
+    for label in [None, Some("Kyoto")] {
+        let id = uuid::Uuid::now_v7();
+        let new = NewSession::default().id(id);
+        let new = label.map_or(new.clone(), |label| new.label(label));
+        let archive = agent.create_session(new).and_then(|session| session.archive()).expect("an archive");
+        let label = label.map_or("null".to_owned(), |label| format!("{label:?}"));
+        let due = format!(
+            r#"{{"filename":"{}","label":{label},"archivedAt":"2026-04-30T18:21:42.004Z","sessionId":"{id}"}}"#,
+            archive.filename()
+        );
+        assert_eq!(compact(&wire::ArchivedSession::new(archive.record())), due);
+    }
+    engine.close().expect("it closes");
 }
 
 #[test]

@@ -128,7 +128,7 @@ fn fields(place: &Place<'_>, recorded: &Recorded, message: &Message) -> Result<(
 
 /// The rule of `ts` and `created_at`: the first rises strictly and is exactly the caller's where
 /// that is greater than the last, else the last + 1 µs; without a caller's it is the wall clock's
-/// in place of the caller's. The second never falls.
+/// in place of the caller's. The second never falls. Copies have those of what they are copied from.
 fn clock(conversation: &Conversation, stored: &[Message]) -> Result<(), Difference> {
     let (mut last_ts, mut last_created, mut last_number) = (0, 0, 0);
     for (seq, (recorded, message)) in conversation.messages.iter().zip(stored).enumerate() {
@@ -144,6 +144,7 @@ fn clock(conversation: &Conversation, stored: &[Message]) -> Result<(), Differen
         let next = message.number == last_number + 1;
         let bound = recorded.ts.map(Ts::as_micros);
         let (least, most) = match bound {
+            _ if seq < conversation.copied => (last_ts + 1, u64::MAX),
             Some(bound) if next => (bound.max(last_ts + 1), bound.max(last_ts + 1)),
             Some(bound) => (bound.max(last_ts + 1), u64::MAX),
             None if next && created > last_created => (created.max(last_ts + 1), created.max(last_ts + 1)),
@@ -157,7 +158,7 @@ fn clock(conversation: &Conversation, stored: &[Message]) -> Result<(), Differen
 }
 
 /// Every user message has one completed turn of its own, with all that stands up to its end and
-/// nothing else; what was appended has none.
+/// nothing else; what was appended has none, and what was copied stands in no turn.
 fn exchanges(session: &Session, conversation: &Conversation, stored: &[Message]) -> Result<(), Failure> {
     let name = &conversation.session;
     let whole = Place { session: name, seq: None };
@@ -171,7 +172,7 @@ fn exchanges(session: &Session, conversation: &Conversation, stored: &[Message])
     for step in conversation.steps() {
         let start = Place { session: name, seq: Some(step.range().start) };
         let turn = match &step {
-            Step::Append(_) => None,
+            Step::Copied(_) | Step::Append(_) => None,
             Step::Turn(exchange) => {
                 let next = completed.next();
                 let turn = next.ok_or_else(|| start.difference("turn", "completed".into(), "none".into()))?;
@@ -183,7 +184,9 @@ fn exchanges(session: &Session, conversation: &Conversation, stored: &[Message])
         for seq in step.range() {
             let place = Place { session: name, seq: Some(seq) };
             place.same("turn_id", &turn.map(|turn| turn.id), &stored[seq].turn_id)?;
-            place.same("thread_id", &turn.map(|turn| turn.thread_id), &stored[seq].thread_id)?;
+            if seq >= conversation.copied {
+                place.same("thread_id", &turn.map(|turn| turn.thread_id), &stored[seq].thread_id)?;
+            }
         }
     }
     Ok(whole.same("turn too many", &None, &completed.next())?)
@@ -209,7 +212,8 @@ fn history(session: &Session, conversation: &Conversation, stored: &[Message]) -
     let numbers: Vec<_> = stored.iter().map(|message| (message.number, message.id)).collect();
     place.same("numbers", &feed.visible().collect(), &numbers)?;
     place.same("messages of dead turns, all deleted", &feed.dead, &feed.deleted)?;
-    place.same("key", &conversation.session, &record.key)?;
+    let key = if conversation.copied == 0 { conversation.session.clone() } else { session.id().to_string() };
+    place.same("key", &key, &record.key)?;
     place.same("status", &SessionStatus::Idle, &record.status)?;
     place.same("running_turn", &None, &record.running_turn)?;
     place.same("turn left running", &None, &feed.running)?;

@@ -29,6 +29,8 @@ pub struct Conversation {
     pub session: String,
     /// Its messages; the place of each is its `seq`.
     pub messages: Vec<Recorded>,
+    /// How many of them a fork has from the session that it was made of; none where it is no fork.
+    pub copied: usize,
 }
 
 /// One line of a file. Every key must be there; the last five and `content` may be null.
@@ -132,6 +134,8 @@ pub struct Cue {
 /// A part of a conversation that is written by one operation or one turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
+    /// What a fork begins with: messages without a turn, some of them in threads.
+    Copied(Range<usize>),
     /// Messages without a turn, in one commit.
     Append(Range<usize>),
     /// One run of the agent.
@@ -151,7 +155,7 @@ impl Step {
     /// The messages it covers.
     pub fn range(&self) -> Range<usize> {
         match self {
-            Step::Append(range) | Step::Turn(Exchange { range, .. }) => range.clone(),
+            Step::Copied(range) | Step::Append(range) | Step::Turn(Exchange { range, .. }) => range.clone(),
         }
     }
 }
@@ -166,16 +170,29 @@ impl Exchange {
 impl Conversation {
     /// Cuts the conversation into steps: what stands before the first user message, then one turn
     /// a user message. A final message ends its turn wherever it stands; what follows it up to
-    /// the next user message is appended.
+    /// the next user message is appended. So is, in a fork, what is left of a turn that it was made amid.
     pub fn steps(&self) -> Vec<Step> {
-        let mut steps = Vec::new();
-        let mut at = 0;
+        let mut at = self.copied;
+        let mut steps: Vec<_> = (at > 0).then_some(Step::Copied(0..at)).into_iter().collect();
         while let Some(message) = self.messages.get(at) {
             let step = if message.role == Role::User { Step::Turn(self.exchange(at)) } else { self.batch(at) };
             at = step.range().end;
             steps.push(step);
         }
         steps
+    }
+
+    /// The conversation as a fork has it that was made at its middle message, whatever that is.
+    pub fn forked(&self) -> Conversation {
+        Conversation { copied: self.messages.len().div_ceil(2), ..self.clone() }
+    }
+
+    /// As much of the conversation as was played before it was forked: up to the end of the step that its middle is in.
+    pub fn before_fork(&self) -> Conversation {
+        let middle = self.messages.len().div_ceil(2);
+        let end = self.steps().iter().map(|step| step.range().end).find(|end| *end >= middle);
+        let messages = self.messages.iter().take(end.unwrap_or(middle)).cloned().collect();
+        Conversation { messages, ..self.clone() }
     }
 
     /// The turn of the user message at this place.
@@ -262,7 +279,7 @@ impl Reader {
             return Err(format!("session {session:?} was there before, and ended").into());
         }
         self.current = Some(self.conversations.len());
-        self.conversations.push(Conversation { session, messages: vec![recorded] });
+        self.conversations.push(Conversation { session, messages: vec![recorded], copied: 0 });
         Ok(())
     }
 }

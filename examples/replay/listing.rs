@@ -23,7 +23,20 @@ const PAGES: u64 = 64;
 ///
 /// The first [`Difference`](compare::Difference), or an error of a read.
 pub fn session(session: &Session, conversation: &Conversation, stored: &[Message]) -> Result<u64, Failure> {
-    let oracle = Oracle::new(conversation, stored)?;
+    against(session, conversation, stored, Oracle::new(conversation, stored)?)
+}
+
+/// As [`session`], by what this one knows.
+///
+/// # Errors
+///
+/// Those of [`session`].
+pub fn against(
+    session: &Session,
+    conversation: &Conversation,
+    stored: &[Message],
+    oracle: Oracle<'_>,
+) -> Result<u64, Failure> {
     let mut check = Check { session, name: &conversation.session, stored, oracle, pages: 0 };
     let whole = Form::Session(session.id());
     for filter in filters() {
@@ -46,16 +59,17 @@ pub fn session(session: &Session, conversation: &Conversation, stored: &[Message
         }
     }
     check.history()?;
+    check.transcript()?;
     check.turns()?;
     Ok(check.pages)
 }
 
-/// Compares the listing of an agent's sessions with the names that must be in it; others may be.
+/// Compares the listing of an agent's sessions with the keys that must be in it; others may be.
 ///
 /// # Errors
 ///
 /// The first [`Difference`](compare::Difference), or an error of a read.
-pub fn sessions(agent: &AgentHandle, conversations: &[Conversation]) -> Result<(), Failure> {
+pub fn sessions(agent: &AgentHandle, expected: &[String]) -> Result<(), Failure> {
     let place = Place { session: "all of them", seq: None };
     for limit in [7, limit::PAGE_LIMIT_MAX] {
         let mut listed = Vec::new();
@@ -72,8 +86,8 @@ pub fn sessions(agent: &AgentHandle, conversations: &[Conversation]) -> Result<(
         place.same("newest activity first", &true, &listed.is_sorted_by(|a, b| order(a) > order(b)))?;
         let keys: HashSet<_> = listed.iter().map(|record| record.key.as_str()).collect();
         place.same("sessions listed twice", &listed.len(), &keys.len())?;
-        let missing = conversations.iter().find(|conversation| !keys.contains(conversation.session.as_str()));
-        place.same("session not listed", &None, &missing.map(|conversation| &conversation.session))?;
+        let missing = expected.iter().find(|key| !keys.contains(key.as_str()));
+        place.same("session not listed", &None, &missing)?;
     }
     Ok(())
 }
@@ -201,6 +215,26 @@ impl Check<'_> {
             self.items(&link, &expected, &self.session.history(limit)?)?;
         }
         Ok(())
+    }
+
+    /// The history as a model takes it. One that is past a bound is refused by both.
+    fn transcript(&self) -> Result<(), Failure> {
+        let place = Place { session: self.name, seq: None };
+        let (expected, found) = match (self.oracle.transcript(), self.session.transcript()) {
+            (Ok(expected), Ok(found)) => (expected, found),
+            (expected, found) => {
+                let [expected, found] = [expected, found].map(|told| told.map_err(|error| error.kind()));
+                return Ok(place.same(
+                    "transcript",
+                    &expected.map(|told| told.len()),
+                    &found.map(|told| told.len()),
+                )?);
+            }
+        };
+        for (at, (expected, found)) in expected.iter().zip(&found).enumerate() {
+            place.same(&format!("message {at} of the transcript"), expected, found)?;
+        }
+        Ok(place.same("messages of the transcript", &expected.len(), &found.len())?)
     }
 
     /// The turns, newest first, in pages of each size.

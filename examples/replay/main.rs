@@ -2,18 +2,20 @@
 //! message and every listing with the recording.
 //!
 //! ```text
-//! cargo run --release --example replay -- [--file PATH] [--acks PATH] [--workers N] [--archive] FILE…
+//! cargo run --release --example replay -- [--file PATH] [--acks PATH] [--workers N] [--archive | --fork] FILE…
 //! ```
 //!
 //! With `--file` the sessions stay, and a run goes on where the last one stopped: what a dead turn
 //! left is soft-deleted, its user message included, and sent again. With `--acks` a line is
 //! written for each message as soon as the engine has acknowledged it (`-` is standard output). With `--archive`
-//! every session is archived and restored between its turns.
+//! every session is archived and restored between its turns. With `--fork` every session is forked at its middle message,
+//! and the fork goes on: both are compared, the one with what it had, the other with the whole conversation.
 
 mod check;
 mod compare;
 mod data;
 mod feed;
+mod fork;
 mod listing;
 mod oracle;
 mod play;
@@ -30,7 +32,7 @@ use parlor::limit;
 use data::Failure;
 use play::{Acks, Between, Script};
 
-const USAGE: &str = "usage: replay [--file PATH] [--acks PATH] [--workers N] [--archive] FILE…";
+const USAGE: &str = "usage: replay [--file PATH] [--acks PATH] [--workers N] [--archive | --fork] FILE…";
 
 fn main() -> ExitCode {
     match Options::read(env::args().skip(1)).and_then(|options| run(&options)) {
@@ -60,7 +62,9 @@ impl Options {
                 "--file" => options.file = Some(value()?.into()),
                 "--acks" => options.acks = Some(value()?.into()),
                 "--workers" => options.workers = value()?.parse().map_err(|why| format!("--workers: {why}"))?,
+                "--archive" | "--fork" if options.between != Between::Nothing => return Err(USAGE.into()),
                 "--archive" => options.between = Between::Archived,
+                "--fork" => options.between = Between::Forked,
                 option if option.starts_with("--") => return Err(format!("{option} is unknown\n{USAGE}").into()),
                 file => options.recorded.push(file.into()),
             }
@@ -78,7 +82,7 @@ fn run(options: &Options) -> Result<(), Failure> {
     let scratch = tempfile::tempdir()?;
     let file = options.file.clone().unwrap_or_else(|| scratch.path().join("replay.parlor"));
 
-    let (sessions, messages) = (script.conversations().len(), script.messages());
+    let (sessions, messages) = script.size();
     println!("{sessions} sessions, {messages} messages");
     let engine = play::builder(&file, options.workers, &script, &acks).open()?;
     let bar = progress("playing", messages);

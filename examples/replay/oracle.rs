@@ -1,15 +1,16 @@
 //! The reference store, filled with the same conversation by the same operations.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 
 use parlor::id::{MessageId, OwnerId, Stamp, ThreadId};
 use parlor::page::{Direction, Form, Matching, MessageQuery};
 use parlor::store::{
-    Append, Behaviour, CreateSession, Emit, EnsureAgent, EnsureWorkspace, Finish, Matched, Outcome, Policy,
-    QueueBounds, Runner, SessionRef, Store, Submit,
+    Append, Behaviour, CreateSession, Emit, EnsureAgent, EnsureWorkspace, Finish, ForkSession, Matched, Outcome,
+    Policy, QueueBounds, Runner, SessionRef, Store, Submit,
 };
 use parlor::testkit::ModelStore;
-use parlor::{Message, NewMessage, NewSession, NewTurn, Timestamp, Ts, Usage, limit};
+use parlor::{Message, NewMessage, NewSession, NewTurn, Timestamp, TranscriptMessage, Ts, Usage, limit, transcript};
 
 use crate::compare::Place;
 use crate::data::{Conversation, Exchange, Failure, Step};
@@ -18,7 +19,7 @@ use crate::data::{Conversation, Exchange, Failure, Step};
 pub struct Oracle<'a> {
     store: ModelStore,
     at: SessionRef,
-    /// The messages of the session that is compared, by id.
+    /// The messages of the session that is compared, by the ids of those that stand for them here.
     stored: HashMap<MessageId, &'a Message>,
     /// Its threads, and the ones that stand for them here.
     threads: HashMap<ThreadId, ThreadId>,
@@ -42,20 +43,30 @@ impl<'a> Oracle<'a> {
     ///
     /// The reference store's, and a [`Difference`](crate::compare::Difference) when it does not
     /// end up with the same messages.
-    pub fn new(conversation: &Conversation, stored: &'a [Message]) -> Result<Self, Failure> {
-        let mut fill = Filling::new(conversation, stored)?;
-        for step in conversation.steps() {
-            match step {
-                Step::Append(range) => range.into_iter().try_for_each(|seq| fill.append(seq))?,
-                Step::Turn(exchange) => fill.turn(&exchange)?,
-            }
-        }
-        let Filling { store, at, threads, .. } = fill;
-        let oracle =
-            Oracle { store, at, threads, stored: stored.iter().map(|message| (message.id, message)).collect() };
+    pub fn new(conversation: &'a Conversation, stored: &'a [Message]) -> Result<Self, Failure> {
+        Self::filled(Filling::new(conversation, stored)?.all()?)
+    }
+
+    /// The same of a session that was forked, and of its fork, which went on: the reference store forks its own.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new`](Self::new).
+    pub fn of_fork(
+        source: (&Conversation, &[Message]),
+        fork: (&'a Conversation, &'a [Message]),
+    ) -> Result<Self, Failure> {
+        let filled = Filling::new(source.0, source.1)?.all()?;
+        Self::filled(filled.fork(fork.0, fork.1)?.all()?)
+    }
+
+    fn filled(fill: Filling<'a>) -> Result<Self, Failure> {
+        let Filling { store, at, threads, conversation, stored, copies, .. } = fill;
+        let here = |message: &Message| copies.get(&message.id).copied().unwrap_or(message.id);
+        let by_id = stored.iter().map(|message| (here(message), message)).collect();
+        let oracle = Oracle { store, at, threads, stored: by_id };
         let place = Place { session: &conversation.session, seq: None };
-        let all = MessageQuery::all().direction(Direction::Asc).matching()?;
-        let filled = oracle.rest(Matching { limit: limit::HISTORY_LIMIT_MAX, ..all })?;
+        let filled = everything(&oracle.store, at)?;
         place.same("messages of the reference store", &stored.len(), &filled.items.len())?;
         for (seq, (message, filled)) in stored.iter().zip(filled.items).enumerate() {
             Place { seq: Some(seq), ..place }.same("reference store", &oracle.translate(filled, message), message)?;
@@ -72,8 +83,18 @@ impl<'a> Oracle<'a> {
     /// What a listing shows from the first item of its page on, to its end.
     pub fn onwards(&self, form: Form, query: MessageQuery) -> Result<Expected<'a>, Failure> {
         let matching = self.matching(form, query)?;
-        let found = self.rest(Matching { limit: limit::HISTORY_LIMIT_MAX, ..matching })?;
+        let found = rest(&self.store, self.at, matching)?;
         self.counterparts(found)
+    }
+
+    /// The transcript, its messages by the ids of the session's.
+    pub fn transcript(&self) -> parlor::Result<Vec<TranscriptMessage>> {
+        let mut told = transcript::read(&self.store, self.at)?;
+        for message in &mut told {
+            let stored = message.message.and_then(|id| self.stored.get(&id));
+            message.message = stored.map(|stored| stored.id).or(message.message);
+        }
+        Ok(told)
     }
 
     fn matching(&self, form: Form, query: MessageQuery) -> Result<Matching, Failure> {
@@ -84,17 +105,6 @@ impl<'a> Oracle<'a> {
         // A thread that the session does not have stays as it is: it is not found here either.
         let thread = thread.map(|thread| self.threads.get(&thread).copied().unwrap_or(thread));
         Ok(Matching { thread, ..query.matching()? })
-    }
-
-    fn rest(&self, mut matching: Matching) -> Result<Matched, Failure> {
-        let mut all = self.store.messages(self.at, matching)?;
-        loop {
-            matching.offset += u64::from(matching.limit);
-            if matching.offset >= all.total {
-                return Ok(all);
-            }
-            all.items.extend(self.store.messages(self.at, matching)?.items);
-        }
     }
 
     /// The messages of the session that those of the reference store stand for.
@@ -108,14 +118,33 @@ impl<'a> Oracle<'a> {
     }
 
     /// A message of the reference store with what a store makes itself taken from the session's:
-    /// turn and number, and the thread where it is the one that stands for the session's.
+    /// turn and number, and id and thread where they are the ones that stand for the session's.
     fn translate(&self, model: Message, stored: &Message) -> Message {
         let mut message = model;
         (message.turn_id, message.number) = (stored.turn_id, stored.number);
+        message.id = self.stored.get(&message.id).map_or(message.id, |stored| stored.id);
         if stored.thread_id.and_then(|thread| self.threads.get(&thread)) == message.thread_id.as_ref() {
             message.thread_id = stored.thread_id;
         }
         message
+    }
+}
+
+/// All messages, oldest first.
+fn everything(store: &ModelStore, at: SessionRef) -> Result<Matched, Failure> {
+    rest(store, at, MessageQuery::all().direction(Direction::Asc).matching()?)
+}
+
+/// What matches, from the offset on.
+fn rest(store: &ModelStore, at: SessionRef, matching: Matching) -> Result<Matched, Failure> {
+    let mut matching = Matching { limit: limit::HISTORY_LIMIT_MAX, ..matching };
+    let mut all = store.messages(at, matching)?;
+    loop {
+        matching.offset += u64::from(matching.limit);
+        if matching.offset >= all.total {
+            return Ok(all);
+        }
+        all.items.extend(store.messages(at, matching)?.items);
     }
 }
 
@@ -126,6 +155,8 @@ struct Filling<'a> {
     at: SessionRef,
     runner: Runner,
     threads: HashMap<ThreadId, ThreadId>,
+    /// The ids that copies have here, which no caller can choose, by those that they have in the session.
+    copies: HashMap<MessageId, MessageId>,
     /// How many stamps were made: each has ids of its own.
     stamps: u64,
 }
@@ -143,7 +174,39 @@ impl<'a> Filling<'a> {
         let at = SessionRef { workspace, session: created.session.id };
         let runner =
             Runner { owner: OwnerId::from_uuid(stamp(3).uuid(0)), lease: None, behaviour: Behaviour::Registered };
-        Ok(Filling { conversation, stored, store, at, runner, threads: HashMap::new(), stamps: 4 })
+        let (threads, copies) = (HashMap::new(), HashMap::new());
+        Ok(Filling { conversation, stored, store, at, runner, threads, copies, stamps: 4 })
+    }
+
+    /// Does all that was not copied.
+    fn all(mut self) -> Result<Self, Failure> {
+        for step in self.conversation.steps() {
+            match step {
+                Step::Copied(_) => {}
+                Step::Append(range) => range.into_iter().try_for_each(|seq| self.append(seq))?,
+                Step::Turn(exchange) => self.turn(&exchange)?,
+            }
+        }
+        Ok(self)
+    }
+
+    /// Forks the session, and goes on with the fork.
+    fn fork<'b>(self, conversation: &'b Conversation, stored: &'b [Message]) -> Result<Filling<'b>, Failure> {
+        let Filling { store, runner, at, .. } = self;
+        let copied = conversation.copied;
+        let last = copied.checked_sub(1).and_then(|seq| self.stored.get(seq)).ok_or("nothing was copied")?;
+        let mut new = NewSession::default();
+        new.id = stored.first().map(|first| first.session_id);
+        let stamp = Stamp::new(last.created_at, self.stamps + 1);
+        let op = ForkSession { stamp, at, message: last.id, new };
+        let session = store.fork_session(op, &mut |_| ControlFlow::Continue(()))?.id;
+        let at = SessionRef { session, ..at };
+        let (mut threads, mut copies) = (HashMap::new(), HashMap::new());
+        for (copy, message) in everything(&store, at)?.items.iter().zip(stored) {
+            copies.insert(message.id, copy.id);
+            threads.extend(message.thread_id.zip(copy.thread_id));
+        }
+        Ok(Filling { conversation, stored, store, at, runner, threads, copies, stamps: self.stamps + 1 })
     }
 
     /// The stamp and the input of a message: what the file says, under the id and the clock that

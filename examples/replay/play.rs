@@ -15,6 +15,7 @@ use parlor::{
 
 use crate::compare::{self, Difference, Place};
 use crate::data::{Conversation, Cue, Exchange, Failure, Step};
+use crate::fork;
 
 /// The workspace that the conversations are played in.
 pub const WORKSPACE: &str = "replay";
@@ -29,6 +30,8 @@ pub enum Between {
     Nothing,
     /// It is archived and restored.
     Archived,
+    /// Once, at its middle: it is forked, and the fork goes on.
+    Forked,
 }
 
 /// All that the agent has to say: the conversations, by name.
@@ -56,9 +59,19 @@ impl Script {
         &self.conversations
     }
 
-    /// How many messages there are in all.
-    pub fn messages(&self) -> u64 {
-        self.conversations.iter().map(|conversation| conversation.messages.len() as u64).sum()
+    /// What is done between the turns.
+    pub fn between(&self) -> Between {
+        self.between
+    }
+
+    /// How many sessions there are to be, forks included, and how many messages in all of them.
+    pub fn size(&self) -> (usize, u64) {
+        let whole = self.conversations.iter().map(|conversation| conversation.messages.len() as u64).sum();
+        let forked = self.conversations.iter().map(|conversation| conversation.before_fork().messages.len() as u64);
+        match self.between {
+            Between::Nothing | Between::Archived => (self.conversations.len(), whole),
+            Between::Forked => (2 * self.conversations.len(), whole + forked.sum::<u64>()),
+        }
     }
 
     /// Says what the file says between a user message and the end of its turn. The agent keeps
@@ -142,16 +155,37 @@ fn play_one(
     acks: &Acks,
     bar: &ProgressBar,
 ) -> Result<u64, Failure> {
-    let mut session = match agent.session_by_key(&conversation.session) {
+    let session = match agent.session_by_key(&conversation.session) {
         Err(error) if error.is_not_found() => agent.create_session(NewSession::default().key(&conversation.session))?,
         found => found?,
     };
+    if between != Between::Forked {
+        return play_on(session, conversation, between, acks, bar);
+    }
+    let before = play_on(session.clone(), &conversation.before_fork(), between, acks, bar)?;
+    let all = fork::State::of(&session)?;
+    let conversation = conversation.forked();
+    let after = play_on(fork::make(&session, &conversation)?, &conversation, between, acks, bar)?;
+    all.compare(&session, &conversation)?;
+    Ok(before + after)
+}
+
+/// Plays what a session does not have yet of its conversation.
+fn play_on(
+    mut session: Session,
+    conversation: &Conversation,
+    between: Between,
+    acks: &Acks,
+    bar: &ProgressBar,
+) -> Result<u64, Failure> {
     let done = resume(&session, conversation)?;
     bar.inc(done as u64);
     let mut turns = 0;
     for step in conversation.steps().into_iter().filter(|step| step.range().end > done) {
         let range = step.range().start.max(done)..step.range().end;
         match step {
+            // It is there since the fork was made.
+            Step::Copied(_) => {}
             Step::Append(_) => {
                 let messages = conversation.messages[range.clone()].iter().map(|recorded| recorded.to_new());
                 for message in session.append(messages)? {

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
+use crate::peer::long::Operation;
 use crate::peer::{Kind, Result};
+use crate::work::long::Order;
 
 /// How it is used.
 pub const USAGE: &str = "\
@@ -31,7 +33,7 @@ pub struct Args {
     pub seed: u64,
 }
 
-/// What is to be done. The last two are what a run starts itself again for.
+/// What is to be done. The last ones are what a run starts itself again for.
 pub enum Task {
     /// Compare answers and measure.
     Measure,
@@ -41,6 +43,8 @@ pub enum Task {
     Append(Kind, PathBuf),
     /// Read every message of parlor's file, and tell how much memory it took.
     Scan(PathBuf),
+    /// Do something to a long session, and tell what it took.
+    Long(Order),
     /// Tell how it is used.
     Help,
 }
@@ -67,6 +71,14 @@ impl Args {
                     let name = value()?;
                     let kind = Kind::from_name(&name).ok_or_else(|| format!("no peer is called {name}"))?;
                     args.task = Task::Append(kind, value()?.into());
+                }
+                "child-long" => {
+                    let (kind, operation) = (value()?, value()?);
+                    let kind = Kind::from_name(&kind).ok_or_else(|| format!("no peer is called {kind}"))?;
+                    let known = Operation::from_words(&operation);
+                    let operation = known.ok_or_else(|| format!("nothing is called {operation}"))?;
+                    let appends = value()?.parse()?;
+                    args.task = Task::Long(Order { kind, operation, appends, directory: value()?.into() });
                 }
                 "child-scan" => args.task = Task::Scan(value()?.into()),
                 "--quick" => args.size = Size::Quick,

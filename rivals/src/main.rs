@@ -39,6 +39,7 @@ fn start(args: &Args) -> Result {
         Task::Help => println!("{USAGE}"),
         Task::Append(kind, directory) => work::open::append_for_ever(*kind, directory)?,
         Task::Scan(directory) => work::scan::scan(directory)?,
+        Task::Long(order) => work::long::child(order)?,
         Task::Check | Task::Measure => {
             let directory = disk::directory(args.dir.as_deref())?;
             let done = compare(args, directory.path());
@@ -65,6 +66,7 @@ fn compare(args: &Args, directory: &std::path::Path) -> Result {
     work::waking::of_a_waiter(&mut run)?;
     work::interrupt::of_an_agent(&mut run)?;
     on_long_sessions(&mut run)?;
+    work::long::operations(&mut run)?;
 
     let mut out = std::io::stdout().lock();
     let of = |default: bool| -> Vec<&Line> {
@@ -77,7 +79,8 @@ fn compare(args: &Args, directory: &std::path::Path) -> Result {
 
 /// What is measured on many sessions that mingle.
 fn on_the_main_set(run: &mut Run<'_>) -> Result {
-    let words = ["poll", "history", "50 newest", "durable", "wait of a writer", "per append", "open,", "memory of"];
+    let words =
+        ["poll", "history", "50 newest", "durable", "checkpoints included", "per append", "open,", "memory of a scan"];
     let pages = run.size == Size::Full && run.wants_any(&["page of 50"]);
     if !pages && !run.wants_any(&words) {
         return Ok(());

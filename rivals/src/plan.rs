@@ -66,6 +66,13 @@ impl Plan {
         Plan::of(&lengths, Standing::Loose)
     }
 
+    /// One long session, and a hundred that others write to.
+    pub fn one(messages: u32) -> Plan {
+        let mut lengths = vec![messages];
+        lengths.resize(1 + ACTIVE as usize, 0);
+        Plan::of(&lengths, Standing::Loose)
+    }
+
     /// Sessions of these lengths, each with all its messages in one thread.
     pub fn threaded(lengths: &[u32]) -> Plan {
         Plan::of(lengths, Standing::Threaded)

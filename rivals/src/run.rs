@@ -26,6 +26,14 @@ impl Size {
         }
     }
 
+    /// The messages of the main workload, in words.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Size::Quick => "100,000 messages",
+            Size::Full => "a million messages",
+        }
+    }
+
     /// Turns of reading.
     pub const fn reading(self) -> Turns {
         match self {

@@ -6,10 +6,12 @@ mod builder;
 mod file;
 mod lines;
 mod pause;
+mod retain;
 #[cfg(feature = "testkit")]
 mod simulated;
 
 pub use builder::Builder;
+pub use retain::{Retention, RetentionReport};
 
 use std::fmt;
 use std::path::Path;

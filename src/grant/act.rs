@@ -143,6 +143,8 @@ acts! {
     SessionExportWith: "Session::export_with" => Manage,
     SessionDelete: "Session::delete" => Manage,
     SessionDeleteMessage: "Session::delete_message" => Manage,
+    SessionPurgeMessage: "Session::purge_message" => Manage,
+    SessionPurge: "Session::purge" => Manage,
     SessionSetContextMark: "Session::set_context_mark" => Manage,
     SessionRedrive: "Session::redrive" => Master,
     SessionSend: "Session::send" => Chat,

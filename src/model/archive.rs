@@ -28,6 +28,7 @@ impl ModelStore {
             let state = self.open()?;
             let session = state.session(op.at)?;
             session.check_idle()?;
+            session.check_at(op.only_at)?;
             session.clone()
         };
         tell_last(&before, on)?;

@@ -11,7 +11,7 @@ use crate::record::{
     SessionStatus, ThreadRecord, Ts, TurnState, Usage, WebhookRow,
 };
 use crate::store::{
-    Append, CreateSession, Created, DeleteMessage, ForkSession, Matched, SessionRef, SetContextMark, Submitted,
+    Append, CreateSession, Created, DeleteMessage, ForkSession, Matched, Purge, SessionRef, SetContextMark, Submitted,
     UpdateSession,
 };
 use crate::sync::Arc;
@@ -307,6 +307,52 @@ impl Session {
         self.tell(ChangeKind::Deleted(id));
     }
 
+    pub fn purge(&mut self, op: &Purge) -> Result<u64> {
+        if let Some(id) = op.message {
+            let found = self.messages.iter().find(|written| written.message.id == id);
+            let found = found.ok_or_else(|| Error::not_found(format_args!("message {id}")))?;
+            if !self.is_deleted(&found.message) {
+                return Err(Error::conflict(format!("message {id} is not deleted: delete it first")));
+            }
+        }
+        let mut erased = Vec::new();
+        for written in &mut self.messages {
+            let id = written.message.id;
+            if !self.deleted.contains(&id) || op.message.is_some_and(|one| one != id) || says_nothing(&written.message)
+            {
+                continue;
+            }
+            let message = Message {
+                content: None,
+                tool_calls: Vec::new(),
+                tool_call_id: None,
+                name: None,
+                images: Vec::new(),
+                artifact_ids: Vec::new(),
+                metadata: None,
+                ..written.message.clone()
+            };
+            *written = Arc::new(Written { message, origin: written.origin.clone() });
+            erased.push(id);
+        }
+        if !erased.is_empty() {
+            self.touch(op.stamp.at);
+        }
+        erased.iter().for_each(|id| self.tell(ChangeKind::Purged(*id)));
+        Ok(erased.len() as u64)
+    }
+
+    /// Its latest event has the number that who asks has seen.
+    pub(super) fn check_at(&self, only_at: Option<u64>) -> Result<()> {
+        let (id, latest) = (self.base.id, self.changes.len() as u64);
+        match only_at {
+            Some(seen) if seen != latest => {
+                Err(Error::conflict(format!("session {id} changed: its latest event is {latest}, not {seen}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub fn check_idle(&self) -> Result<()> {
         match self.runs.iter().find(|run| !run.turn.state.is_terminal()) {
             None => Ok(()),
@@ -428,4 +474,16 @@ pub(super) fn check_distinct(batch: &[NewMessage]) -> Result<()> {
 /// The id of this message was used by another operation, or with other inputs.
 pub(super) fn used(message: &Message) -> Error {
     Error::conflict(format!("message id {} was used before with other inputs", message.id))
+}
+
+/// Whether there is nothing to erase of it.
+pub(super) fn says_nothing(message: &Message) -> bool {
+    let Message { content, tool_calls, tool_call_id, name, images, artifact_ids, metadata, .. } = message;
+    content.is_none()
+        && tool_calls.is_empty()
+        && tool_call_id.is_none()
+        && name.is_none()
+        && images.is_empty()
+        && artifact_ids.is_empty()
+        && metadata.is_none()
 }

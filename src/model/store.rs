@@ -16,8 +16,8 @@ use crate::store::{
     AgentsQuery, Append, ArchiveRef, ArchiveSession, ArchivesQuery, Cancel, CreateAgent, CreateKey, CreateSession,
     Created, DeleteAgent, DeleteArchive, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace,
     Finish, Finished, ForkSession, ImportArchive, Interrupt, KeysQuery, LabelAgent, Listed, Matched, OutboxDelivered,
-    OutboxFailed, OutboxPage, OutboxQuery, Outcome, Promote, Recovered, Recovery, Redrive, RestoreArchive, RevokeKey,
-    SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, StoredKey, Submit, Submitted,
+    OutboxFailed, OutboxPage, OutboxQuery, Outcome, Promote, Purge, Recovered, Recovery, Redrive, RestoreArchive,
+    RevokeKey, SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, StoredKey, Submit, Submitted,
     UpdateSession, Waiting,
 };
 
@@ -186,6 +186,7 @@ impl Store for ModelStore {
     fn delete_session(&self, op: DeleteSession) -> Result<()> {
         let mut state = self.open()?;
         state.session(op.at)?.check_idle()?;
+        state.session(op.at)?.check_at(op.only_at)?;
         state.sessions.retain(|session| !session.is(op.at));
         Ok(())
     }
@@ -275,6 +276,10 @@ impl Store for ModelStore {
 
     fn delete_message(&self, op: DeleteMessage) -> Result<()> {
         self.change(op.at, |session| session.delete(&op))
+    }
+
+    fn purge(&self, op: Purge) -> Result<u64> {
+        self.change(op.at, |session| session.purge(&op))
     }
 
     fn message(&self, at: SessionRef, message: MessageId) -> Result<Message> {

@@ -7,7 +7,7 @@ use crate::id::{MessageId, TurnId};
 use crate::record::{ChangeKind, Message, MessageType, TurnState, Usage, Webhook, WebhookRow, WebhookState};
 
 use super::State;
-use super::session::{Origin, Session};
+use super::session::{Origin, Session, says_nothing};
 use super::turn::Run;
 
 /// What was found broken, each in the name of a thing.
@@ -133,7 +133,7 @@ impl Session {
     /// The feed tells of the creation, of every message, deletion and state of a turn, and of nothing else.
     fn feed_breaches(&self, breaches: &mut Breaches) {
         let (mut created, mut written, mut deleted, mut turned) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let (mut marked, mut moves) = (None, Vec::new());
+        let (mut marked, mut moves, mut purged) = (None, Vec::new(), Vec::new());
         for change in &self.changes {
             match change.kind {
                 ChangeKind::Created => created.push(change.number),
@@ -141,6 +141,10 @@ impl Session {
                 ChangeKind::Deleted(id) => {
                     breaches.compare("order of a deletion", written.contains(&id), true);
                     deleted.push(id);
+                }
+                ChangeKind::Purged(id) => {
+                    breaches.compare("order of a purge", deleted.contains(&id), true);
+                    purged.push(id);
                 }
                 ChangeKind::Turn(id, state) => turned.push((id, state)),
                 ChangeKind::ContextMark(mark) => marked = mark,
@@ -154,6 +158,11 @@ impl Session {
         breaches.compare("events of messages", written, messages);
         breaches.distinct("deletion", &deleted);
         breaches.compare("events of deletions", deleted.iter().copied().collect(), self.deleted.clone());
+        breaches.distinct("purge", &purged);
+        let erased = |id: &MessageId| {
+            self.messages.iter().any(|written| written.message.id == *id && says_nothing(&written.message))
+        };
+        breaches.compare("messages that were purged", purged.iter().all(erased), true);
         breaches.compare("event of the context mark", marked, self.mark.as_ref().map(|mark| mark.message));
         let due = [ChangeKind::Archived, ChangeKind::Restored].into_iter().cycle().take(moves.len());
         breaches.compare("events of archiving and restoring", moves.clone(), due.collect());

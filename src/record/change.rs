@@ -30,6 +30,8 @@ pub enum ChangeKind {
     Message(MessageId),
     /// A message was soft-deleted.
     Deleted(MessageId),
+    /// What a soft-deleted message said was erased.
+    Purged(MessageId),
     /// A turn came into this state.
     Turn(TurnId, TurnState),
     /// Its transcript begins with the message of this number from now on; with the first where there is none.

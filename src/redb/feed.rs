@@ -43,6 +43,7 @@ fn event(key: &[u8], value: &[u8]) -> Result<Change> {
         (codec::CHANGE_CREATED, None) => ChangeKind::Created,
         (codec::CHANGE_MESSAGE, Some(id)) => ChangeKind::Message(codec::message_id(id)),
         (codec::CHANGE_DELETED, Some(id)) => ChangeKind::Deleted(codec::message_id(id)),
+        (codec::CHANGE_PURGED, Some(id)) => ChangeKind::Purged(codec::message_id(id)),
         (codec::CHANGE_TURN, Some(id)) => ChangeKind::Turn(codec::turn_id(id), codec::state_of(row.state)?),
         (codec::CHANGE_MARK, None) => ChangeKind::ContextMark((row.number != 0).then_some(row.number)),
         (codec::CHANGE_ARCHIVED, None) => ChangeKind::Archived,

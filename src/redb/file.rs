@@ -249,6 +249,11 @@ impl Format {
     }
 }
 
+/// Whether the format row is that of a file of this library's.
+pub(super) fn is_format(row: &[u8]) -> bool {
+    matches!(Format::read(row), Some((FORMAT_VERSION, Some(_))))
+}
+
 /// Whether a file was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Made {

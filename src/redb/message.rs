@@ -106,6 +106,16 @@ pub(super) fn check_ids(messages: &[NewMessage]) -> Result<()> {
     }
 }
 
+/// Refuses a session whose latest event has another number than who asks has seen.
+pub(super) fn check_at(head: &HeadRow, session: SessionId, only_at: Option<u64>) -> Result<()> {
+    match only_at {
+        Some(seen) if seen != head.changes => {
+            Err(Error::conflict(format!("session {session} changed: its latest event is {}, not {seen}", head.changes)))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Refuses a session in which a turn is running or waits.
 pub(super) fn check_idle(head: &HeadRow, session: SessionId) -> Result<()> {
     match (head.running, head.queued) {

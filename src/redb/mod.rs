@@ -35,6 +35,7 @@ mod pack;
 mod pages;
 mod place;
 mod positions;
+mod purge;
 mod put;
 mod queue;
 mod reach;

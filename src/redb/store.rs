@@ -3,8 +3,8 @@
 use std::io::{Read, Write};
 
 use super::{
-    Open, RedbStore, access, agent, archive, ending, feed, fork, mark, message, orphan, outbox, queue, remnant, scope,
-    session, size, timeline, turn, verify, writer,
+    Open, RedbStore, access, agent, archive, ending, feed, fork, mark, message, orphan, outbox, purge, queue, remnant,
+    scope, session, size, timeline, turn, verify, writer,
 };
 use crate::error::{Error, Result};
 use crate::id::{AgentId, KeyId, MessageId, ThreadId, TurnId, WorkspaceId};
@@ -19,8 +19,9 @@ use crate::store::{
     AgentsQuery, Append, ArchiveRef, ArchiveSession, ArchivesQuery, Cancel, CreateAgent, CreateKey, CreateSession,
     Created, DeleteAgent, DeleteArchive, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace,
     Finish, Finished, ForkSession, ImportArchive, Interrupt, KeysQuery, LabelAgent, Listed, Matched, OutboxDelivered,
-    OutboxFailed, OutboxPage, OutboxQuery, Outcome, Promote, Recovered, Redrive, RestoreArchive, RevokeKey, SessionRef,
-    SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, StoredKey, Submit, Submitted, UpdateSession, Waiting,
+    OutboxFailed, OutboxPage, OutboxQuery, Outcome, Promote, Purge, Recovered, Redrive, RestoreArchive, RevokeKey,
+    SessionRef, SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, StoredKey, Submit, Submitted,
+    UpdateSession, Waiting,
 };
 
 impl Store for RedbStore {
@@ -193,6 +194,10 @@ impl Store for RedbStore {
 
     fn delete_message(&self, op: DeleteMessage) -> Result<()> {
         self.write(512, move |view| message::delete(view, &op))
+    }
+
+    fn purge(&self, op: Purge) -> Result<u64> {
+        purge::run(self, op)
     }
 
     fn message(&self, at: SessionRef, message: MessageId) -> Result<Message> {

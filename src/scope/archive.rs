@@ -8,12 +8,14 @@ use super::{AgentHandle, Core, Door, PageQuery, Session};
 use crate::bell::Event;
 use crate::error::{Error, ErrorKind, Result};
 use crate::grant::Act;
+use crate::id::AgentId;
 use crate::page::Page;
 use crate::progress::{OnProgress, Progress};
 use crate::record::{ArchiveRecord, NewSession};
 use crate::shared::Phase;
 use crate::store::{
     ArchiveRef, ArchiveSession, ArchivesQuery, DeleteArchive, ImportArchive, ImportIds, RestoreArchive, SessionRef,
+    Store,
 };
 use crate::sync::Arc;
 
@@ -96,20 +98,8 @@ impl Session {
     fn archive_by(&self, act: Act, mut on: impl FnMut(Progress) -> ControlFlow<()>) -> Result<Archive> {
         let (core, at) = (&self.core, self.at);
         let (store, _admission) = core.writing(act)?;
-        let op = ArchiveSession { stamp: core.shared.stamp(), at };
-        let shared = &core.shared;
-        let record = core.long(act, &mut on, |on| {
-            store.archive_session(op, &mut |progress: Progress| {
-                let went = on(progress);
-                if progress.is_last() && went.is_continue() {
-                    // Nothing comes after it, or the archiving is refused.
-                    shared.tails.keep_of(store, at);
-                }
-                went
-            })
-        })?;
-        shared.tails.archived(at, self.agent, record.last_change);
-        shared.bell.ring(at, self.agent, Event::Ended);
+        let op = ArchiveSession { stamp: core.shared.stamp(), at, only_at: None };
+        let record = core.long(act, &mut on, |on| core.archive_session(store, op, self.agent, on))?;
         Ok(Archive { core: core.clone(), record: Arc::new(record) })
     }
 }
@@ -336,6 +326,28 @@ impl Archive {
 }
 
 impl Core {
+    /// Archives a session of this agent, and tells of it.
+    pub(crate) fn archive_session(
+        &self,
+        store: &dyn Store,
+        op: ArchiveSession,
+        agent: AgentId,
+        on: &mut OnProgress<'_>,
+    ) -> Result<ArchiveRecord> {
+        let (shared, at) = (&self.shared, op.at);
+        let record = store.archive_session(op, &mut |progress: Progress| {
+            let went = on(progress);
+            if progress.is_last() && went.is_continue() {
+                // Nothing comes after it, or the archiving is refused.
+                shared.tails.keep_of(store, at);
+            }
+            went
+        })?;
+        shared.tails.archived(at, agent, record.last_change);
+        shared.bell.ring(at, agent, Event::Ended);
+        Ok(record)
+    }
+
     /// An operation of many steps, which a close need not wait for.
     pub(crate) fn long<T>(
         &self,

@@ -13,7 +13,7 @@ use crate::id::{AgentId, MessageId, SessionId, ThreadId, TurnId, WorkspaceId};
 use crate::limit;
 use crate::page::{Form, MessageQuery, Page};
 use crate::record::{Change, Message, NewMessage, NewTurn, SessionRecord, SessionUpdate, ThreadRecord, Turn};
-use crate::store::{Append, DeleteMessage, DeleteSession, Policy, SessionRef, UpdateSession};
+use crate::store::{Append, DeleteMessage, DeleteSession, Policy, Purge, SessionRef, Store, UpdateSession};
 use crate::sync::Arc;
 use crate::wait::{Idle, TurnHandle};
 
@@ -247,15 +247,9 @@ impl Session {
     ///
     /// From document B.
     pub fn delete(&self) -> Result<()> {
-        let (shared, store) = (&self.core.shared, self.core.store(Act::SessionDelete)?);
-        let op = DeleteSession { stamp: shared.stamp(), at: self.at };
-        let deletion = self.core.executor.admit_deletion(self.at)?;
-        store.delete_session(op)?;
-        // Before one can be made in its place: who follows this one is not to follow that one.
-        shared.tails.forget(self.at);
-        let _admission = deletion.done();
-        shared.bell.ring(self.at, self.agent, Event::Ended);
-        Ok(())
+        let (core, store) = (&self.core, self.core.store(Act::SessionDelete)?);
+        let op = DeleteSession { stamp: core.shared.stamp(), at: self.at, only_at: None };
+        core.delete_session(store, op, self.agent)
     }
 
     /// The messages of the session that match: see [`MessageQuery`]. Nothing is read before
@@ -297,6 +291,52 @@ impl Session {
         store.delete_message(DeleteMessage { stamp, at: self.at, message: id })?;
         self.core.shared.bell.ring(self.at, self.agent, Event::Written);
         Ok(())
+    }
+
+    /// Erases what a soft-deleted message says and carries, for good. Its number and its id stay used: a repeat of the call that
+    /// wrote it is still known as one. The feed tells of it. Where nothing is left to erase nothing happens.
+    ///
+    /// The bytes are in no copy, archive or export that is made from then on. In the log they stand until its next
+    /// checkpoint, and in free pages of the file until those are used again or given back by
+    /// [`compact`](crate::Engine::compact).
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](crate::ErrorKind::NotFound) when the session has no such message,
+    /// [`Conflict`](crate::ErrorKind::Conflict) when it was not [deleted](Self::delete_message).
+    pub fn purge_message(&self, id: MessageId) -> Result<()> {
+        self.purge_by(Act::SessionPurgeMessage, Some(id)).map(drop)
+    }
+
+    /// Erases what all soft-deleted messages say and carry: see [`purge_message`](Self::purge_message). Answers how many were
+    /// erased. Of a long session it takes several commits, between which others go on.
+    ///
+    /// ```
+    /// # fn main() -> parlor::Result<()> {
+    /// # let engine = parlor::Engine::in_memory().open()?;
+    /// # let session = engine.workspace("acme")?.agent("echo")?.create_session(Default::default())?;
+    /// let said = session.append(["My number is 555-0100.", "Hello!"])?;
+    /// session.delete_message(said[0].id)?;
+    /// assert_eq!((session.purge()?, session.purge()?), (1, 0));
+    /// # engine.close()
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](crate::ErrorKind::NotFound) when the session was deleted or archived,
+    /// [`Corrupt`](crate::ErrorKind::Corrupt) when one of the messages cannot be read; those before it are erased.
+    pub fn purge(&self) -> Result<u64> {
+        self.purge_by(Act::SessionPurge, None)
+    }
+
+    fn purge_by(&self, act: Act, message: Option<MessageId>) -> Result<u64> {
+        let (store, _admission) = self.core.writing(act)?;
+        let purged = store.purge(Purge { stamp: self.core.shared.stamp(), at: self.at, message })?;
+        if purged > 0 {
+            self.core.shared.bell.ring(self.at, self.agent, Event::Written);
+        }
+        Ok(purged)
     }
 
     /// A thread of the session.
@@ -361,6 +401,20 @@ impl Session {
     /// The same events, and between them what the agent is just saying: see [`LiveFeed`].
     pub fn stream(&self, after: u64) -> LiveFeed {
         LiveFeed::new(self.core.shared(), self.core.pass(), self.at, after)
+    }
+}
+
+impl Core {
+    /// Deletes a session of this agent, and tells of it.
+    pub(crate) fn delete_session(&self, store: &dyn Store, op: DeleteSession, agent: AgentId) -> Result<()> {
+        let (shared, at) = (&self.shared, op.at);
+        let deletion = self.executor.admit_deletion(at)?;
+        store.delete_session(op)?;
+        // Before one can be made in its place: who follows this one is not to follow that one.
+        shared.tails.forget(at);
+        let _admission = deletion.done();
+        shared.bell.ring(at, agent, Event::Ended);
+        Ok(())
     }
 }
 

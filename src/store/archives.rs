@@ -24,6 +24,8 @@ pub struct ArchiveSession {
     pub stamp: Stamp,
     /// The session.
     pub at: SessionRef,
+    /// Only while this is the number of its latest event, else it is a *conflict*: what came meanwhile stays.
+    pub only_at: Option<u64>,
 }
 
 impl ArchiveSession {

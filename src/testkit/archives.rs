@@ -94,7 +94,8 @@ impl Place {
         if let Some(message) = written.first() {
             self.store.delete_message(DeleteMessage { stamp: self.stamp(), at, message: message.id })?;
         }
-        let archive = self.store.archive_session(ArchiveSession { stamp: self.stamp(), at }, &mut go_on)?;
+        let archive =
+            self.store.archive_session(ArchiveSession { stamp: self.stamp(), at, only_at: None }, &mut go_on)?;
         let archive = ArchiveRef { filename: archive.filename, ..self.at.clone() };
         let mut stream = Vec::new();
         self.store.export_archive(&archive, &mut stream, &mut go_on)?;

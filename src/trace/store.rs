@@ -17,7 +17,7 @@ use crate::store::{
     AgentsQuery, Append, ArchiveRef, ArchiveSession, ArchivesQuery, Cancel, CreateAgent, CreateKey, CreateSession,
     Created, DeleteAgent, DeleteArchive, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace,
     Finish, Finished, ForkSession, ImportArchive, Interrupt, KeysQuery, LabelAgent, Listed, Matched, OutboxDelivered,
-    OutboxFailed, OutboxPage, OutboxQuery, Promote, Recovered, Redrive, RestoreArchive, RevokeKey, SessionRef,
+    OutboxFailed, OutboxPage, OutboxQuery, Promote, Purge, Recovered, Redrive, RestoreArchive, RevokeKey, SessionRef,
     SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, StoredKey, Submit, Submitted, UpdateSession, Waiting,
 };
 use crate::sync::Arc;
@@ -243,6 +243,10 @@ impl Store for Traced {
 
     fn delete_message(&self, op: DeleteMessage) -> Result<()> {
         Operation::new("delete_message").at(op.at).run(|| self.0.delete_message(op))
+    }
+
+    fn purge(&self, op: Purge) -> Result<u64> {
+        Operation::new("purge").at(op.at).run(|| self.0.purge(op))
     }
 
     fn message(&self, at: SessionRef, message: MessageId) -> Result<Message> {

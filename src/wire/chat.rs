@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use crate::id::{MessageId, SessionId};
-use crate::record::{self, Content, Json, Role, SessionRecord, SessionStatus, ToolCall, Turn};
+use crate::record::{self, ArchiveRecord, Content, Json, Role, SessionRecord, SessionStatus, ToolCall, Turn};
+use crate::time::Timestamp;
 
 /// A session in the list of an agent's. Its `sessionFile` is always absent.
 ///
@@ -42,6 +43,36 @@ impl AgentSession {
             chat_type: session.chat_type.clone(),
             last_channel: session.last_channel.clone(),
             origin: session.origin.clone(),
+        }
+    }
+}
+
+/// A session in the list of an agent's archives. A client names it by its `filename` to restore or to delete it: see
+/// [`ArchiveRequest`](super::ArchiveRequest).
+///
+/// From document B.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct ArchivedSession {
+    /// What the archive is called.
+    pub filename: String,
+    /// The session's label, or null.
+    pub label: Option<String>,
+    /// When it was archived.
+    pub archived_at: Timestamp,
+    /// The session's id.
+    pub session_id: SessionId,
+}
+
+impl ArchivedSession {
+    /// One archive of the list.
+    pub fn new(archive: &ArchiveRecord) -> Self {
+        ArchivedSession {
+            filename: archive.filename.clone(),
+            label: archive.label.clone(),
+            archived_at: archive.archived_at,
+            session_id: archive.session_id,
         }
     }
 }

@@ -13,7 +13,7 @@
 //! | a message (A) | [`Message::new`]; of the call that sent it: [`Message::sent`] |
 //! | a page of messages (A) | [`Page::new`] |
 //! | a refusal, with its status | [`ErrorBody::new`] |
-//! | an agent's sessions, a session's history (B) | [`AgentSession::new`], [`HistoryItem::new`] |
+//! | an agent's sessions and archives, a session's history (B) | [`AgentSession::new`], [`ArchivedSession::new`], [`HistoryItem::new`] |
 //! | a conversation, an accepted message (C) | [`ChatMessage::new`], [`Accepted::new`] |
 //!
 //! and the bodies of requests:
@@ -41,7 +41,7 @@ mod chat;
 mod request;
 mod rest;
 
-pub use chat::{Accepted, AgentSession, Call, ChatMessage, Function, HistoryItem};
+pub use chat::{Accepted, AgentSession, ArchivedSession, Call, ChatMessage, Function, HistoryItem};
 pub use request::{ArchiveRequest, HistoryRequest, KeyRequest, MessageRequest, RenameRequest, WebhookRequest};
 pub use rest::{Message, MessageLinks, Page, PageLinks, Session, SessionLinks};
 

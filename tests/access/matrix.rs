@@ -175,6 +175,11 @@ const OF_SESSIONS: &[Case] = &[
     ("Session::export_with", |given| given.session()?.export_with(Vec::new(), |_| ControlFlow::Continue(())).map(drop)),
     ("Session::delete", |given| given.session()?.delete()),
     ("Session::delete_message", |given| given.session()?.delete_message(given.turn.message_id())),
+    ("Session::purge_message", |given| {
+        given.session.delete_message(given.turn.message_id())?;
+        given.session()?.purge_message(given.turn.message_id())
+    }),
+    ("Session::purge", |given| given.session()?.purge().map(drop)),
     ("Session::set_context_mark", |given| given.session()?.set_context_mark(None)),
     ("Session::redrive", |given| given.session()?.redrive(None, Default::default()).map(drop)),
     ("Session::send", |given| given.session()?.send("a").map(drop)),
@@ -320,6 +325,8 @@ fn the_table_gives_each_key_what_its_scopes_say() {
         "Session::export_with",
         "Session::delete",
         "Session::delete_message",
+        "Session::purge_message",
+        "Session::purge",
         "Session::set_context_mark",
     ];
     assert_eq!(allowed(|rule| rule.manage && !rule.chat), only_manage);

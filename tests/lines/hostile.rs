@@ -102,7 +102,7 @@ fn a_value_that_is_no_such_thing_is_named_with_its_line_and_its_bound() {
     says(
         "\"what\":\"deleted\"",
         "\"what\":\"gone\"",
-        "line 42: what is \"gone\"; it must be one of created, message, deleted, turn, context_mark, updated, archived, restored",
+        "line 42: what is \"gone\"; it must be one of created, message, deleted, purged, turn, context_mark, updated, archived, restored",
     );
     says(
         "{\"line\":\"thread\",\"number\":1,",

@@ -15,7 +15,8 @@ use crate::scene::{
 fn all_of_an_engine_comes_back_as_it_was() {
     let engine = busy_with_tools();
     rich(&engine, "acme", "one");
-    rich(&engine, "acme", "two");
+    let two = rich(&engine, "acme", "two");
+    two.purge().expect("what is deleted is purged");
     rich(&engine, "globex \n\u{0}", "one");
     agent(&engine, "nobody", "nothing").set_label("Does nothing").expect("a label");
     let one = agent(&engine, "acme", "worker").session_by_key("one").expect("it is there");

@@ -10,7 +10,7 @@ use parlor::store::{
     AgentsQuery, Append, ArchiveRef, ArchiveSession, ArchivesQuery, Cancel, CreateAgent, CreateKey, CreateSession,
     Created, DeleteAgent, DeleteArchive, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace,
     Finish, Finished, ForkSession, ImportArchive, Interrupt, KeysQuery, LabelAgent, Listed, Matched, OutboxDelivered,
-    OutboxFailed, OutboxPage, OutboxQuery, Promote, Recovered, Redrive, RestoreArchive, RevokeKey, SessionRef,
+    OutboxFailed, OutboxPage, OutboxQuery, Promote, Purge, Recovered, Redrive, RestoreArchive, RevokeKey, SessionRef,
     SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, StoredKey, Submit, Submitted, UpdateSession, Waiting,
 };
 use parlor::{
@@ -267,6 +267,10 @@ impl Store for Faulty {
 
     fn delete_message(&self, op: DeleteMessage) -> Result<()> {
         self.inner.delete_message(op)
+    }
+
+    fn purge(&self, op: Purge) -> Result<u64> {
+        self.inner.purge(op)
     }
 
     fn message(&self, at: SessionRef, message: MessageId) -> Result<Message> {

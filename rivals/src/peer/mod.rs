@@ -5,6 +5,7 @@ pub mod floor;
 pub mod group;
 pub mod heed;
 pub mod kv;
+pub mod long;
 pub mod parlor;
 pub mod row;
 pub mod sqlite;
@@ -217,9 +218,6 @@ pub enum Feed {
     With,
 }
 
-/// Deletes a session that was made for it.
-pub type Deletion<'p> = Box<dyn FnOnce() -> Result + Send + 'p>;
-
 /// A store of conversations, open on its own directory.
 pub trait Peer: Sync {
     /// Makes the sessions of a plan and writes their messages. Nothing was loaded before.
@@ -233,11 +231,6 @@ pub trait Peer: Sync {
 
     /// Soft-deletes messages of a session, by number.
     fn delete(&mut self, session: u32, numbers: &[u32]) -> Result;
-
-    /// Makes one more session, of so many messages; what is returned deletes it. None where that is not compared.
-    fn doomed(&self, _messages: u32) -> Result<Option<Deletion<'_>>> {
-        Ok(None)
-    }
 
     /// Closes it, which moves all that was written to where it belongs, and opens it again.
     fn reopen(&mut self, cache: Cache) -> Result;

@@ -11,15 +11,13 @@ use parlor::{
     SessionRecord, SessionStatus, Ts, TurnContext,
 };
 
-use super::{
-    Answer, Answered, Cache, Deletion, Filter, Found, Listed, PAGE, Peer, Reader, Result, Row, Wanted, Way, Writer,
-};
+use super::{Answer, Answered, Cache, Filter, Found, Listed, PAGE, Peer, Reader, Result, Row, Wanted, Way, Writer};
 use crate::corpus::{Class, Corpus, Draft};
 use crate::plan::{self, Chunk, Plan, Standing};
 
 /// The workspace and the agent that all sessions belong to.
-const WORKSPACE: &str = "rivals";
-const AGENT: &str = "peer";
+pub(super) const WORKSPACE: &str = "rivals";
+pub(super) const AGENT: &str = "peer";
 
 /// Threads that load: many, since each waits for the disk.
 const LOADERS: u32 = 64;
@@ -132,7 +130,7 @@ fn everywhere(work: impl Fn(u32) -> Result + Sync) -> Result {
     })
 }
 
-fn message(draft: &Draft) -> NewMessage {
+pub(super) fn message(draft: &Draft) -> NewMessage {
     let (role, kind) = match draft.class {
         Class::User => (Role::User, MessageType::Message),
         Class::Assistant => (Role::Assistant, MessageType::Message),
@@ -202,16 +200,6 @@ impl Peer for Parlor {
             }
             Ok(())
         })
-    }
-
-    fn doomed(&self, messages: u32) -> Result<Option<Deletion<'_>>> {
-        const AT_ONCE: u32 = 1000;
-        let session = self.agent()?.create_session(NewSession::default().key("doomed"))?;
-        let text = "x".repeat(400);
-        for _ in 0..messages / AT_ONCE {
-            session.append((0..AT_ONCE).map(|_| NewMessage::text(text.as_str()).role(Role::Assistant)))?;
-        }
-        Ok(Some(Box::new(move || Ok(session.delete()?))))
     }
 
     fn reopen(&mut self, cache: Cache) -> Result {

@@ -3,6 +3,7 @@
 pub mod append;
 pub mod beside;
 pub mod interrupt;
+pub mod long;
 pub mod open;
 pub mod page;
 pub mod poll;

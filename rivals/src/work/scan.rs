@@ -32,12 +32,6 @@ pub fn of_everything(run: &mut Run<'_>, directory: &Path) -> Result {
         };
         run.push(line.at_most(cache + 64.0, cache + 16.0))?;
     }
-    for work in ["memory of an export of a million messages", "memory of an archive of a million messages"] {
-        if run.wants(work) {
-            let line = Line::new(work, "MiB", Better::Less).skipped("parlor has no such operation yet");
-            run.push(line.at_most(cache + 64.0, cache + 16.0))?;
-        }
-    }
     Ok(())
 }
 

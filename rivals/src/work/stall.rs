@@ -13,7 +13,8 @@ use crate::run::{Member, Run, Set};
 /// One append in so many is let through.
 const QUANTILE: f64 = 0.999;
 
-/// What a writer waits at the worst when nothing but it writes: for checkpoints, where there are any.
+/// What a writer waits at the worst when nothing but it writes: for checkpoints, where there are any. What it waits for
+/// beside others is measured with [what is done to a long session](super::long).
 pub fn of_a_writer(run: &mut Run<'_>, set: &Set) -> Result {
     let work = "p99.9 wait of a writer, checkpoints included";
     if run.wants(work) {
@@ -26,26 +27,6 @@ pub fn of_a_writer(run: &mut Run<'_>, set: &Set) -> Result {
         let workload = format!("{count} appends by 1 thread, {}", append::over_sessions(set));
         let line = Line::new(work, "ms", Better::Less).on(workload, set.cache.words()).measured(measured);
         run.push(line.at_most(100.0, 30.0))?;
-    }
-    let work = "p99.9 wait of a writer, million-row operation elsewhere";
-    if run.wants(work) {
-        let (count, messages) = (run.size.samples(), run.size.messages());
-        let appends = Appends { sessions: append::SESSIONS, pool: &run.single };
-        let mut measured = Vec::new();
-        for Member { kind, peer, acknowledged } in &set.members {
-            let Some(delete) = peer.doomed(messages)? else { continue };
-            let mut writer = peer.writer(Way::Connection)?;
-            let mut waits = std::thread::scope(|scope| {
-                let deleting = scope.spawn(delete);
-                let waits = waits(&appends, &mut *writer, acknowledged, count);
-                deleting.join().map_err(|_| "the deletion panicked")??;
-                waits
-            })?;
-            measured.push((kind.name().to_owned(), quantile(&mut waits, QUANTILE)));
-        }
-        let workload = format!("a session of {messages} messages deleted; {count} appends by 1 thread meanwhile");
-        let line = Line::new(work, "ms", Better::Less).on(workload, set.cache.words()).measured(measured);
-        run.push(line.at_most(150.0, 50.0))?;
     }
     Ok(())
 }

@@ -67,7 +67,10 @@ impl Scene {
     }
 
     fn archive(&self, at: SessionRef) -> ArchiveRef {
-        let record = self.store.archive_session(ArchiveSession { stamp: stamp(), at }, &mut go_on).expect("an archive");
+        let record = self
+            .store
+            .archive_session(ArchiveSession { stamp: stamp(), at, only_at: None }, &mut go_on)
+            .expect("an archive");
         reference(&record)
     }
 
@@ -150,7 +153,7 @@ fn what_was_broken_off_is_cleared_away() {
     let rows = scene.rows();
     let mut stop_at_the_end =
         |progress: Progress| if progress.is_last() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-    let op = ArchiveSession { stamp: stamp(), at };
+    let op = ArchiveSession { stamp: stamp(), at, only_at: None };
     let refused = scene.store.archive_session(op, &mut stop_at_the_end).expect_err("it is broken off");
     assert_eq!(refused.kind(), ErrorKind::Cancelled);
     scene.wait_until_clear();

@@ -13,7 +13,7 @@ use crate::redb::RedbStore;
 use crate::redb::cleaning::Held;
 use crate::redb::codec::{ArchiveRow, CHANGE_ARCHIVED, ChangeRow, HeadRow, Id, NumberRow};
 use crate::redb::load::{Kind, scaled};
-use crate::redb::message::check_idle;
+use crate::redb::message::{check_at, check_idle};
 use crate::redb::place::{self, Place};
 use crate::redb::remnant::{self, Remnant};
 use crate::redb::tables::{Table, archives, meta, sessions};
@@ -148,6 +148,7 @@ impl Work {
         let place = place::find(view, op.at)?;
         let head: HeadRow = view.expected(Table::Sessions, &sessions::head(place.number))?;
         check_idle(&head, place.session)?;
+        check_at(&head, place.session, op.only_at)?;
         let body = session::body(view, op.at, place.number, head.body)?;
         let updated_at = op.stamp.at.as_micros().max(head.updated_at);
         let archived = HeadRow { changes: head.changes + 1, updated_at, ..head };

@@ -176,6 +176,13 @@ pub(super) fn decode_body<'a, R: Row<'a>>(body: &'a [u8]) -> Result<R> {
     R::read(payload).map_err(|why| Error::corrupt(format!("{what} {why}")).with_source(why))
 }
 
+/// A sound value as it would be under another key, for a test that plants it there.
+#[cfg(test)]
+pub(super) fn resealed(table: Table, key: &[u8], value: &[u8]) -> Vec<u8> {
+    let (body, _) = value.split_last_chunk::<CHECKSUM_BYTES>().expect("a value has a checksum");
+    [body, &checksum(table, key, body).to_le_bytes()].concat()
+}
+
 /// The payload of a sound envelope; else what is wrong with it.
 fn opened<'a>(table: Table, key: &[u8], value: &'a [u8], known: u8) -> Result<&'a [u8], String> {
     if value.len() > VALUE_BYTES {

@@ -275,7 +275,7 @@ pub(in crate::redb) struct BodyRow<'a> {
     pub metadata: Option<&'a str>,
 }
 
-/// A message. Never rewritten: what can change of it stands in its slot.
+/// A message. Rewritten only to erase its body: what else can change of it stands in its slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::redb) struct MessageRow<'a> {
     pub id: Id,
@@ -390,6 +390,7 @@ pub(in crate::redb) const CHANGE_MARK: u8 = 5;
 pub(in crate::redb) const CHANGE_ARCHIVED: u8 = 7;
 pub(in crate::redb) const CHANGE_RESTORED: u8 = 8;
 pub(in crate::redb) const CHANGE_UPDATED: u8 = 6;
+pub(in crate::redb) const CHANGE_PURGED: u8 = 9;
 
 row!(ChangeRow, 1, "change");
 

@@ -221,6 +221,38 @@ fn rows_of_messages_and_turns_have_their_golden_bytes() {
     check(&outbox, &golden, &mut Vec::new());
 }
 
+#[test]
+fn rows_of_archives_and_of_the_file_have_their_golden_bytes() {
+    check(&PausedRow { since: 251 }, "fbfb00", &mut Vec::new());
+    check(&GroupRow { number: 251, log: Some(id(1)) }, &format!("fbfb0001{}", "01".repeat(16)), &mut Vec::new());
+    check(&GroupRow::default(), "0000", &mut Vec::new());
+    let archive = ArchiveRow {
+        id: id(1),
+        workspace: 2,
+        agent: 3,
+        session: id(4),
+        number: 5,
+        filename: "f",
+        key: "k",
+        label: Some("l"),
+        messages: 6,
+        turns: 7,
+        changes: 8,
+        usage: Some(UsageRow { input: 9, output: 10, cached: 11, reasoning: 12, cost_micros: 13 }),
+        created_at: 14,
+        archived_at: 15,
+        chunks: 16,
+        bytes: 17,
+        records: 18,
+        checksum: 251,
+    };
+    let tail = "050166016b01016c0607080109".to_owned() + "0a0b0c0d0e0f101112fbfb00";
+    check(&archive, &format!("{}0203{}{tail}", "01".repeat(16), "04".repeat(16)), &mut Vec::new());
+    check(&ArchivedRow { archive: 1, session: 251 }, "01fbfb00", &mut Vec::new());
+    let chunk = ChunkRow { bytes: 258, checksum: 1 << 56 | 2, packed: &[3, 4] };
+    check(&chunk, "0201000002000000000000010304", &mut Vec::new());
+}
+
 /// bincode is unmaintained and its wire format frozen; another crate writes the same bytes, so
 /// there is a way on. A struct's form is that of the tuple of its fields.
 #[test]

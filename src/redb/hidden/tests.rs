@@ -94,7 +94,7 @@ impl Scene {
     /// Archives some sessions.
     fn archive(&self, sessions: &[SessionRef]) {
         for at in sessions {
-            let op = ArchiveSession { stamp: stamp(), at: *at };
+            let op = ArchiveSession { stamp: stamp(), at: *at, only_at: None };
             self.store.archive_session(op, &mut |_| ControlFlow::Continue(())).expect("an archive");
         }
     }
@@ -189,10 +189,10 @@ fn names(due: &str, write: impl FnOnce(&mut WriteSet) -> Result<()> + Send + 'st
 #[test]
 fn what_does_not_hold_of_agents_and_keys_is_named() {
     // The workspace has number 1, its agent 2.
-    names("agent 2 is said to be deleted, and was not", |writes| {
+    names("scope 2: it is said to be deleted, and was not", |writes| {
         writes.put(Table::Meta, meta::hidden(2), &HiddenRow { deleted_at: 1 })
     });
-    names("agent 9 is said to be deleted, and was not", |writes| {
+    names("scope 9: it is said to be deleted, and was not", |writes| {
         writes.put(Table::Meta, meta::hidden(9), &HiddenRow { deleted_at: 1 })
     });
     names("deleted agent at 10", |writes| {
@@ -206,14 +206,14 @@ fn what_does_not_hold_of_agents_and_keys_is_named() {
         writes.remove(Table::Names, names::scopes(0));
         Ok(())
     });
-    names("is the label of an agent that is not there", |writes| {
+    names("scope 9: it has a label, and is no agent", |writes| {
         writes.put(Table::Names, names::label(9), &LabelRow { label: "x" })
     });
     names("session 1: its agent 2 is not there", |writes| {
         writes.remove(Table::Names, names::scope(2));
         Ok(())
     });
-    names("is of an access key that is not there", |writes| {
+    names("lists it, and it is not there or opens something else", |writes| {
         writes.put(Table::Names, names::access_key_of(1, &[7; 16]), &NumberRow { number: 2 })
     });
     names("is an access key that its workspace does not list as it is", |writes| {

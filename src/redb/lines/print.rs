@@ -3,17 +3,18 @@
 use crate::error::{Error, Result};
 use crate::lines::Printer;
 use crate::redb::codec::{
-    self, CHANGE_ARCHIVED, CHANGE_CREATED, CHANGE_DELETED, CHANGE_MARK, CHANGE_MESSAGE, CHANGE_RESTORED, CHANGE_TURN,
-    CHANGE_UPDATED, ChangeRow, ForkRow, HeadRow, MarkRow, MessageRow, SessionRow, ThreadRow, TurnRow, UsageRow,
-    kind_of, reason_of, role_of, state_of,
+    self, CHANGE_ARCHIVED, CHANGE_CREATED, CHANGE_DELETED, CHANGE_MARK, CHANGE_MESSAGE, CHANGE_PURGED, CHANGE_RESTORED,
+    CHANGE_TURN, CHANGE_UPDATED, ChangeRow, ForkRow, HeadRow, MarkRow, MessageRow, SessionRow, ThreadRow, TurnRow,
+    UsageRow, kind_of, reason_of, role_of, state_of,
 };
 use crate::redb::load::Kept;
 
 /// The kinds of events and their names.
-pub(super) const CHANGES: [(u8, &str); 8] = [
+pub(super) const CHANGES: [(u8, &str); 9] = [
     (CHANGE_CREATED, "created"),
     (CHANGE_MESSAGE, "message"),
     (CHANGE_DELETED, "deleted"),
+    (CHANGE_PURGED, "purged"),
     (CHANGE_TURN, "turn"),
     (CHANGE_MARK, "context_mark"),
     (CHANGE_UPDATED, "updated"),

@@ -2,10 +2,10 @@
 
 use std::fmt::Display;
 
-use super::{Seen, Trust};
+use super::{Feed, Seen, Trust};
 use crate::error::{Error, Result};
 use crate::limit::{REASON_BYTES, SESSION_ROWS, TS_MICROS_MAX, TURN_JSON_BYTES};
-use crate::record::{Content, ContextMark, Json, NewMessage, NewSession, check_json};
+use crate::record::{Content, ContextMark, Json, NewMessage, NewSession, TurnState, check_json};
 use crate::redb::codec::{self, HeadRow, MessageRow, SessionRow, TurnRow};
 use crate::time::Timestamp;
 
@@ -80,6 +80,9 @@ pub(super) fn turn(row: &TurnRow<'_>, number: u32, updated_at: u64, trust: Trust
     if trust == Trust::Ours {
         return Ok(());
     }
+    if let Some(what) = self::turn_breach(row) {
+        return Err(wrong(what));
+    }
     if row.detail.is_some_and(|detail| detail.len() > REASON_BYTES) {
         return Err(wrong("its detail is too long"));
     }
@@ -89,6 +92,25 @@ pub(super) fn turn(row: &TurnRow<'_>, number: u32, updated_at: u64, trust: Trust
             .map_err(|error| refused(format_args!("turn {number}"), error))?;
     }
     Ok(())
+}
+
+/// What is wrong with a turn, as far as its own row tells.
+pub(in crate::redb) fn turn_breach(row: &TurnRow<'_>) -> Option<&'static str> {
+    let Ok(state) = codec::state_of(row.state) else { return Some("it is in an unknown state") };
+    let (ended, completed) = (state.is_terminal(), state == TurnState::Completed);
+    let waits = state == TurnState::Queued;
+    let wrong = [
+        (row.ended_at.is_some() != ended, "it has an end that does not fit its state"),
+        ((row.reason != 0) != (ended && !completed), "it has a reason that does not fit its state"),
+        (row.final_message.is_some() && !completed, "it has a final message, and did not complete"),
+        (row.webhook.is_some() && ended, "it has ended, and its webhook is not in the outbox"),
+        (row.attempt == 0, "it is in no attempt"),
+        (waits && (row.started_at.is_some() || row.messages > 0), "it waits, and has written something"),
+        (waits && row.attempt != 1, "it waits to run again"),
+        (row.started_at.is_some_and(|at| at < row.created_at), "it started before it was accepted"),
+        (row.ended_at.is_some_and(|at| at < row.started_at.unwrap_or(row.created_at)), "it ended before it began"),
+    ];
+    wrong.into_iter().find_map(|(is_wrong, what)| is_wrong.then_some(what))
 }
 
 /// A message.
@@ -158,4 +180,19 @@ pub(super) fn whole(seen: &Seen, head: &HeadRow, mark: Option<&ContextMark>) -> 
         Some((turn, _, _)) => Err(corrupt(format_args!("turn {turn} has no message"))),
         None => Ok(()),
     }
+}
+
+/// What strangers brought is what their turns and events say of it.
+pub(super) fn strangers(seen: &Seen) -> Result<()> {
+    if let Some((turn, missing)) = seen.written.missing().next() {
+        return Err(corrupt(format_args!("turn {turn} counts {missing} messages more than it has")));
+    }
+    let Feed { running, ref queued, again, .. } = seen.feed;
+    if running != 0 || !queued.is_empty() {
+        return Err(corrupt("its events leave it busy"));
+    }
+    if again != seen.again {
+        return Err(corrupt(format_args!("its turns ran again {} times, {again} by its events", seen.again)));
+    }
+    Ok(())
 }

@@ -10,14 +10,20 @@
 //! what fails is *corrupt*, and never becomes a session.
 
 mod check;
+mod feed;
 mod publish;
 mod record;
 mod step;
+mod written;
 
+pub(super) use check::turn_breach;
+pub(super) use feed::Feed;
 pub(super) use publish::{Loaded, Published, begin, is_archived, publish};
 pub(super) use record::{Kept, Kind, Record, Unread};
 pub(super) use step::{Step, scaled};
+pub(super) use written::Written;
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use super::codec::{ForkRow, HeadRow, Id};
@@ -85,6 +91,12 @@ struct Seen {
     archived: bool,
     /// The context mark by the last event that tells of one.
     mark: u32,
+    /// Of strangers: what the events tell, what the turns wrote, and how often turns say that they ran again.
+    feed: Feed,
+    /// Of strangers: deleted messages that say something.
+    kept_bodies: BTreeSet<u32>,
+    written: Written,
+    again: u64,
 }
 
 impl Loader {
@@ -110,11 +122,14 @@ impl Loader {
     ///
     /// *Corrupt* names what is not.
     pub(super) fn finish(self) -> Result<Loaded> {
-        let Loader { session, body, head, mark, seen, .. } = self;
+        let Loader { session, trust, body, head, mark, seen } = self;
         let (Some(body), Some(head)) = (body, head) else {
             return Err(Error::corrupt("what a session is, and where it stands, is missing"));
         };
         check::whole(&seen, &head, mark.as_ref())?;
+        if trust == Trust::Strangers {
+            check::strangers(&seen)?;
+        }
         Ok(Loaded { session, body, head, mark, is_archived: seen.archived })
     }
 }
@@ -149,3 +164,6 @@ pub(super) fn step_with(
     }
     Ok((step.write()?, ControlFlow::Break(())))
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::check::{self, corrupt};
-use super::{Body, Kept, Loader, Record};
+use super::{Body, Kept, Loader, Record, Trust};
 use crate::error::{Error, Result};
 use crate::limit::{LOAD_STEP_BYTES, LOAD_STEP_ROWS, SESSION_ROWS};
-use crate::record::{ContextMark, TurnState};
+use crate::record::{ContextMark, MessageType, TurnState};
 use crate::redb::codec::{
-    self, CHANGE_ARCHIVED, CHANGE_CREATED, CHANGE_DELETED, CHANGE_MARK, CHANGE_MESSAGE, CHANGE_RESTORED, CHANGE_TURN,
-    CHANGE_UPDATED, ChangeRow, HeadRow, Id, MarkRow, MessageRow, NumberRow, Row, SessionRow, ThreadRow, TurnRow,
-    kind_of, role_of, state_of,
+    self, BodyRow, CHANGE_ARCHIVED, CHANGE_CREATED, CHANGE_DELETED, CHANGE_MARK, CHANGE_MESSAGE, CHANGE_PURGED,
+    CHANGE_RESTORED, CHANGE_TURN, CHANGE_UPDATED, ChangeRow, HeadRow, Id, MarkRow, MessageRow, NumberRow, Row,
+    SessionRow, ThreadRow, TurnRow, kind_of, role_of, state_of,
 };
 use crate::redb::place;
 use crate::redb::positions::{BLOCK, Class, Entry, PositionsDraft};
@@ -37,14 +37,23 @@ pub(in crate::redb) struct Step<'v> {
 struct TurnFacts {
     id: Id,
     thread: u32,
+    first: u32,
+    messages: u32,
     final_message: Option<Id>,
     state: TurnState,
 }
 
+/// Whether a message started its turn.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Started {
+    It,
+    Not,
+}
+
 impl TurnFacts {
     fn of(row: &TurnRow<'_>) -> Result<Self> {
-        let state = state_of(row.state)?;
-        Ok(TurnFacts { id: row.id, thread: row.thread_number, final_message: row.final_message, state })
+        let TurnRow { id, thread_number: thread, message_number: first, messages, final_message, .. } = *row;
+        Ok(TurnFacts { id, thread, first, messages, final_message, state: state_of(row.state)? })
     }
 }
 
@@ -149,6 +158,7 @@ impl Step<'_> {
         let sum = seen.usage.unwrap_or_default().checked_add(usage);
         seen.usage = Some(sum.ok_or_else(|| corrupt("the usage is past its bound"))?);
         seen.finals[0] += u32::from(row.final_message.is_some());
+        seen.again += u64::from(row.attempt.saturating_sub(1));
         check::turn(row, number, head.updated_at, self.loader.trust)?;
         self.in_thread(row.thread_number, row.thread)?;
         self.put_numbered(rows::Kind::Turn, number, row)?;
@@ -183,6 +193,9 @@ impl Step<'_> {
         if kept == Kept::Deleted {
             self.positions.delete(number, row.thread_number)?;
             self.loader.seen.deleted += 1;
+            if self.loader.trust == Trust::Strangers && row.body != BodyRow::default() {
+                self.loader.seen.kept_bodies.insert(number);
+            }
         }
         Ok(())
     }
@@ -202,7 +215,23 @@ impl Step<'_> {
             return Err(wrong());
         }
         self.loader.seen.finals[1] += u32::from(facts.final_message == Some(row.id));
+        if self.loader.trust == Trust::Strangers
+            && !self.is_counted(row, turn, &facts, due.map_or(Started::Not, |_| Started::It))?
+        {
+            return Err(wrong());
+        }
         Ok(())
+    }
+
+    /// Whether a message is one that its turn counts, and its final one where it is one. The one that started it is none of both.
+    fn is_counted(&mut self, row: &MessageRow<'_>, turn: u32, facts: &TurnFacts, started: Started) -> Result<bool> {
+        let is_final = facts.final_message == Some(row.id);
+        let written = &mut self.loader.seen.written;
+        if started == Started::It {
+            written.begin(turn, facts.messages);
+            return Ok(!is_final);
+        }
+        Ok(written.more(turn) && is_final == (kind_of(row.kind)? == MessageType::FinalMessage))
     }
 
     fn change(&mut self, row: &ChangeRow) -> Result<()> {
@@ -214,6 +243,9 @@ impl Step<'_> {
         seen.changes += 1;
         let number = seen.changes;
         let wrong = || corrupt(format_args!("event {number}"));
+        if self.loader.trust == Trust::Strangers {
+            seen.feed.next(row).map_err(|why| corrupt(format_args!("event {number}: {why}")))?;
+        }
         match (row.kind, row.id, row.number) {
             (CHANGE_CREATED, None, 0) if number == 1 => {}
             _ if number == 1 => return Err(wrong()),
@@ -226,8 +258,9 @@ impl Step<'_> {
                     return Err(wrong());
                 }
             }
-            (CHANGE_DELETED, Some(id), message) => {
-                seen.events[1] += 1;
+            (CHANGE_PURGED, Some(_), message) if seen.kept_bodies.contains(&message) => return Err(wrong()),
+            (CHANGE_DELETED | CHANGE_PURGED, Some(id), message) => {
+                seen.events[1] += u32::from(row.kind == CHANGE_DELETED);
                 let is_deleted = |step: &Self| step.positions.is_deleted(message);
                 if self.number(rows::Kind::MessageId, &id)? != Some(message) || !is_deleted(self)? {
                     return Err(wrong());
@@ -247,8 +280,12 @@ impl Step<'_> {
         if self.number(rows::Kind::TurnId, &id)? != Some(turn) {
             return Err(wrong());
         }
-        let ended = self.turn_facts(turn)?.state;
+        let TurnFacts { state: ended, first, .. } = self.turn_facts(turn)?;
         let seen = &mut self.loader.seen;
+        // Of strangers: a turn is told of right behind the message that started it.
+        if seen.feed.accepted == Some(turn) && seen.feed.messages != first {
+            return Err(wrong());
+        }
         seen.events[2] += u32::from(state == TurnState::Running);
         if state.is_terminal() {
             seen.events[3] += 1;

@@ -35,6 +35,9 @@ pub(crate) const BLOCK: u32 = 256;
 pub(super) struct Class(u8);
 
 impl Class {
+    /// How many there are.
+    pub(super) const COUNT: u8 = (Role::ALL.len() * MessageType::ALL.len()) as u8;
+
     pub(super) const fn of(role: Role, kind: MessageType) -> Self {
         Class(role as u8 * MessageType::ALL.len() as u8 + kind as u8)
     }

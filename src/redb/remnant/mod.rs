@@ -82,6 +82,7 @@ pub(super) fn delete(view: &dyn Read, op: &DeleteSession) -> Result<(WriteSet, (
     let place = place::find(view, op.at)?;
     let head: HeadRow = view.expected(Table::Sessions, &sessions::head(place.number))?;
     message::check_idle(&head, place.session)?;
+    message::check_at(&head, place.session, op.only_at)?;
     let body = session::body(view, op.at, place.number, head.body)?;
     let mut writes = WriteSet::default();
     Remnant::Session(place.number).put(&mut writes, op.stamp.at)?;

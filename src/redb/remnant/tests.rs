@@ -88,7 +88,7 @@ impl Scene {
 
     /// Deletes a session, and has nobody clear away what is left.
     fn hide(&self, at: SessionRef) {
-        let op = DeleteSession { stamp: stamp(), at };
+        let op = DeleteSession { stamp: stamp(), at, only_at: None };
         self.store.write(1, move |view| delete(view, &op)).expect("it is deleted");
     }
 
@@ -221,7 +221,7 @@ fn who_still_reads_an_old_state_brings_no_deleted_session_back() {
     let scene = Scene::new();
     let at = scene.session(1, messages(1));
     let old = scene.published();
-    scene.store.delete_session(DeleteSession { stamp: stamp(), at }).expect("it is deleted");
+    scene.store.delete_session(DeleteSession { stamp: stamp(), at, only_at: None }).expect("it is deleted");
     let found = |view: &Snapshot| place::session(view, at).ok();
     assert_eq!((found(&old), found(&scene.published()), found(&old)), (Some(1), None, Some(1)));
     scene.session(1, messages(1));
@@ -241,7 +241,7 @@ fn in_one_group_a_session_is_gone_for_all_after_its_deletion() {
     let at = scene.session(1, messages(1));
     // The place is known to every later read of this state.
     scene.store.session(at).expect("it is there");
-    let hide = DeleteSession { stamp: stamp(), at };
+    let hide = DeleteSession { stamp: stamp(), at, only_at: None };
     let let_go = scene.hold();
     let (first, deleted) = Job::new(1, move |view| delete(view, &hide));
     let append = Append { stamp: stamp(), at, thread: None, messages: messages(1) };
@@ -261,7 +261,7 @@ fn space_that_was_cleared_is_used_again() {
     let mut sizes = Vec::new();
     for _ in 0..24 {
         let at = scene.session(1, vec![NewMessage::text("x".repeat(1000)); 200]);
-        scene.store.delete_session(DeleteSession { stamp: stamp(), at }).expect("it is deleted");
+        scene.store.delete_session(DeleteSession { stamp: stamp(), at, only_at: None }).expect("it is deleted");
         scene.wait_until_clear();
         // What is in memory alone shows in the file by then.
         scene.store.close().expect("it closes");

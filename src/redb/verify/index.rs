@@ -1,165 +1,138 @@
-//! Checks what names and ids lead to, and the counters of the file.
+//! Checks what names and ids lead to.
 
-use std::collections::BTreeMap;
-use std::ops::{Bound, ControlFlow};
+use std::collections::BTreeSet;
 
-use super::Check;
+use super::{Check, Of, scan_all};
 use crate::error::Result;
-use crate::page::Direction;
-use crate::redb::access;
-use crate::redb::codec::{self, HiddenRow, LabelRow, NumberRow, RemnantRow, ScopeCountRow, ScopeRow, SessionRow};
-use crate::redb::remnant::is_live;
-use crate::redb::scope::counters;
-use crate::redb::tables::{Table, meta, names, sessions};
+use crate::redb::codec::{self, Id, NumberRow, ScopeRow, SessionRow};
+use crate::redb::tables::{Table, names, sessions};
+
+/// A workspace or an agent.
+struct Scope {
+    id: Id,
+    name: String,
+}
 
 impl Check<'_> {
-    /// Every row of the names leads to what has that name or id, and the counters have counted it.
-    pub(super) fn names(&mut self, live: usize) -> Result<()> {
-        let counted = match counters(self.view) {
-            Ok(counted) => counted,
-            Err(error) => {
-                self.breaches.push(error.to_string());
-                return Ok(());
+    /// Every row of the names leads to what has that name or id, and every workspace and agent is found by both.
+    pub(super) fn names(&mut self) -> Result<()> {
+        let counted = self.counted()?.unwrap_or_default();
+        let (mut scopes, mut found) = (0_u64, 0_u64);
+        scan_all(self.view, Table::Names, &mut |key, value| match key.first() {
+            Some(1 | 3) => self.scope_by(key, value),
+            Some(2 | 4) => {
+                found += 1;
+                self.scope_by(key, value)
             }
-        };
-        let left = counted.sessions.checked_sub(counted.removed);
-        if left.is_none_or(|left| left as usize != live) {
-            self.breaches.push(format!("{live} sessions, where {counted:?} are counted"));
-        }
-        let all = (Bound::Unbounded, Bound::Unbounded);
-        self.view.scan(Table::Names, all, Direction::Asc, &mut |key, value| {
-            let described = match key.first() {
-                Some(1..=4) => self.scope_of(key, value, counted.scopes),
-                Some(5 | 6) => self.session_of(key, value, counted.sessions),
-                Some(7) => codec::decode::<ScopeRow<'_>>(Table::Names, key, value).map(|_| None),
-                // The counts are recounted with the sessions.
-                Some(8 | 9) => Ok(None),
-                Some(10) => self.label(key, value),
-                Some(11) => access::breach(self.view, key, value),
-                Some(12) => self.access_key_of(key, value),
-                _ => Ok(Some("is of no known form".to_owned())),
-            };
-            match described {
-                Ok(None) => {}
-                Ok(Some(breach)) => self.breaches.push(format!("names: {} {breach}", codec::hex(key))),
-                Err(error) => self.breaches.push(format!("names: {error}")),
-            }
-            Ok(ControlFlow::Continue(()))
-        })
-    }
-
-    /// Every remnant can be read, and is that of a session that was made and is there no more.
-    pub(super) fn remnants(&mut self) -> Result<()> {
-        let (from, to) = (meta::remnant(0), meta::remnant(u32::MAX));
-        let between = (Bound::Included(from.as_slice()), Bound::Included(to.as_slice()));
-        let made = counters(self.view).map_or(u32::MAX, |counted| counted.sessions);
-        self.view.scan(Table::Meta, between, Direction::Asc, &mut |key, value| {
-            let session = meta::remnant_of(key).unwrap_or_default();
-            if let Err(error) = codec::decode::<RemnantRow>(Table::Meta, key, value) {
-                self.breaches.push(error.to_string());
-            } else if session == 0 || session > made || is_live(self.view, session)? {
-                self.breach(session, "its remnant is not that of a session that was deleted");
-            }
-            Ok(ControlFlow::Continue(()))
-        })
-    }
-
-    /// What is wrong with a row that leads to a workspace or an agent.
-    fn scope_of(&self, key: &[u8], value: &[u8], counted: u32) -> Result<Option<String>> {
-        let NumberRow { number } = codec::decode(Table::Names, key, value)?;
-        if number == 0 || number > counted {
-            return Ok(Some(format!("leads to scope {number} of {counted}")));
-        }
-        let scope = names::scope(number);
-        let found = self.view.row(Table::Names, &scope, |value| {
-            let row: ScopeRow<'_> = codec::decode(Table::Names, &scope, value)?;
-            Ok((names::workspace_name(row.name), names::workspace_id(&row.id)))
-        })?;
-        // The same name or id stands at the end of a workspace's key and of an agent's.
-        let right = found
-            .is_some_and(|(name, id)| [name, id].iter().any(|due| due.get(1..).is_some_and(|due| key.ends_with(due))));
-        Ok((!right).then(|| format!("leads to scope {number}, which has another name and id")))
-    }
-
-    /// What is wrong with the label of an agent.
-    fn label(&self, key: &[u8], value: &[u8]) -> Result<Option<String>> {
-        codec::decode::<LabelRow<'_>>(Table::Names, key, value)?;
-        let agent = key.last_chunk().map_or(0, |number| u32::from_be_bytes(*number));
-        let there = self.view.get(Table::Names, &names::scope(agent))?.is_some();
-        Ok((!there).then(|| "is the label of an agent that is not there".to_owned()))
-    }
-
-    /// What is wrong with a row that says which access keys a workspace has: the key says the rest.
-    fn access_key_of(&self, key: &[u8], value: &[u8]) -> Result<Option<String>> {
-        codec::decode::<NumberRow>(Table::Names, key, value)?;
-        let there = match key.last_chunk() {
-            Some(id) => self.view.get(Table::Names, &names::access_key(id))?.is_some(),
-            None => false,
-        };
-        Ok((!there).then(|| "is of an access key that is not there".to_owned()))
-    }
-
-    /// The counts of workspaces and agents are those of their names; deleted agents are not there.
-    pub(super) fn scopes(&mut self) -> Result<()> {
-        let mut due = BTreeMap::<u32, u64>::new();
-        let all = (Bound::Unbounded, Bound::Excluded(&[4][..]));
-        self.view.scan(Table::Names, all, Direction::Asc, &mut |key, _| {
-            let within = match key {
-                [1, ..] => Some(0),
-                [3, rest @ ..] => rest.first_chunk().map(|number| u32::from_be_bytes(*number)),
-                _ => None,
-            };
-            within.into_iter().for_each(|within| *due.entry(within).or_default() += 1);
-            Ok(ControlFlow::Continue(()))
-        })?;
-        let (from, to) = (names::scopes(0), names::scopes(u32::MAX));
-        let between = (Bound::Included(from.as_slice()), Bound::Included(to.as_slice()));
-        self.view.scan(Table::Names, between, Direction::Asc, &mut |key, value| {
-            let within = key.last_chunk().map_or(0, |scope| u32::from_be_bytes(*scope));
-            let there = due.remove(&within).unwrap_or_default();
-            match codec::decode::<ScopeCountRow>(Table::Names, key, value) {
-                Ok(ScopeCountRow { scopes }) if scopes == there => {}
-                Ok(ScopeCountRow { scopes }) => {
-                    self.breaches.push(format!("scope {within}: {there} scopes in it, {scopes} counted"));
+            Some(5 | 6) => self.session_by(key, value),
+            Some(7) => {
+                scopes += 1;
+                let scope = key.last_chunk().map_or(0, |scope| u32::from_be_bytes(*scope));
+                if scope == 0 || scope > counted.scopes {
+                    let text = format_args!("{counted:?} were made");
+                    self.breach(&[Table::Names, Table::Meta], Of::Scope(scope), text);
                 }
-                Err(error) => self.breaches.push(format!("scope {within}: {error}")),
+                Ok(())
             }
-            Ok(ControlFlow::Continue(()))
+            _ => Ok(()),
         })?;
-        for (within, there) in due {
-            self.breaches.push(format!("scope {within}: {there} scopes in it, none counted"));
-        }
-        self.deleted_agents()
+        if scopes == found { Ok(()) } else { self.unfound() }
     }
 
-    fn deleted_agents(&mut self) -> Result<()> {
-        let made = counters(self.view).map_or(u32::MAX, |counted| counted.scopes);
-        let (from, to) = (meta::hidden(0), meta::hidden(u32::MAX));
-        let between = (Bound::Included(from.as_slice()), Bound::Included(to.as_slice()));
-        self.view.scan(Table::Meta, between, Direction::Asc, &mut |key, value| {
-            let agent = meta::hidden_of(key).unwrap_or_default();
-            let there = self.view.get(Table::Names, &names::scope(agent))?.is_some();
-            if let Err(error) = codec::decode::<HiddenRow>(Table::Meta, key, value) {
-                self.breaches.push(error.to_string());
-            } else if agent == 0 || agent > made || there {
-                self.breaches.push(format!("agent {agent} is said to be deleted, and was not"));
+    /// The workspaces and agents that no id leads to.
+    fn unfound(&mut self) -> Result<()> {
+        let mut found = BTreeSet::new();
+        scan_all(self.view, Table::Names, &mut |key, value| {
+            match key.first() {
+                Some(2 | 4) => {
+                    let row = self.unless_damaged(codec::decode::<NumberRow>(Table::Names, key, value))?;
+                    found.extend(row.map(|row| row.number));
+                }
+                Some(7) => {
+                    let scope = key.last_chunk().map_or(0, |scope| u32::from_be_bytes(*scope));
+                    if !found.contains(&scope) {
+                        self.breach(&[Table::Names], Of::Scope(scope), "no id leads to it");
+                    }
+                }
+                _ => {}
             }
-            Ok(ControlFlow::Continue(()))
+            Ok(())
         })
     }
 
-    /// What is wrong with a row that leads to a session.
-    fn session_of(&self, key: &[u8], value: &[u8], counted: u32) -> Result<Option<String>> {
-        let NumberRow { number } = codec::decode(Table::Names, key, value)?;
-        if number == 0 || number > counted {
-            return Ok(Some(format!("leads to session {number} of {counted}")));
+    /// A workspace or an agent; none where it is not there, nothing where it is damaged.
+    fn scope(&self, number: u32) -> Result<Option<Option<Scope>>> {
+        let key = names::scope(number);
+        self.unless_damaged(self.view.row(Table::Names, &key, |value| {
+            let row: ScopeRow<'_> = codec::decode(Table::Names, &key, value)?;
+            Ok(Scope { id: row.id, name: row.name.to_owned() })
+        }))
+    }
+
+    /// The name of a workspace or an agent, where it is there; one that is damaged has none that is known.
+    pub(super) fn scope_name(&self, number: u32) -> Result<Option<String>> {
+        Ok(match self.scope(number)? {
+            Some(scope) => scope.map(|scope| scope.name),
+            None => Some(String::new()),
+        })
+    }
+
+    /// The id of a workspace or an agent; nothing where that is damaged or not there.
+    pub(super) fn scope_id(&self, number: u32) -> Result<Option<Id>> {
+        Ok(self.scope(number)?.flatten().map(|scope| scope.id))
+    }
+
+    /// A row that leads to a workspace or an agent leads to the one that has this name or id, which is found by the other as well.
+    fn scope_by(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        let read = codec::decode::<NumberRow>(Table::Names, key, value);
+        let Some(NumberRow { number }) = self.unless_damaged(read)? else { return Ok(()) };
+        let Some(scope) = self.scope(number)? else { return Ok(()) };
+        let Some(Scope { id, name }) = scope else {
+            let text = format_args!("{} leads to it, and it is not there", codec::hex(key));
+            self.breach(&[Table::Names], Of::Scope(number), text);
+            return Ok(());
+        };
+        let within = super::scopes::number(key, 1);
+        let due = match key.first() {
+            Some(1 | 2) => [names::workspace_name(&name), names::workspace_id(&id)],
+            _ => [names::agent_name(within, &name), names::agent_id(within, &id)],
+        };
+        if !due.iter().any(|due| due == key) {
+            let text = format_args!("it leads to scope {number}, which has another name and id");
+            self.breach(&[Table::Names], Of::Row(key), text);
         }
+        for other in due.iter().filter(|due| *due != key) {
+            self.leads_to(&[Table::Names], Of::Scope(number), Table::Names, other, number)?;
+        }
+        if matches!(key.first(), Some(3 | 4)) && !self.is_workspace(within)? {
+            let text = format_args!("{} leads to an agent of it, and it is no workspace", codec::hex(key));
+            self.breach(&[Table::Names], Of::Scope(within), text);
+        }
+        Ok(())
+    }
+
+    /// Whether this is the number of a workspace; of a damaged one it may be.
+    pub(super) fn is_workspace(&self, number: u32) -> Result<bool> {
+        let Some(scope) = self.scope(number)? else { return Ok(true) };
+        let Some(scope) = scope else { return Ok(false) };
+        let found = self.plain::<NumberRow>(Table::Names, &names::workspace_id(&scope.id))?;
+        Ok(found.is_none_or(|row| row.is_some_and(|row| row.number == number)))
+    }
+
+    /// A row that leads to a session leads to the one that has this key or id.
+    fn session_by(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        let read = codec::decode::<NumberRow>(Table::Names, key, value);
+        let Some(NumberRow { number }) = self.unless_damaged(read)? else { return Ok(()) };
         let body = sessions::body(number);
         let due = self.view.row(Table::Sessions, &body, |value| {
             let row: SessionRow<'_> = codec::decode(Table::Sessions, &body, value)?;
             Ok([names::session_key(row.agent, row.key), names::session_id(row.workspace, &row.id)])
-        })?;
-        let right = due.is_some_and(|due| due.iter().any(|due| due == key));
-        Ok((!right).then(|| format!("leads to session {number}, which has another key and id")))
+        });
+        let Some(due) = self.unless_damaged(due)? else { return Ok(()) };
+        if !due.is_some_and(|due| due.iter().any(|due| due == key)) {
+            let text = format_args!("{} leads to it, and it has another key and id", codec::hex(key));
+            self.breach(&[Table::Names, Table::Sessions], Of::Session(number), text);
+        }
+        Ok(())
     }
 }

@@ -5,6 +5,7 @@
 
 use redb::Database;
 
+use super::Noted;
 use super::shared::Shared;
 use crate::error::Result;
 use crate::limit::CHECKPOINT_IDLE_MS;
@@ -54,7 +55,7 @@ pub(in crate::redb) fn run(shared: &Shared, looks: &Receiver<Look>) {
             false => looks.recv().map_err(|_| Silence::Gone),
         };
         match next {
-            Ok(Look) if shared.writer.lock().is_due(shared) => checkpoint(shared),
+            Ok(Look) if shared.writer.lock().look(shared) => checkpoint(shared),
             Err(Silence::TimedOut) if shared.shown.group() == seen => checkpoint(shared),
             Ok(Look) | Err(Silence::TimedOut) => {}
             Err(Silence::Gone) => return,
@@ -132,9 +133,19 @@ impl super::Writer {
         self.is_starved || self.amount.is_due(self.recent.bytes(), &shared.keeping)
     }
 
+    /// What the thread of the file finds: whether it is time. Where it is not, or no longer, it has to be told of the next
+    /// time: a log that got room without it may lack it again at the next group.
+    pub(super) fn look(&mut self, shared: &Shared) -> bool {
+        let is_due = self.is_due(shared);
+        if !is_due {
+            self.is_noted = self.is_noted.min(Noted::Something);
+        }
+        is_due
+    }
+
     /// Takes what was written until now; the next groups go to memory of their own. None where there is nothing, or
     /// what was taken before is not in the file.
-    fn freeze(&mut self, shared: &Shared) -> Option<Frozen> {
+    pub(super) fn freeze(&mut self, shared: &Shared) -> Option<Frozen> {
         if self.frozen.is_some() || !self.amount.is_any() || shared.shown.check_sound().is_err() {
             return None;
         }
@@ -149,7 +160,7 @@ impl super::Writer {
 
     /// The file has what was taken, unless somebody else has seen to that: it is read from there, and the log is free
     /// of it.
-    fn melt(&mut self, shared: &Shared, frozen: &Frozen) -> Result<()> {
+    pub(super) fn melt(&mut self, shared: &Shared, frozen: &Frozen) -> Result<()> {
         if !self.frozen.as_ref().is_some_and(|taken| Arc::ptr_eq(&taken.recent, &frozen.recent)) {
             return Ok(());
         }

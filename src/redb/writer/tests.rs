@@ -1,5 +1,6 @@
 //! Whatever fails under the writer, its answers are true.
 
+mod noting;
 #[cfg(feature = "testkit")]
 mod waiting;
 

@@ -22,7 +22,7 @@ impl World {
         match self.rng.below(20) {
             0..7 => {
                 let (at, _) = self.place_where(Known::is_idle);
-                Op::ArchiveSession(ArchiveSession { stamp: self.stamp(), at })
+                Op::ArchiveSession(ArchiveSession { stamp: self.stamp(), at, only_at: self.only_at() })
             }
             7..14 => {
                 let label = self.rng.percent(20).then(|| self.rng.one(["anew", ""]).into());

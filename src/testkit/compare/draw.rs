@@ -7,7 +7,7 @@ use crate::page::{Direction, Matching, PageAt, Roles, SessionPlace, Types};
 use crate::record::{ContextMark, MessageType, NewSession, NewTurn, Reason, Role, Ts};
 use crate::store::{
     Append, Behaviour, Cancel, Claim, CreateSession, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureAgent,
-    EnsureWorkspace, Finish, ForkSession, Interrupt, Policy, Promote, QueueBounds, Recovery, Runner, Runners,
+    EnsureWorkspace, Finish, ForkSession, Interrupt, Policy, Promote, Purge, QueueBounds, Recovery, Runner, Runners,
     SessionRef, SessionsQuery, SetContextMark, Stop, Submit, UpdateSession,
 };
 use crate::time::Timestamp;
@@ -308,12 +308,21 @@ impl World {
 
     fn draw_deletion(&mut self) -> Op {
         let (at, known) = self.place();
-        Op::DeleteMessage(DeleteMessage { stamp: self.stamp(), at, message: self.message_of(known) })
+        match self.rng.below(4) {
+            0 => Op::Purge(Purge { stamp: self.stamp(), at, message: Some(self.message_of(known)) }),
+            1 => Op::Purge(Purge { stamp: self.stamp(), at, message: None }),
+            _ => Op::DeleteMessage(DeleteMessage { stamp: self.stamp(), at, message: self.message_of(known) }),
+        }
     }
 
     fn draw_deletion_of_session(&mut self) -> Op {
         let (at, _) = self.place_where(Known::is_idle);
-        Op::DeleteSession(DeleteSession { stamp: self.stamp(), at })
+        Op::DeleteSession(DeleteSession { stamp: self.stamp(), at, only_at: self.only_at() })
+    }
+
+    /// The number of an event that may be the latest of a session.
+    pub(super) fn only_at(&mut self) -> Option<u64> {
+        self.rng.percent(20).then(|| self.rng.below(12))
     }
 
     /// An operation of the past again, as it was or with one thing changed.

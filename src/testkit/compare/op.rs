@@ -15,7 +15,7 @@ use crate::record::{
 use crate::store::{
     Append, ArchiveRef, ArchiveSession, ArchivesQuery, Cancel, CreateSession, Created, DeleteArchive, DeleteMessage,
     DeleteSession, Emit, EndOrphans, EnsureAgent, EnsureWorkspace, Finish, Finished, ForkSession, Interrupt, Listed,
-    Matched, OutboxDelivered, OutboxFailed, OutboxRows, Promote, Recovered, Redrive, RestoreArchive, SessionRef,
+    Matched, OutboxDelivered, OutboxFailed, OutboxRows, Promote, Purge, Recovered, Redrive, RestoreArchive, SessionRef,
     SessionsQuery, SetContextMark, Started, Stop, Stopped, Store, Submit, Submitted, UpdateSession,
 };
 
@@ -50,6 +50,7 @@ pub(super) enum Op {
     SetContextMark(SetContextMark),
     ContextMark(SessionRef),
     DeleteMessage(DeleteMessage),
+    Purge(Purge),
     Message(SessionRef, MessageId),
     Messages(SessionRef, Matching),
     Turn(SessionRef, TurnId),
@@ -93,6 +94,7 @@ pub(super) enum Answer {
     Marked,
     ContextMark(Option<ContextMark>),
     Deleted,
+    Purged(u64),
     Message(Box<Message>),
     Matched(Matched),
     Turns(Listed<Turn>),
@@ -156,6 +158,7 @@ pub(super) fn apply(store: &dyn Store, op: &Op) -> Result<Answer> {
             store.delete_message(op)?;
             Answer::Deleted
         }
+        Op::Purge(op) => Answer::Purged(store.purge(op)?),
         Op::Message(at, message) => Answer::Message(Box::new(store.message(at, message)?)),
         Op::Messages(at, matching) => Answer::Matched(store.messages(at, matching)?),
         Op::Turn(at, turn) => Answer::Turn(Box::new(store.turn(at, turn)?)),

@@ -42,7 +42,7 @@ super::subject! {
 
 impl Scene {
     pub(super) fn archiving(&self, at: SessionRef) -> ArchiveSession {
-        ArchiveSession { stamp: self.stamp(), at }
+        ArchiveSession { stamp: self.stamp(), at, only_at: None }
     }
 
     #[track_caller]

@@ -7,7 +7,7 @@ use crate::error::ErrorKind::{Conflict, Fenced, NotFound};
 use crate::id::AgentId;
 use crate::page::PageAt;
 use crate::record::{ChangeKind, NewMessage, NewSession, Reason, SessionRecord, SessionStatus, Ts};
-use crate::store::{CreateSession, Outcome, SessionRef, SessionsQuery, Submitted};
+use crate::store::{ArchiveSession, CreateSession, DeleteSession, Outcome, SessionRef, SessionsQuery, Submitted};
 use crate::testkit::snapshot::SessionSnapshot;
 
 super::subject! {
@@ -19,6 +19,7 @@ super::subject! {
     the_same_creation_makes_another_session,
     a_session_made_again_begins_anew,
     of_two_sessions_with_one_id_only_one_is_deleted,
+    what_changed_since_it_was_seen_stays,
     a_deletion_drops_the_announcements_of_its_session,
     a_deletion_leaves_orphans_as_they_are,
     a_long_session_is_gone_at_once,
@@ -44,6 +45,30 @@ pub(super) fn listed(scene: &Scene, agent: Option<AgentId>) -> (Vec<SessionRecor
     let query = SessionsQuery { workspace: scene.workspace, agent, page: PageAt::default(), after: None };
     let listed = ok(scene.store.sessions(query));
     (listed.items, listed.total)
+}
+
+fn what_changed_since_it_was_seen_stays(factory: Factory<'_>) {
+    let scene = Scene::new(factory);
+    let mut go_on = |_| std::ops::ControlFlow::Continue(());
+    for archives in [false, true] {
+        let at = scene.session();
+        let seen = scene.record(at).last_change;
+        scene.append(at, ["news".into()]);
+        let mut take = |only_at| match archives {
+            false => scene.store.delete_session(DeleteSession { only_at, ..scene.deletion(at) }),
+            true => {
+                let op = ArchiveSession { stamp: scene.stamp(), at, only_at };
+                scene.store.archive_session(op, &mut go_on).map(drop)
+            }
+        };
+        let before = ok(SessionSnapshot::of(&*scene.store, at));
+        for wrong in [0, seen, seen + 2, u64::MAX] {
+            assert_eq!(take(Some(wrong)).map_err(|error| error.kind()), Err(Conflict), "{wrong} for {}", seen + 1);
+        }
+        assert_eq!(ok(SessionSnapshot::of(&*scene.store, at)), before);
+        ok(take(Some(seen + 1)));
+        scene.refused(NotFound, "it is gone", |store| store.session(at));
+    }
 }
 
 fn a_deleted_session_is_not_found_anywhere(factory: Factory<'_>) {

@@ -21,6 +21,7 @@ mod mark;
 mod names;
 mod orphans;
 mod outbox;
+mod purge;
 mod queue;
 mod races;
 mod refusals;
@@ -55,7 +56,7 @@ macro_rules! subject {
 }
 use subject;
 
-const SUBJECTS: [(&str, &[(&str, Check)]); 34] = [
+const SUBJECTS: [(&str, &[(&str, Check)]); 35] = [
     ("names", names::CLAIMS),
     ("agents", agents::CLAIMS),
     ("access", access::CLAIMS),
@@ -83,6 +84,7 @@ const SUBJECTS: [(&str, &[(&str, Check)]); 34] = [
     ("changes", changes::CLAIMS),
     ("delete", delete::CLAIMS),
     ("delete_session", delete_session::CLAIMS),
+    ("purge", purge::CLAIMS),
     ("archive", archive::CLAIMS),
     ("fork", fork::CLAIMS),
     ("archive_stream", archive_stream::CLAIMS),

@@ -181,7 +181,7 @@ impl Scene {
     }
 
     pub fn deletion(&self, at: SessionRef) -> DeleteSession {
-        DeleteSession { stamp: self.stamp(), at }
+        DeleteSession { stamp: self.stamp(), at, only_at: None }
     }
 
     #[track_caller]

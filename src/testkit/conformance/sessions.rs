@@ -96,7 +96,7 @@ fn each_session_that_stays_is_seen_once_behind_one_another(factory: Factory<'_>)
                 moved.push(touched.id);
             }
             let last = found.items.last().map(|last| SessionPlace { updated_at: last.updated_at, session: last.id });
-            assert_eq!(found.last.is_none() || found.last == last, true, "it is the last of the page");
+            assert!(found.last.is_none() || found.last == last, "it is the last of the page");
             after = found.last;
             if after.is_none() {
                 break;

@@ -350,10 +350,10 @@ impl Client {
         }
         if self.random.one_in(12) {
             // A busy one is refused.
-            return Op::DeleteSession(DeleteSession { stamp: self.stamp(), at });
+            return Op::DeleteSession(DeleteSession { stamp: self.stamp(), at, only_at: None });
         }
         if self.random.one_in(if claim.is_some() { 40 } else { 6 }) {
-            return Op::Archive(ArchiveSession { stamp: self.stamp(), at });
+            return Op::Archive(ArchiveSession { stamp: self.stamp(), at, only_at: None });
         }
         match (claim, self.random.below(8)) {
             (Some(claim), 0..=2) => self.emit(at, claim),

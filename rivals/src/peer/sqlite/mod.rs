@@ -1,5 +1,6 @@
 //! SQLite as its experts run it: WAL, `synchronous=FULL`, fdatasync, covering indexes, cached statements.
 
+mod long;
 mod read;
 mod schema;
 mod write;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, params};
 
+pub use self::long::Whole;
 use self::read::SqliteReader;
 use self::write::SqliteWriter;
 use super::group::{self, Direct, Group};

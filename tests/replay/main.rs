@@ -1,19 +1,23 @@
 //! The replay's own parts, on conversations made to be hostile, and on expectations made wrong.
 
-#[path = "../examples/replay/check.rs"]
+#[path = "../../examples/replay/check.rs"]
 mod check;
-#[path = "../examples/replay/compare.rs"]
+#[path = "../../examples/replay/compare.rs"]
 mod compare;
-#[path = "../examples/replay/data.rs"]
+#[path = "../../examples/replay/data.rs"]
 mod data;
+#[path = "../example/mod.rs"]
 mod example;
-#[path = "../examples/replay/feed.rs"]
+#[path = "../../examples/replay/feed.rs"]
 mod feed;
-#[path = "../examples/replay/listing.rs"]
+#[path = "../../examples/replay/fork.rs"]
+mod fork;
+mod forked;
+#[path = "../../examples/replay/listing.rs"]
 mod listing;
-#[path = "../examples/replay/oracle.rs"]
+#[path = "../../examples/replay/oracle.rs"]
 mod oracle;
-#[path = "../examples/replay/play.rs"]
+#[path = "../../examples/replay/play.rs"]
 mod play;
 
 use std::collections::HashSet;
@@ -254,7 +258,7 @@ fn every_message_is_acknowledged_once() {
     let engine = play::builder(&stage.file(), 1, &script, &acks).open().unwrap();
     let bar = ProgressBar::hidden();
     play::play(&engine, &script, 1, &acks, &bar).unwrap();
-    assert_eq!(bar.position(), script.messages());
+    assert_eq!((1, bar.position()), script.size());
     let session = session_of(&engine, "a");
     let stored = compare::stored(&session).unwrap();
     let lines: String = stored.iter().map(|message| format!("ack {} {}\n", session.id(), message.id)).collect();
