@@ -19,8 +19,8 @@ pub enum Fact {
     Ended(SessionId, Box<Turn>),
     /// A follower was told of an event.
     Told(SessionId, Change),
-    /// A workspace came in as lines, with so many sessions.
-    Imported(String, usize),
+    /// A workspace has so many sessions: as many as came in as lines, or as were kept.
+    Holds(String, u64),
 }
 
 /// How a session of the operator's stands.
@@ -252,11 +252,11 @@ impl There<'_> {
                     found => Err(format!("in its place stands {found:?}")),
                 }
             }
-            Fact::Imported(name, sessions) => {
+            Fact::Holds(name, sessions) => {
                 let failed = |error: Error| format!("it cannot be read: {error:?}");
                 let found = self.engine.find_workspace(name).map_err(failed)?.ok_or("it is lost")?;
                 let total = found.sessions((1, 1)).map_err(failed)?.meta.total;
-                if total == *sessions as u64 { Ok(()) } else { Err(format!("it has {total} sessions")) }
+                if total == *sessions { Ok(()) } else { Err(format!("it has {total} sessions")) }
             }
         }
     }

@@ -10,8 +10,8 @@ use parlor::page::{Direction, MessageQuery};
 use parlor::store::{ImportIds, Policy};
 use parlor::testkit::{SimulatedDisk, redb_store_in_blocks};
 use parlor::{
-    AgentHandle, Archive, Engine, ErrorKind, ImportOptions, Message, NewSession, Result, Session, TurnContext,
-    TurnHandle,
+    AgentHandle, Archive, Engine, ErrorKind, ImportOptions, Message, NewSession, Result, Retention, Session,
+    TurnContext, TurnHandle,
 };
 use uuid::Uuid;
 
@@ -76,6 +76,7 @@ pub fn send(session: &Session, facts: &Facts, random: &mut Random, steps: u64, w
                 let written = written.into_iter().flatten();
                 written.for_each(|message| facts.learn(Fact::Message(session.id(), Box::new(message))));
             }
+            7 if random.one_in(2) => drop(session.purge()?),
             7 => drop(session.rename(Some(&text))?),
             8 => drop(session.interrupt()?),
             9 if random.one_in(2) => drop(session.stop()?),
@@ -143,7 +144,8 @@ impl Operator<'_> {
                     passed(self.engine.compact())?;
                 }
                 6 => self.back_up()?,
-                _ => self.import()?,
+                _ if self.random.one_in(2) => self.import()?,
+                _ => self.retain()?,
             }
         }
         Ok(())
@@ -205,12 +207,27 @@ impl Operator<'_> {
         std::fs::remove_file(&path).map_err(|error| panic!("{error}"))
     }
 
+    /// Of a workspace the newest session is kept.
+    fn retain(&mut self) -> Went {
+        let name = format!("to be kept {}", self.random.next());
+        let workspace = self.engine.workspace(&name)?;
+        let agent = workspace.agent("desk")?;
+        for _ in 0..3 {
+            agent.create_session(NewSession::default())?;
+        }
+        let what = if self.random.one_in(2) { Retention::archive() } else { Retention::delete() };
+        let report = self.engine.retain(what.workspace(workspace.id()).keep_newest(1))?;
+        assert_eq!((report.archived + report.deleted, report.busy + report.changed), (2, 0), "{report:?}");
+        self.facts.learn(Fact::Holds(name, 1));
+        Ok(())
+    }
+
     /// A workspace of another engine comes in as lines.
     fn import(&mut self) -> Went {
         let name = format!("from elsewhere {}", self.random.next());
         let other = Engine::in_memory().open()?;
         let agent = other.workspace(&name)?.agent("desk")?;
-        let count = 1 + self.random.below(3) as usize;
+        let count = 1 + self.random.below(3);
         for _ in 0..count {
             agent.create_session(NewSession::default())?.append(["one", "two"])?;
         }
@@ -218,7 +235,7 @@ impl Operator<'_> {
         other.export(&mut lines)?;
         other.close()?;
         self.engine.import(BufReader::new(&*lines), ImportOptions::default())?;
-        self.facts.learn(Fact::Imported(name, count));
+        self.facts.learn(Fact::Holds(name, count));
         self.engine.export(sink()).map(drop)
     }
 }

@@ -55,10 +55,10 @@ pub fn write(store: &dyn Store, known: &Known, random: &mut Random) -> Result<()
         let at = place.at;
         let text = || vec![NewMessage::text("after the damage")];
         match random.below(6) {
-            0 => done("a deletion", store.delete_session(DeleteSession { stamp: stamp(), at }))?,
+            0 => done("a deletion", store.delete_session(DeleteSession { stamp: stamp(), at, only_at: None }))?,
             1 => done(
                 "archiving",
-                store.archive_session(ArchiveSession { stamp: stamp(), at }, &mut { go_on }).map(drop),
+                store.archive_session(ArchiveSession { stamp: stamp(), at, only_at: None }, &mut { go_on }).map(drop),
             )?,
             2 => {
                 let new = NewTurn::from(NewMessage::text("after the damage"));

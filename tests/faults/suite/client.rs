@@ -73,11 +73,13 @@ pub(super) struct Mine {
     pub(super) messages: Vec<MessageId>,
     /// Turns that waited once.
     pub(super) queued: Vec<TurnId>,
+    /// Messages that were soft-deleted.
+    pub(super) deleted: Vec<MessageId>,
 }
 
 impl Mine {
     fn new(track: usize, at: SessionRef) -> Self {
-        Mine { track, at, claim: None, messages: Vec::new(), queued: Vec::new() }
+        Mine { track, at, claim: None, messages: Vec::new(), queued: Vec::new(), deleted: Vec::new() }
     }
 }
 
@@ -201,6 +203,10 @@ impl Client {
         let (deletes, deletes_archive) = (matches!(op, Op::DeleteSession(_)), matches!(op, Op::DeleteArchive(..)));
         let (imports, announces) =
             (matches!(op, Op::Import(..)), matches!(op, Op::Delivered(_) | Op::Undelivered(_) | Op::Redrive(_)));
+        let deleted = match &op {
+            Op::Delete(op) => Some(op.message),
+            _ => None,
+        };
         self.done.push(op);
         if announces {
             return;
@@ -241,6 +247,7 @@ impl Client {
             self.sessions.len() - 1
         });
         let mine = &mut self.sessions[known];
+        mine.deleted.extend(deleted);
         match answer {
             Answer::Created(created) => {
                 mine.claim = created.first.as_ref().and_then(|first| first.claim);

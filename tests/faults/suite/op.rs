@@ -29,6 +29,8 @@ pub enum Op {
     /// An archive as a stream, and in again as another session's.
     Import(ImportArchive, ArchiveRef),
     Fork(Box<ForkSession>),
+    /// Of one message.
+    Purge(Purge),
     Cancel(Cancel),
     Delivered(OutboxDelivered),
     Undelivered(OutboxFailed),
@@ -91,6 +93,10 @@ impl Op {
                 store.export_archive(&archive, &mut stream, &mut go_on)?;
                 Answer::Archived(Box::new(store.import_archive(op, &mut &*stream, &mut go_on)?))
             }
+            Op::Purge(op) => {
+                store.purge(op)?;
+                Answer::Deleted
+            }
             Op::Fork(op) => Answer::Forked(Box::new(store.fork_session(*op, &mut go_on)?)),
             Op::Cancel(op) => Answer::Cancelled(Box::new(store.cancel(op)?)),
             Op::Delivered(op) => {
@@ -103,7 +109,7 @@ impl Op {
     }
 
     /// How many kinds there are.
-    pub const KINDS: usize = 20;
+    pub const KINDS: usize = 21;
 
     /// What it is called.
     pub fn kind(&self) -> String {
@@ -131,6 +137,7 @@ impl Op {
             (Op::DeleteSession(op), _) => op.at,
             (Op::Archive(op), _) => op.at,
             (Op::Restore(_, at) | Op::DeleteArchive(_, at), _) => *at,
+            (Op::Purge(op), _) => op.at,
             (Op::Cancel(op), _) => op.at,
             (Op::Delivered(op), _) => op.row.at,
             (Op::Undelivered(op), _) => op.row.at,

@@ -2,8 +2,8 @@
 
 use parlor::id::SessionId;
 use parlor::store::{
-    Cancel, DeleteArchive, ForkSession, ImportArchive, ImportIds, OutboxDelivered, OutboxFailed, OutboxKey, Redrive,
-    RestoreArchive, Store,
+    Cancel, DeleteArchive, ForkSession, ImportArchive, ImportIds, OutboxDelivered, OutboxFailed, OutboxKey, Purge,
+    Redrive, RestoreArchive, Store,
 };
 use parlor::{NewSession, Timestamp, WebhookSecrets};
 
@@ -49,6 +49,10 @@ impl Client {
                     true => Op::Delivered(OutboxDelivered { stamp, row }),
                     false => Op::Undelivered(OutboxFailed { stamp, row, error, next }),
                 })
+            }
+            8 | 9 => {
+                let message = self.random.pick(&mine.deleted)?;
+                Some(Op::Purge(Purge { stamp: self.stamp(), at, message: Some(message) }))
             }
             7 => {
                 let (stamp, secrets) = (self.stamp(), WebhookSecrets::default());
