@@ -239,7 +239,7 @@ fn leaf_end(page: &[u8], widths: Widths) -> Option<usize> {
     leaf_value_end(page, widths, count(page).checked_sub(1)?)
 }
 
-fn leaf_value<'p>(page: &'p [u8], widths: Widths, nth: usize) -> Option<&'p [u8]> {
+fn leaf_value(page: &[u8], widths: Widths, nth: usize) -> Option<&[u8]> {
     let start = match nth.checked_sub(1) {
         Some(before) => leaf_value_end(page, widths, before)?,
         None => leaf_key_end(page, widths, count(page).checked_sub(1)?)?,

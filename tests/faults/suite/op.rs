@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use parlor::store::{
     Append, ArchiveRef, ArchiveSession, Cancel, CreateSession, Created, DeleteArchive, DeleteMessage, DeleteSession,
-    Emit, Finish, Finished, ForkSession, ImportArchive, Interrupt, OutboxDelivered, OutboxFailed, Redrive,
+    Emit, Finish, Finished, ForkSession, ImportArchive, Interrupt, OutboxDelivered, OutboxFailed, Purge, Redrive,
     RestoreArchive, SessionRef, SetContextMark, Stop, Stopped, Store, Submit, Submitted, UpdateSession,
 };
 use parlor::{ArchiveRecord, Message, Progress, Result, SessionRecord, Turn, WebhookRow};
