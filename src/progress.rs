@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// What was done so far: messages, turns, threads and events together.
+    /// What was done so far: messages, turns, threads and events together, or what the operation says.
     pub done: u64,
     /// How much there is to do.
     pub total: u64,

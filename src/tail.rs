@@ -25,6 +25,8 @@ struct Kept {
     marks: BTreeMap<u64, Arc<Mark>>,
     /// The numbers of the latest events of sessions, for those who watch.
     newest: HashMap<SessionRef, u64>,
+    /// Sessions whose archives are about to be shown, each as often as somebody archives it.
+    archiving: HashMap<SessionRef, u32>,
 }
 
 /// Where a reader is, and what is there for it once the store closed.
@@ -93,6 +95,20 @@ impl Tails {
             if store.session(mark.at).is_err_and(|error| error.is_not_found()) {
                 mark.gone.store(true, Ordering::SeqCst);
             }
+        }
+    }
+
+    /// The commit that archives a session may come from now on. Who finds it gone sleeps until it is known why.
+    pub(crate) fn begin_archiving(&self, at: SessionRef) {
+        *self.kept.lock().archiving.entry(at).or_default() += 1;
+    }
+
+    /// It has come, and its bookmarks were told, or it does not come.
+    pub(crate) fn end_archiving(&self, at: SessionRef) {
+        let archiving = &mut self.kept.lock().archiving;
+        match archiving.get_mut(&at) {
+            Some(times) if *times > 1 => *times -= 1,
+            _ => drop(archiving.remove(&at)),
         }
     }
 
@@ -173,6 +189,11 @@ impl Bookmark {
     /// Whether the session was deleted since.
     pub(crate) fn is_gone(&self) -> bool {
         self.mark.gone.load(Ordering::SeqCst)
+    }
+
+    /// Whether the session may be archived by now, which is not told yet.
+    pub(crate) fn is_being_archived(&self) -> bool {
+        self.tails.kept.lock().archiving.contains_key(&self.mark.at)
     }
 
     /// What was kept behind it when the session was archived, and the number of the event that tells so; none where it was not.

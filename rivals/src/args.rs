@@ -11,7 +11,7 @@ pub const USAGE: &str = "\
 rivals [check] [--quick] [--json FILE] [--dir DIR] [--only TEXT]... [--seed NUMBER]
 
 check        only compares the answers of all peers
---quick      100,000 messages and about five minutes; without it a million and about an hour
+--quick      100,000 messages and about eight minutes; without it a million and about an hour
 --json FILE  writes one JSON object a line of work
 --dir DIR    where files are made, on a real disk; they are removed at the end
 --only TEXT  measures only work whose name contains the text; may be given more than once

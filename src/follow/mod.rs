@@ -239,6 +239,8 @@ impl Follow {
         // The phase is read before the feed: of an engine that was closed by then, no event comes after it.
         let phase = self.shared.phase();
         let read = self.shared.store().changes(self.bookmark.at(), self.position, FOLLOW_BATCH);
+        // Looked at after the read, and before what was told by then.
+        let may_be_archived = self.bookmark.is_being_archived();
         // Looked at after the read, which may be that of a session made in its place.
         if self.bookmark.is_gone() {
             self.source = Source::End(Some(Error::not_found(format_args!("session {}", self.session_id()))));
@@ -253,6 +255,8 @@ impl Follow {
             Ok(_) if phase == Phase::Closed => self.source = Source::End(None),
             Ok(_) => return false,
             Err(error) => match error.kind() {
+                // Who archives it rings once it has told.
+                ErrorKind::NotFound if may_be_archived => return false,
                 ErrorKind::Closed => self.take_tail(error),
                 ErrorKind::Corrupt => self.pass(error),
                 _ => self.source = Source::End(Some(error)),

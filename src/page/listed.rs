@@ -95,7 +95,7 @@ pub struct Page<T> {
     pub meta: Meta,
     /// What stands on the page and cannot be read.
     pub damaged: Vec<Damaged>,
-    /// Of sessions: what the next page begins behind, where there is more.
+    /// Of sessions: what the next page begins behind, where there is more. The number of a page that a cursor led to is 1.
     pub next: Option<SessionsCursor>,
 }
 

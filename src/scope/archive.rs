@@ -335,15 +335,25 @@ impl Core {
         on: &mut OnProgress<'_>,
     ) -> Result<ArchiveRecord> {
         let (shared, at) = (&self.shared, op.at);
-        let record = store.archive_session(op, &mut |progress: Progress| {
+        let mut is_begun = false;
+        let archived = store.archive_session(op, &mut |progress: Progress| {
             let went = on(progress);
             if progress.is_last() && went.is_continue() {
+                if !std::mem::replace(&mut is_begun, true) {
+                    shared.tails.begin_archiving(at);
+                }
                 // Nothing comes after it, or the archiving is refused.
                 shared.tails.keep_of(store, at);
             }
             went
-        })?;
-        shared.tails.archived(at, agent, record.last_change);
+        });
+        if let Ok(record) = &archived {
+            shared.tails.archived(at, agent, record.last_change);
+        }
+        if is_begun {
+            shared.tails.end_archiving(at);
+        }
+        let record = archived?;
         shared.bell.ring(at, agent, Event::Ended);
         Ok(record)
     }

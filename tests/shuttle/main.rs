@@ -33,6 +33,7 @@
 #![cfg(shuttle)]
 
 mod access;
+mod archiving;
 mod closing;
 mod deleting;
 mod following;

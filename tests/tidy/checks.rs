@@ -236,6 +236,30 @@ pub fn the_readme_names_every_example(sources: &[Source]) -> Vec<String> {
     unnamed.collect()
 }
 
+/// Each promise of SECURITY.md names tests, as a file and a function, and they are there.
+pub fn every_promise_names_tests_that_are_there(sources: &[Source]) -> Vec<String> {
+    let Some(page) = sources.iter().find(|source| source.path == "SECURITY.md") else {
+        return vec!["SECURITY.md:1: it is not there".into()];
+    };
+    let (_, promises) = page.text.split_once("## Promises").unwrap_or_default();
+    let (promises, _) = promises.split_once("## ").unwrap_or((promises, ""));
+    let mut breaches = Vec::new();
+    for row in promises.lines().filter(|line| line.starts_with("| ")).skip(1) {
+        let named: Vec<_> = row.split('`').filter_map(|text| text.split_once(".rs::")).collect();
+        if named.is_empty() {
+            breaches.push(breach(page, 1, format_args!("names no test: {row}")));
+        }
+        for (path, name) in named {
+            let path = format!("{path}.rs");
+            let is_there = |source: &&Source| source.path == path && source.text.contains(&format!("fn {name}("));
+            if !sources.iter().any(|source| is_there(&source)) {
+                breaches.push(breach(page, 1, format_args!("there is no {path}::{name}")));
+            }
+        }
+    }
+    breaches
+}
+
 pub fn the_readme_names_every_limit(sources: &[Source]) -> Vec<String> {
     let readme = sources.iter().find(|source| source.path == "README.md").map_or("", |source| &source.text);
     let mut breaches = Vec::new();

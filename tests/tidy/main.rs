@@ -41,6 +41,7 @@ hold!(
     the_readme_names_every_example
     the_readme_names_every_limit
     one_oldest_compiler_is_named
+    every_promise_names_tests_that_are_there
 );
 
 #[test]
@@ -234,6 +235,13 @@ fn what_a_manifest_a_root_or_the_readme_forgets_is_seen() {
     let limits = ("src/limit.rs", "/// A.\npub const A_BYTES: usize = 1;\npub const B: u32 = 2;");
     let readme = ("README.md", "| `A_BYTES` | 1 |");
     says(checks::the_readme_names_every_limit, &[limits, readme], &["src/limit.rs:3: B is not in README.md"]);
+
+    let promises = "# Security\n## Promises\n| promise | held by |\n|---|---|\n| one | `tests/a.rs::is_held` |\n| two | hope |\n\
+                    | three | `tests/a.rs::is_not_held`, `tests/b.rs::is_held` |\n## Out of scope\n| `tests/c.rs::x` |";
+    let named = ["SECURITY.md:1: names no test: | two | hope |", "SECURITY.md:1: there is no tests/a.rs::is_not_held"];
+    let named = [&named[..], &["SECURITY.md:1: there is no tests/b.rs::is_held"]].concat();
+    let sources = [("SECURITY.md", promises), ("tests/a.rs", "fn is_held() {}")];
+    says(checks::every_promise_names_tests_that_are_there, &sources, &named);
 
     let manifest = ("Cargo.toml", "[package]\nrust-version = \"1.90\"");
     let oldest = checks::one_oldest_compiler_is_named;

@@ -72,8 +72,10 @@ pub fn operations(run: &mut Run<'_>) -> Result {
         return Ok(());
     }
     let mut taken = Vec::new();
-    for kind in KINDS {
-        of_one(run, kind, &mut taken).map_err(|error| format!("{}: {error}", kind.name()))?;
+    let needed: Vec<_> = Operation::ALL.into_iter().filter(|operation| is_needed(*operation, &wanted)).collect();
+    let compared = wanted.iter().any(|operation| operation.has_counterpart());
+    for kind in KINDS.into_iter().filter(|kind| *kind == Kind::Parlor || compared) {
+        of_one(run, kind, &needed, &mut taken).map_err(|error| format!("{}: {error}", kind.name()))?;
     }
     for operation in wanted {
         lines(run, operation, &taken)?;
@@ -81,8 +83,20 @@ pub fn operations(run: &mut Run<'_>) -> Result {
     Ok(())
 }
 
+/// Whether it is done for its own sake, or because another one goes on where it ends.
+fn is_needed(operation: Operation, wanted: &[Operation]) -> bool {
+    let of_archives = [Operation::Archive, Operation::ExportArchive, Operation::ImportArchive, Operation::Restore];
+    let others = match operation {
+        Operation::Archive | Operation::Restore => &of_archives[..],
+        Operation::ExportArchive => &[Operation::ImportArchive],
+        Operation::ExportLines => &[Operation::ImportLines],
+        Operation::ImportArchive | Operation::ImportLines | Operation::Delete => &[],
+    };
+    wanted.iter().any(|wanted| *wanted == operation || others.contains(wanted))
+}
+
 /// Loads a long session into a peer, and does to it what there is, alone and then beside a writer.
-fn of_one(run: &Run<'_>, kind: Kind, taken: &mut Vec<Taken>) -> Result {
+fn of_one(run: &Run<'_>, kind: Kind, needed: &[Operation], taken: &mut Vec<Taken>) -> Result {
     let base = run.directory.join("long session").join(kind.name());
     let [main, copy, other] = ["main", "copy", "other"].map(|name| base.join(name));
     let mut peer = kind.open(&main, Cache::Holds, Feed::Without)?;
@@ -92,7 +106,7 @@ fn of_one(run: &Run<'_>, kind: Kind, taken: &mut Vec<Taken>) -> Result {
     run.say(&format!("loaded a session of {} messages into {}", run.size.messages(), kind.name()));
     let mut alone = Vec::new();
     for company in [Company::Alone, Company::Writer(run.size.samples())] {
-        for operation in Operation::ALL {
+        for &operation in needed {
             if kind != Kind::Parlor && !operation.has_counterpart() {
                 continue;
             }
@@ -106,6 +120,7 @@ fn of_one(run: &Run<'_>, kind: Kind, taken: &mut Vec<Taken>) -> Result {
                 _ => &main,
             };
             let measured = in_a_process(run.size, kind, operation, company, directory)?;
+            run.say(&format!("{}, {}: {measured:?}", kind.name(), operation.words()));
             match company {
                 Company::Alone => alone.push((operation, measured)),
                 Company::Writer(_) => {
@@ -118,7 +133,6 @@ fn of_one(run: &Run<'_>, kind: Kind, taken: &mut Vec<Taken>) -> Result {
                 std::fs::remove_dir_all(done)?;
             }
         }
-        run.say(&format!("measured {company:?} with {}", kind.name()));
     }
     Ok(std::fs::remove_dir_all(base)?)
 }
@@ -138,15 +152,16 @@ fn lines(run: &mut Run<'_>, operation: Operation, taken: &[Taken]) -> Result {
     if run.wants(&time) {
         run.push(line(&time, "ms", format!("{session}; until it shows"), of(|taken| taken.alone.milliseconds)))?;
     }
+    let cache = limit::CACHE_BYTES_DEFAULT as f64 / MEBIBYTE;
     if run.wants(&memory) {
-        let cache = limit::CACHE_BYTES_DEFAULT as f64 / MEBIBYTE;
         let workload = format!("{session}; the most resident, beyond what was before opening");
         let line = line(&memory, "MiB", workload, of(|taken| taken.alone.mebibytes[0]));
         run.push(line.at_most(cache + 64.0, cache + 16.0))?;
     }
-    if run.wants(&cleared) && operation.has_counterpart() {
+    if run.wants(&cleared) && operation.leaves() {
         let workload = format!("{session}; the same until nothing is left of what it moved");
-        run.push(line(&cleared, "MiB", workload, of(|taken| taken.alone.mebibytes[1])))?;
+        let line = line(&cleared, "MiB", workload, of(|taken| taken.alone.mebibytes[1]));
+        run.push(line.at_most(cache + 64.0, cache + 16.0))?;
     }
     let workload =
         format!("{session}; 1 thread appends to another one meanwhile, {} times at the least", run.size.samples());

@@ -68,6 +68,11 @@ impl Operation {
         matches!(self, Operation::Archive | Operation::Restore | Operation::Delete)
     }
 
+    /// Whether it leaves rows that are cleared away when it shows already.
+    pub const fn leaves(self) -> bool {
+        matches!(self, Operation::Archive | Operation::ImportArchive | Operation::Restore | Operation::Delete)
+    }
+
     /// Whether the session is there afterwards.
     pub const fn shows(self) -> bool {
         matches!(self, Operation::Restore | Operation::ExportLines | Operation::ImportLines)
