@@ -29,6 +29,11 @@ impl Progress {
         self.done >= self.total
     }
 
+    /// Tells that all is done and shown: nothing can be broken off any more.
+    pub fn finish(self, on: &mut OnProgress<'_>) {
+        let _ = on(self);
+    }
+
     /// Tells it.
     ///
     /// # Errors

@@ -99,17 +99,9 @@ impl Tails {
     }
 
     /// The commit that archives a session may come from now on. Who finds it gone sleeps until it is known why.
-    pub(crate) fn begin_archiving(&self, at: SessionRef) {
+    pub(crate) fn begin_archiving(&self, at: SessionRef) -> Archiving<'_> {
         *self.kept.lock().archiving.entry(at).or_default() += 1;
-    }
-
-    /// It has come, and its bookmarks were told, or it does not come.
-    pub(crate) fn end_archiving(&self, at: SessionRef) {
-        let archiving = &mut self.kept.lock().archiving;
-        match archiving.get_mut(&at) {
-            Some(times) if *times > 1 => *times -= 1,
-            _ => drop(archiving.remove(&at)),
-        }
+        Archiving { tails: self, at }
     }
 
     /// Reads what is left for every bookmark of a session that is about to be archived.
@@ -166,6 +158,22 @@ fn read(store: &dyn Store, at: SessionRef, after: u64) -> Result<Tail> {
     let events = store.changes(at, after, FOLLOW_BATCH)?;
     let read = events.last().map_or(after, |event| event.number);
     Ok(Tail { whole: read >= last, events })
+}
+
+/// A session is being archived. Dropped once the commit has come and the bookmarks were told, or does not come.
+pub(crate) struct Archiving<'t> {
+    tails: &'t Tails,
+    at: SessionRef,
+}
+
+impl Drop for Archiving<'_> {
+    fn drop(&mut self) {
+        let archiving = &mut self.tails.kept.lock().archiving;
+        match archiving.get_mut(&self.at) {
+            Some(times) if *times > 1 => *times -= 1,
+            _ => drop(archiving.remove(&self.at)),
+        }
+    }
 }
 
 /// Where a reader is in the feed of a session; given up when dropped.

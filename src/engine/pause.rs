@@ -40,10 +40,11 @@ impl Engine {
                 executor.resume(started, agent);
             }
         }
-        if let Some(Paused { transport: Some(transport), delivery, .. }) = paused.take() {
-            let courier = Courier::start(Arc::clone(shared), transport, delivery)?;
+        if let Some(transport) = &waiting.transport {
+            let courier = Courier::start(Arc::clone(shared), Arc::clone(transport), waiting.delivery.clone())?;
             self.delivery.lock().replace(courier);
         }
+        *paused = None;
         Ok(())
     }
 }

@@ -154,7 +154,7 @@ impl Engine {
             let since = Timestamp::from_micros(since);
             let mut run = Run { core, store, retention, since, report: RetentionReport::default(), total: 0, on };
             workspaces.into_iter().try_for_each(|workspace| run.workspace(workspace))?;
-            Progress::new(run.report.sessions, run.report.sessions).tell(run.on)?;
+            Progress::new(run.report.sessions, run.report.sessions).finish(run.on);
             Ok(run.report)
         })
     }

@@ -299,9 +299,12 @@ impl Follow {
     /// The session was archived by this event: takes in what was kept for this follower, and that event, which is the last.
     fn take_archived(&mut self, tail: Tail, event: u64) {
         let (position, last) = (self.position, Change::new(event, ChangeKind::Archived));
-        let last = Some(last).filter(|last| tail.whole && last.number > position);
+        // It may have read on since the tail was kept.
+        let reached = tail.events.last().map_or(position, |event| event.number.max(position));
+        let is_whole = tail.whole || reached.saturating_add(1) >= event;
+        let last = Some(last).filter(|last| is_whole && last.number > position);
         let late = || Error::not_found(format_args!("session {}, which was archived,", self.session_id()));
-        self.source = Source::End((!tail.whole).then(late));
+        self.source = Source::End((!is_whole).then(late));
         self.take(tail.events.into_iter().chain(last).filter(|event| event.number > position).collect());
     }
 

@@ -12,7 +12,7 @@ pub(crate) use act::UNCHECKED;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::KeyRecord;
-use crate::store::Store;
+use crate::store::{SessionRef, Store};
 use crate::sync::{Arc, AtomicBool, Mutex, Ordering, Weak};
 use crate::time::Clock;
 
@@ -24,7 +24,7 @@ pub(crate) struct Grant {
 }
 
 impl Grant {
-    fn check(&self, store: &dyn Store, clock: &dyn Clock, act: Act) -> Result<()> {
+    fn check(&self, store: &dyn Store, clock: &dyn Clock, act: Act, at: Option<SessionRef>) -> Result<()> {
         if self.record.is_expired(clock.now()) {
             return Err(Error::unauthorized());
         }
@@ -36,15 +36,27 @@ impl Grant {
         }
         let need = act.need();
         if need.is_met_by(&self.record) {
-            return Ok(());
+            return at.map_or(Ok(()), |at| self.check_session(store, at));
         }
         Err(Error::new(ErrorKind::Forbidden, format!("the access key does not allow {}", need.missing())))
     }
 }
 
-/// What a handle carries: a grant, or nothing where trusted code made it.
+impl Grant {
+    /// Of an agent key: the session is still one of its agent. One that is gone may have been made anew, with its id, for another.
+    fn check_session(&self, store: &dyn Store, at: SessionRef) -> Result<()> {
+        let Some(own) = self.record.agent_id else { return Ok(()) };
+        match store.session(at) {
+            Ok(session) if session.agent_id != own => Err(Error::not_found(format_args!("session {}", at.session))),
+            // What else is the matter the operation says itself.
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What a handle carries: a grant, with the session that the handle is of; or nothing where trusted code made it.
 #[derive(Clone, Default)]
-pub(crate) struct Pass(Option<Arc<Grant>>);
+pub(crate) struct Pass(Option<(Arc<Grant>, Option<SessionRef>)>);
 
 impl Pass {
     /// Of trusted code.
@@ -54,8 +66,13 @@ impl Pass {
     pub(crate) fn check(&self, store: &dyn Store, clock: &dyn Clock, act: Act) -> Result<()> {
         match &self.0 {
             None => Ok(()),
-            Some(grant) => grant.check(store, clock, act),
+            Some((grant, at)) => grant.check(store, clock, act, *at),
         }
+    }
+
+    /// The same for a handle of this session.
+    pub(crate) fn of_session(&self, at: SessionRef) -> Pass {
+        Pass(self.0.as_ref().map(|(grant, _)| (Arc::clone(grant), Some(at))))
     }
 }
 
@@ -73,7 +90,7 @@ impl Grants {
             open.retain(|grant| grant.strong_count() > 0);
         }
         open.push(Arc::downgrade(&grant));
-        Pass(Some(grant))
+        Pass(Some((grant, None)))
     }
 
     /// Keeps for each which is still carried whether its key stands. The store is about to close, and who follows or waits is

@@ -95,8 +95,8 @@ impl<'d> Copy<'d> {
             }
         }
         self.writes.put(Table::Meta, meta::PAUSED, &PausedRow { since: at.as_micros() })?;
-        self.put(Kept::Durably)?;
-        Progress::new(total, total).tell(on)
+        Progress::new(total, total).tell(on)?;
+        self.put(Kept::Durably)
     }
 
     /// Copies rows of a table after a key, until they are enough for a group: then this answers with the key of the last one.

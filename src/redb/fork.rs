@@ -1,13 +1,14 @@
 //! A new session with the messages of another one up to one of them.
 //!
 //! The messages are looked at once to see which there are, then copied by way of the [loader](super::load), in steps from
-//! states of their own. A message never changes, so what was seen in the first can be read in all later ones.
+//! states of their own. A message changes in one way alone, it is erased, so what was seen in the first can be read in all
+//! later ones or is a conflict.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Bound, ControlFlow};
 
 use super::codec::{
-    self, CHANGE_CREATED, CHANGE_MARK, CHANGE_MESSAGE, ChangeRow, ForkRow, HeadRow, Id, MarkRow, MessageRow,
+    self, BodyRow, CHANGE_CREATED, CHANGE_MARK, CHANGE_MESSAGE, ChangeRow, ForkRow, HeadRow, Id, MarkRow, MessageRow,
     SessionRow, ThreadRow,
 };
 use super::load::{self, Kept, Loaded, Loader, Published, Record, Step, Trust, scaled};
@@ -70,8 +71,14 @@ fn copy_and_publish(
         label: op.new.label.clone(),
         event: None,
     };
-    let at = op.at;
-    store.write(1 << 16, move |view| publish(view, at, &loaded, &published, last))
+    let (op, fingerprint, source) = (op.clone(), plan.fingerprint, plan.source.agent);
+    store.write(1 << 16, move |view| {
+        // A repeat of this call may have been faster, and more may have happened since.
+        match before(view, &op, published.id, (fingerprint, source))? {
+            Some(original) => Ok((WriteSet::default(), original)),
+            None => publish(view, op.at, &loaded, &published, last),
+        }
+    })
 }
 
 fn publish(
@@ -127,7 +134,7 @@ impl Plan {
             Some(_) => Some(codec::of_fork(&op.new, op.at.session, op.message)?),
             None => None,
         };
-        if let Some(original) = before(view, op, id, fingerprint)? {
+        if let Some(original) = before(view, op, id, (fingerprint, source.agent))? {
             return Ok(Begun::Before(Box::new(original)));
         }
         let key = op.new.key.clone().unwrap_or_else(|| id.to_string());
@@ -165,6 +172,15 @@ impl Plan {
             return Ok(());
         }
         Err(Error::conflict(format!("session {} was made anew while it was being forked", at.session)))
+    }
+
+    /// A message that says nothing may have been deleted and erased since it was looked at.
+    fn check_shown(&self, view: &dyn Read, number: u32) -> Result<()> {
+        let mut times = Times::new(view, self.source.number, number);
+        if told(view, self.source.number, &mut times, number)?.is_some_and(|entry| !entry.is_deleted()) {
+            return Ok(());
+        }
+        Err(Error::conflict(format!("message {number} was erased while its session was being forked")))
     }
 
     /// Looks at some messages.
@@ -243,8 +259,13 @@ impl Plan {
     }
 }
 
-/// The session that a fork of this id made before.
-fn before(view: &dyn Read, op: &ForkSession, id: SessionId, fingerprint: Option<Id>) -> Result<Option<SessionRecord>> {
+/// The session that a fork of this id made before, for the same agent.
+fn before(
+    view: &dyn Read,
+    op: &ForkSession,
+    id: SessionId,
+    (fingerprint, agent): (Option<Id>, u32),
+) -> Result<Option<SessionRecord>> {
     let workspace = place::workspace(view, op.at.workspace)?;
     if load::is_archived(view, workspace, id)? {
         return Err(Error::conflict(format!("session id {id} is that of an archived session")));
@@ -252,7 +273,8 @@ fn before(view: &dyn Read, op: &ForkSession, id: SessionId, fingerprint: Option<
     let Some(number) = hidden::holder(view, workspace, id)? else { return Ok(None) };
     let key = sessions::body(number);
     let original = view.row(Table::Sessions, &key, |value| {
-        Ok(codec::decode::<SessionRow<'_>>(Table::Sessions, &key, value)?.fingerprint)
+        let row = codec::decode::<SessionRow<'_>>(Table::Sessions, &key, value)?;
+        Ok(row.fingerprint.filter(|_| row.agent == agent))
     })?;
     if fingerprint.is_none() || original.flatten() != fingerprint {
         return Err(Error::conflict(format!("session id {id} was used before with other content")));
@@ -361,6 +383,9 @@ impl Copy<'_> {
             }
             if !plan.hidden.contains(&old) {
                 let row: MessageRow<'_> = codec::decode(Table::Rows, key, value)?;
+                if row.body == BodyRow::default() {
+                    plan.check_shown(view, old)?;
+                }
                 let thread = plan.threads.get(&row.thread_number).copied();
                 let row = MessageRow {
                     id: *self.op.stamp.uuid(new).as_bytes(),

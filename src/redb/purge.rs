@@ -7,33 +7,36 @@ use super::tables::{Table, rows};
 use super::view::{self, Read};
 use super::write_set::WriteSet;
 use super::{RedbStore, place};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::MessageId;
 use crate::limit::{PURGE_STEP_LOOKS, PURGE_STEP_MESSAGES};
 use crate::store::Purge;
 
 /// Erases one message, or all that are soft-deleted, step by step.
 pub(super) fn run(store: &RedbStore, op: Purge) -> Result<u64> {
-    let (mut purged, mut next) = (0, Some(1));
+    if let Some(id) = op.message {
+        return store.write(512, move |view| one(view, &op, id));
+    }
+    let (mut purged, mut next, mut damaged) = (0, Some((None, 1)), None);
     while let Some(from) = next {
-        let step = store.write(1 << 16, move |view| match op.message {
-            Some(id) => one(view, &op, id),
-            None => some(view, &op, from),
-        })?;
+        let step = store.write(1 << 16, move |view| some(view, &op, from))?;
         purged += step.purged;
         next = step.next;
+        damaged = damaged.or(step.damaged);
     }
-    Ok(purged)
+    damaged.map_or(Ok(purged), Err)
 }
 
 /// What a step did.
 struct Step {
     purged: u64,
-    /// The message that the next one begins with; none where nothing is left.
-    next: Option<u32>,
+    /// The session's number, and the message that the next one begins with; none where nothing is left.
+    next: Option<(Option<u32>, u32)>,
+    /// The first message that cannot be read, and what is wrong with it. It hides no other.
+    damaged: Option<Error>,
 }
 
-fn one(view: &dyn Read, op: &Purge, id: MessageId) -> Result<(WriteSet, Step)> {
+fn one(view: &dyn Read, op: &Purge, id: MessageId) -> Result<(WriteSet, u64)> {
     let mut draft = Draft::open(view, op.at, op.stamp)?;
     let session = draft.place.number;
     let number = place::number(view, session, rows::Kind::MessageId, id.as_uuid().as_bytes())?;
@@ -44,29 +47,33 @@ fn one(view: &dyn Read, op: &Purge, id: MessageId) -> Result<(WriteSet, Step)> {
         None => return Err(Error::corrupt(format!("whether message {id} was deleted cannot be told"))),
     }
     let purged = u64::from(erase(&mut draft, number)?);
-    seal(draft, Step { purged, next: None })
+    Ok((if purged == 0 { WriteSet::default() } else { draft.seal()? }, purged))
 }
 
 /// Erases messages from this one on, until they are enough for a step. One of which it cannot be told whether it was deleted
 /// stays.
-fn some(view: &dyn Read, op: &Purge, from: u32) -> Result<(WriteSet, Step)> {
+fn some(view: &dyn Read, op: &Purge, (of, from): (Option<u32>, u32)) -> Result<(WriteSet, Step)> {
     let mut draft = Draft::open(view, op.at, op.stamp)?;
     let (session, last) = (draft.place.number, draft.head.messages);
+    if of.is_some_and(|of| of != session) {
+        return Err(Error::conflict(format!("session {} was made anew while it was being purged", op.at.session)));
+    }
     let mut times = Times::new(view, session, last);
-    let mut step = Step { purged: 0, next: None };
+    let mut step = Step { purged: 0, next: None, damaged: None };
     for number in from..=last {
         if step.purged >= PURGE_STEP_MESSAGES || number - from >= PURGE_STEP_LOOKS {
-            step.next = Some(number);
+            step.next = Some((Some(session), number));
             break;
         }
         if told(view, session, &mut times, number)?.is_some_and(|entry| entry.is_deleted()) {
-            step.purged += u64::from(erase(&mut draft, number)?);
+            match erase(&mut draft, number) {
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    step.damaged.get_or_insert(error);
+                }
+                erased => step.purged += u64::from(erased?),
+            }
         }
     }
-    seal(draft, step)
-}
-
-fn seal(draft: Draft<'_>, step: Step) -> Result<(WriteSet, Step)> {
     Ok((if step.purged == 0 { WriteSet::default() } else { draft.seal()? }, step))
 }
 

@@ -192,8 +192,8 @@ impl AgentHandle {
         ids: ImportIds,
         mut on: impl FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Archive> {
-        let core = &self.core;
-        let (store, _admission) = core.writing(act)?;
+        // A close need not wait for who sends the stream: it is asked after at each step.
+        let (core, store) = (&self.core, self.core.store(act)?);
         let workspace = self.record().workspace_id;
         let op = ImportArchive { stamp: core.shared.stamp(), workspace, agent: self.id(), ids };
         let record = core.long(act, &mut on, |on| store.import_archive(op, &mut from, on))?;
@@ -335,13 +335,11 @@ impl Core {
         on: &mut OnProgress<'_>,
     ) -> Result<ArchiveRecord> {
         let (shared, at) = (&self.shared, op.at);
-        let mut is_begun = false;
+        let mut archiving = None;
         let archived = store.archive_session(op, &mut |progress: Progress| {
             let went = on(progress);
             if progress.is_last() && went.is_continue() {
-                if !std::mem::replace(&mut is_begun, true) {
-                    shared.tails.begin_archiving(at);
-                }
+                archiving.get_or_insert_with(|| shared.tails.begin_archiving(at));
                 // Nothing comes after it, or the archiving is refused.
                 shared.tails.keep_of(store, at);
             }
@@ -350,9 +348,7 @@ impl Core {
         if let Ok(record) = &archived {
             shared.tails.archived(at, agent, record.last_change);
         }
-        if is_begun {
-            shared.tails.end_archiving(at);
-        }
+        drop(archiving);
         let record = archived?;
         shared.bell.ring(at, agent, Event::Ended);
         Ok(record)

@@ -30,6 +30,11 @@ impl Door {
         Door { core: Arc::clone(core), pass }
     }
 
+    /// The same for a handle of this session.
+    pub(super) fn of_session(&self, at: SessionRef) -> Self {
+        Door { core: Arc::clone(&self.core), pass: self.pass.of_session(at) }
+    }
+
     /// For the parts of an operation that is checked as a whole.
     pub(super) fn unchecked(&self) -> Self {
         Self::trusted(&self.core)

@@ -222,7 +222,7 @@ impl Core {
         options: &ImportOptions,
         on: &mut OnProgress<'_>,
     ) -> Result<ImportReport> {
-        let _admission = self.executor.admit_write()?;
+        // A close need not wait for who sends the lines: it is asked after at each step.
         let (store, shared) = (self.lines()?, &self.shared);
         let mut came = |workspace, agent, session| {
             shared.bell.ring(SessionRef { workspace, session }, agent, Event::Written);
@@ -291,14 +291,11 @@ impl Foreign<'_> {
         let mut filling = self.begin(self.options.key.clone())?;
         for message in messages {
             self.report.lines += 1;
-            let added = self.add(&mut filling, message).and_then(|()| {
-                let done = self.report.lines;
-                if done < total { Progress::new(done, total).tell(on) } else { Ok(()) }
-            });
+            let added = self.add(&mut filling, message);
+            let added = added.and_then(|()| Progress::new(self.report.lines, total).tell(on));
             added.or_else(|error| give_up(&filling, error))?;
         }
-        self.end(filling)?;
-        Progress::new(total, total).tell(on)
+        self.end(filling)
     }
 
     fn nine(&mut self, lines: &mut Reader<'_>, on: &mut OnProgress<'_>) -> Result<()> {
@@ -331,7 +328,8 @@ impl Foreign<'_> {
         if let Some(last) = filling {
             self.end(last)?;
         }
-        Progress::new(self.report.lines, self.report.lines).tell(on)
+        Progress::new(self.report.lines, self.report.lines).finish(on);
+        Ok(())
     }
 
     fn next(&mut self, lines: &mut Reader<'_>) -> Result<Option<(u64, Nine)>> {

@@ -53,7 +53,7 @@ pub struct Session {
 impl Session {
     pub(crate) fn new(core: Door, record: &SessionRecord) -> Self {
         let at = SessionRef { workspace: record.workspace_id, session: record.id };
-        Session { core, at, agent: record.agent_id, agent_name: record.agent_name.as_str().into() }
+        Session { core: core.of_session(at), at, agent: record.agent_id, agent_name: record.agent_name.as_str().into() }
     }
 
     /// Its id (`chat_id` in document A).
@@ -325,18 +325,19 @@ impl Session {
     /// # Errors
     ///
     /// [`NotFound`](crate::ErrorKind::NotFound) when the session was deleted or archived,
-    /// [`Corrupt`](crate::ErrorKind::Corrupt) when one of the messages cannot be read; those before it are erased.
+    /// [`Corrupt`](crate::ErrorKind::Corrupt) when one of the messages cannot be read; all others are erased.
     pub fn purge(&self) -> Result<u64> {
         self.purge_by(Act::SessionPurge, None)
     }
 
     fn purge_by(&self, act: Act, message: Option<MessageId>) -> Result<u64> {
         let (store, _admission) = self.core.writing(act)?;
-        let purged = store.purge(Purge { stamp: self.core.shared.stamp(), at: self.at, message })?;
-        if purged > 0 {
+        let purged = store.purge(Purge { stamp: self.core.shared.stamp(), at: self.at, message });
+        // Of many steps some may have been done before one failed.
+        if !matches!(purged, Ok(0)) {
             self.core.shared.bell.ring(self.at, self.agent, Event::Written);
         }
-        Ok(purged)
+        purged
     }
 
     /// A thread of the session.

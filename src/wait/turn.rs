@@ -72,7 +72,7 @@ impl TurnHandle {
 
     /// The same, for who carries this.
     pub(crate) fn held_by(self, pass: &Pass) -> Self {
-        TurnHandle { pass: pass.clone(), ..self }
+        TurnHandle { pass: pass.of_session(self.at), ..self }
     }
 
     /// The turn's id (`task_id` in document A).

@@ -72,6 +72,51 @@ fn an_id_of_anothers_is_no_oracle_where_a_session_is_made() {
     assert_eq!(agent.create_session(NewSession::default().id(id)).unwrap().id(), id.into());
 }
 
+#[test]
+fn a_handle_of_a_session_is_not_one_of_the_session_that_another_agent_has_by_its_id() {
+    let (engine, _clock) = engine();
+    let acme = engine.workspace("acme").unwrap();
+    let (access, _) = opened(&engine, Scopes::ALL);
+    let booker = acme.agent("booker").unwrap();
+    let agent = access.agent(access.key().agent_id.unwrap()).unwrap();
+    let (mine, turn) = agent.start_session(NewSession::default(), "hello").unwrap();
+    turn.wait().unwrap();
+    let (idle, mut follow, listing) = (mine.idle(), mine.follow(0), mine.messages(()));
+    // All of it goes to the other agent, ids and all.
+    let mut lines = Vec::new();
+    let moved = acme.session(mine.id()).unwrap();
+    moved.export(&mut lines).unwrap();
+    moved.delete().unwrap();
+    booker.import(&*lines, parlor::ImportOptions::default()).unwrap();
+    let theirs = acme.session(mine.id()).unwrap();
+    assert_eq!(theirs.agent_id(), booker.id());
+    let before = (theirs.get().unwrap(), theirs.history(10).unwrap());
+    let answers = [
+        mine.get().map(drop),
+        mine.history(10).map(drop),
+        mine.append(["mine?"]).map(drop),
+        mine.send("mine?").map(drop),
+        mine.rename(Some("mine?")).map(drop),
+        mine.delete(),
+        mine.archive().map(drop),
+        mine.export(Vec::new()).map(drop),
+        mine.turn(turn.id()).map(drop),
+        turn.get().map(drop),
+        turn.wait().map(drop),
+        idle.wait().map(drop),
+        listing.page().map(drop),
+        follow.next().map_or(Ok(()), |next| next.map(drop)),
+    ];
+    for (nth, answer) in answers.into_iter().enumerate() {
+        assert_eq!(answer.unwrap_err().kind(), ErrorKind::NotFound, "answer {nth}");
+    }
+    assert_eq!((theirs.get().unwrap(), theirs.history(10).unwrap()), before);
+    // By a key of the whole workspace it is the same session.
+    let master = acme.create_master_key(NewKey::default()).unwrap();
+    let master = engine.open_key(master.secret.expose()).unwrap();
+    assert_eq!(master.session(mine.id()).unwrap().history(10).unwrap().len(), 2);
+}
+
 /// What waits, and what it says in the end.
 type Waiting = (&'static str, fn(&Session, &TurnHandle) -> Error);
 

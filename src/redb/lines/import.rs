@@ -93,10 +93,16 @@ impl Kind {
     ];
 }
 
+/// So often it is asked whether to go on where lines show nothing.
+const LINES_BETWEEN: u64 = 256;
+
 impl Importing<'_, '_, '_> {
     fn all(&mut self, on: &mut OnProgress<'_>) -> Result<()> {
         self.header()?;
         loop {
+            if self.report.lines % LINES_BETWEEN == 0 {
+                self.tell(on)?;
+            }
             let Some((line, text)) = self.import.lines.next()? else {
                 let line = self.import.lines.number();
                 return Err(Error::corrupt(format!("line {line}: the lines are cut off, for the end is missing")));
@@ -116,17 +122,19 @@ impl Importing<'_, '_, '_> {
                 Kind::Workspace | Kind::Agent => {
                     let read = if kind == Kind::Agent { ScopeForm::agent } else { ScopeForm::workspace };
                     let form = read(fields, unknown)?;
+                    Progress::new(self.done, self.total.max(self.done + 1)).tell(on)?;
                     self.publish(line)?;
                     self.scope(kind, form).map_err(|error| at(line, error))?;
                 }
                 Kind::Session => {
                     let form = SessionForm::read(fields, unknown)?;
+                    self.tell(on)?;
                     self.publish(line)?;
-                    Progress::new(self.done, self.total.max(self.done + 1)).tell(on)?;
                     self.begin(line, bytes, form)?;
                 }
                 Kind::End => {
                     let form = EndForm::read(fields, unknown)?;
+                    self.tell(on)?;
                     self.publish(line)?;
                     return self.end(line, &form, on);
                 }
@@ -136,6 +144,11 @@ impl Importing<'_, '_, '_> {
                 }
             }
         }
+    }
+
+    /// Tells how far it is, before what comes next is shown.
+    fn tell(&self, on: &mut OnProgress<'_>) -> Result<()> {
+        Progress::new(self.done, self.total.max(self.done + 1)).tell(on)
     }
 
     fn header(&mut self) -> Result<()> {
@@ -296,7 +309,8 @@ impl Importing<'_, '_, '_> {
         let report = &mut self.report;
         (report.ended, report.outbox_left_out) = (end.ended, end.outbox);
         (report.archives_left_out, report.access_keys_left_out) = (end.archives, end.keys);
-        Progress::new(self.done, self.done).tell(on)
+        Progress::new(self.done, self.done).finish(on);
+        Ok(())
     }
 }
 
