@@ -25,6 +25,10 @@ pub enum Bug {
     PendingDropped = 8,
     /// A turn that waits is started by another commit than the one that ends the turn before it.
     PromotedApart = 9,
+    /// A checkpoint says that it is on disk, and is not.
+    FileUnsynced = 10,
+    /// A row is taken for whole whatever its checksum says.
+    RowUnchecked = 11,
 }
 
 impl Bug {
@@ -38,7 +42,11 @@ impl Bug {
 
     /// Those that a power loss shows.
     #[cfg(feature = "testkit")]
-    pub const IN_CRASHES: [Bug; 2] = [Bug::LogUnsynced, Bug::ReadUnsynced];
+    pub const IN_CRASHES: [Bug; 3] = [Bug::LogUnsynced, Bug::ReadUnsynced, Bug::FileUnsynced];
+
+    /// Those that a damaged file shows.
+    #[cfg(feature = "testkit")]
+    pub const IN_ROT: [Bug; 1] = [Bug::RowUnchecked];
 }
 
 /// The one that is planted; 0 for none.

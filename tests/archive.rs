@@ -470,6 +470,7 @@ fn whatever_the_bytes_an_import_is_whole_or_refused() {
             });
         }
     });
+    println!("{cases} hostile streams");
 }
 
 /// Some bytes of a case: mostly few, so that what they change is little.

@@ -73,6 +73,7 @@ fn every_store_agrees_with_the_model_on_random_runs() {
             });
         }
     });
+    println!("{} random runs", seeds.end - seeds.start);
 }
 
 /// The default store in a directory that goes away with it.

@@ -301,7 +301,7 @@ impl Builder {
     }
 
     /// Starts an engine over a store, and the file that it is, where it is one of ours.
-    fn start(mut self, store: Arc<dyn Store>, file: Option<Arc<RedbStore>>) -> Result<Engine> {
+    pub(super) fn start(mut self, store: Arc<dyn Store>, file: Option<Arc<RedbStore>>) -> Result<Engine> {
         let shared = Arc::new(Shared::new(trace::traced(store), Arc::clone(&self.clock)));
         let agents = self.agents.iter().map(|(name, _)| name.clone()).collect();
         let runners = Runners { owner: shared.owner(), lease: None, agents };

@@ -7,6 +7,8 @@ mod file;
 mod lines;
 mod pause;
 mod retain;
+#[cfg(feature = "testkit")]
+mod simulated;
 
 pub use builder::Builder;
 pub use retain::{Retention, RetentionReport};

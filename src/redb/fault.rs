@@ -13,6 +13,8 @@ pub(super) fn storage(error: StorageError) -> Error {
     let kind = match &error {
         StorageError::Corrupted(_) => ErrorKind::Corrupt,
         StorageError::DatabaseClosed => return Error::closed(),
+        // A page that the file should have is past its end.
+        StorageError::Io(source) if source.kind() == io::ErrorKind::UnexpectedEof => ErrorKind::Corrupt,
         StorageError::Io(source) => of_io(source),
         _ => ErrorKind::Storage,
     };

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use redb::backends::{FileBackend, InMemoryBackend};
-use redb::{Builder, Database, ReadableDatabase, StorageBackend, StorageError, TableError};
+use redb::{Builder, Database, ReadableDatabase, ReadableTableMetadata, StorageBackend, StorageError, TableError};
 use uuid::Uuid;
 
 use super::codec::{self, GroupRow};
@@ -17,6 +17,7 @@ use super::log::{Disk, FileDisk};
 use super::tables::{FORMAT_VERSION, Table, meta};
 use super::writer::{Durability, Keeping};
 use super::{attached, fault, look, recovery};
+use crate::bug::{Bug, is_planted};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limit::{CACHE_BYTES_DEFAULT, CHECKPOINT_GROUPS, LOG_SEGMENT_BYTES};
 use crate::sync::Arc;
@@ -218,6 +219,13 @@ impl Said {
         };
         let group = match table.get(meta::GROUP).map_err(fault::storage)? {
             Some(row) => codec::decode(Table::Meta, meta::GROUP, row.value())?,
+            // It is written beside everything else.
+            None if table.len().map_err(fault::storage)? > 1 => {
+                return Err(Error::corrupt(format!(
+                    "{} is damaged: it does not say how far it has come",
+                    path.display()
+                )));
+            }
             None => GroupRow::default(),
         };
         Ok(Said { id, group })
@@ -317,6 +325,9 @@ fn make_tables(database: &Database) -> Result<()> {
 /// Every durable commit is two-phase: after a failed sync, a one-phase commit can lose the file. And it says where the
 /// free pages are, so that a crash after it does not make the next opening read the whole file.
 pub(super) fn durable(transaction: &mut redb::WriteTransaction) -> Result<()> {
+    if is_planted(Bug::FileUnsynced) {
+        return set(transaction, redb::Durability::None);
+    }
     set(transaction, redb::Durability::Immediate)?;
     transaction.set_two_phase_commit(true);
     transaction.set_quick_repair(true);

@@ -2,6 +2,7 @@
 //! as it was.
 
 use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::ops::Bound;
 use std::path::Path;
 
@@ -11,7 +12,7 @@ use redb::{DatabaseError, ReadableDatabase, StorageBackend};
 use super::file::{Options, Said};
 use super::log::Disk;
 use super::overlay::Overlay;
-use super::{fault, file, recovery};
+use super::{fault, file, pages, recovery};
 use crate::error::Result;
 use crate::sync::Arc;
 
@@ -19,7 +20,11 @@ use crate::sync::Arc;
 /// writing, where it is not found here.
 pub(super) fn untouched(path: &Path, disk: &Arc<dyn Disk>, options: Options) -> Result<()> {
     fault::guarded_opening(path, || match file::builder(options).open_read_only(path) {
-        Ok(database) => at(path, disk, &database.begin_read().map_err(fault::transaction)?, options),
+        Ok(database) => {
+            let file = File::open(path).map_err(|error| fault::file(path.display(), error))?;
+            check_pages(path, &file)?;
+            at(path, disk, &database.begin_read().map_err(fault::transaction)?, options)
+        }
         Err(DatabaseError::RepairAborted) => recovered(path, disk, options),
         // Opening it for writing says what is wrong, and who has it.
         Err(_) => Ok(()),
@@ -39,9 +44,19 @@ fn recovered(path: &Path, disk: &Arc<dyn Disk>, options: Options) -> Result<()> 
     if matches!(lock.try_lock_shared_range(Bound::Unbounded, Bound::Unbounded), Ok(false)) {
         return Ok(());
     }
+    check_pages(path, &file)?;
     let opened = file::builder(options).create_with_backend(Overlay::new(file).map_err(failed)?);
     let database = opened.map_err(|error| fault::database(path, error))?;
     at(path, disk, &database.begin_read().map_err(fault::transaction)?, options)
+}
+
+/// Checks what redb would rely on. The file must be locked.
+fn check_pages(path: &Path, file: &File) -> Result<()> {
+    let length = file.metadata().map_err(|error| fault::file(path.display(), error))?.len();
+    pages::check(path, length, &|at, out| {
+        let mut file = file;
+        file.seek(SeekFrom::Start(at)).and_then(|_| file.read_exact(out))
+    })
 }
 
 /// Whether the file is one that this version opens, and its log one that it can be recovered from.

@@ -8,7 +8,7 @@ use redb::{ReadableDatabase, StorageBackend};
 
 use super::file::{self, Opened};
 use super::log::{Disk, DiskFile, Fault, How, Memory, Survives};
-use super::{LogLoss, Options, RedbStore, fault, look};
+use super::{LogLoss, Options, RedbStore, Trust, fault, look, pages};
 use crate::error::Result;
 use crate::redb::Durability;
 use crate::sync::Arc;
@@ -16,9 +16,6 @@ use crate::sync::Arc;
 const FILE: &str = "a.parlor";
 const FILE_NEW: &str = "a.parlor.new";
 const LOG: &str = "a.parlor-log";
-
-/// Entries in a block of positions: a few messages fill many.
-const BLOCK: u32 = 3;
 
 /// The smallest segments of a log in which checkpoints, laps and groups that are too large for it are frequent.
 const SEGMENT_BYTES: u32 = 1 << 14;
@@ -121,9 +118,17 @@ impl fmt::Debug for Loss {
 }
 
 impl SimulatedDisk {
+    /// Entries in a block of positions of a store on it: a few messages fill many.
+    pub const BLOCK: u32 = 3;
+
     /// An empty one.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// One with these files on it for good, by the names that [`files`](Self::files) has for them.
+    pub fn holding(files: impl IntoIterator<Item = (String, Vec<u8>)>) -> Self {
+        SimulatedDisk { memory: Memory::holding(files), watcher: None }
     }
 
     /// The same disk, whose changes through this handle a watcher is told of.
@@ -138,7 +143,16 @@ impl SimulatedDisk {
     ///
     /// Those of [`Builder::open`](crate::Builder::open).
     pub fn open(&self, durability: Durability) -> Result<Arc<dyn crate::store::Store>> {
-        self.open_as(durability, LogLoss::Refuse)
+        self.open_as(Options { durability, ..Options::default() })
+    }
+
+    /// Opens it as [`Builder::verify_on_open`](crate::Builder::verify_on_open) does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Builder::open`](crate::Builder::open).
+    pub fn open_verified(&self, durability: Durability) -> Result<Arc<dyn crate::store::Store>> {
+        self.open_as(Options { durability, trust: Trust::Verify, ..Options::default() })
     }
 
     /// Opens it as [`Builder::accept_log_loss`](crate::Builder::accept_log_loss) does.
@@ -147,24 +161,17 @@ impl SimulatedDisk {
     ///
     /// Those of [`Builder::open`](crate::Builder::open).
     pub fn open_without_log(&self, durability: Durability) -> Result<Arc<dyn crate::store::Store>> {
-        self.open_as(durability, LogLoss::Accept)
+        self.open_as(Options { durability, log_loss: LogLoss::Accept, ..Options::default() })
     }
 
-    fn open_as(&self, durability: Durability, log_loss: LogLoss) -> Result<Arc<dyn crate::store::Store>> {
-        Ok(Arc::new(self.store(durability, log_loss)?))
+    fn open_as(&self, options: Options) -> Result<Arc<dyn crate::store::Store>> {
+        Ok(Arc::new(self.store(options)?))
     }
 
     /// The store as it is.
-    pub(super) fn store(&self, durability: Durability, log_loss: LogLoss) -> Result<RedbStore> {
-        durability.check()?;
-        let options = Options {
-            cache_bytes: 1 << 20,
-            block: BLOCK,
-            segment_bytes: SEGMENT_BYTES,
-            durability,
-            log_loss,
-            ..Options::default()
-        };
+    pub(crate) fn store(&self, options: Options) -> Result<RedbStore> {
+        options.durability.check()?;
+        let options = Options { cache_bytes: 1 << 20, block: Self::BLOCK, segment_bytes: SEGMENT_BYTES, ..options };
         RedbStore::over(Path::new(FILE), self.opened(options)?, options)
     }
 
@@ -179,9 +186,15 @@ impl SimulatedDisk {
         // What stands in the file is looked at as the real one is: through a copy that keeps changes to itself.
         let content = self.memory.content(FILE).unwrap_or_default();
         fault::guarded_opening(path, || {
-            let copy = redb::backends::InMemoryBackend::new();
-            copy.set_len(content.len() as u64).and_then(|()| copy.write(0, &content)).map_err(failed)?;
-            let opened = file::builder(options).create_with_backend(copy);
+            pages::check(path, content.len() as u64, &|at, out| {
+                let read = usize::try_from(at).ok().and_then(|at| content.get(at..)).and_then(|it| it.get(..out.len()));
+                out.copy_from_slice(read.ok_or(io::ErrorKind::UnexpectedEof)?);
+                Ok(())
+            })?;
+            let copy = Self::holding([(FILE.to_owned(), content)]);
+            let found =
+                copy.memory.open(FILE).map_err(failed)?.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
+            let opened = file::builder(options).create_with_backend(copy.storage(found));
             let database = opened.map_err(|error| fault::database(path, error))?;
             look::at(path, &disk, &database.begin_read().map_err(fault::transaction)?, options)
         })?;

@@ -3,8 +3,8 @@
 use std::io::{Read, Write};
 
 use super::{
-    Open, RedbStore, access, agent, archive, ending, feed, fork, mark, message, orphan, outbox, purge, queue, remnant,
-    scope, session, size, timeline, turn, verify, writer,
+    Open, RedbStore, access, agent, archive, ending, feed, fork, mark, message, orphan, outbox, purge, queue, reach,
+    remnant, scope, session, size, timeline, turn, writer,
 };
 use crate::error::{Error, Result};
 use crate::id::{AgentId, KeyId, MessageId, ThreadId, TurnId, WorkspaceId};
@@ -258,7 +258,7 @@ impl Store for RedbStore {
     }
 
     fn verify(&self) -> Result<Vec<String>> {
-        self.read(verify::all)
+        self.read(reach::all)
     }
 
     fn sync(&self) -> Result<()> {

@@ -33,3 +33,28 @@ fn a_fork_is_refused_and_leaves_the_file_as_it_is() {
     assert!(fs::read(&path).expect("the file") == before, "the fork wrote to the file");
     drop(writers);
 }
+
+#[test]
+fn a_file_that_lost_the_row_that_names_its_log_is_corrupt_and_its_log_stays() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("a.parlor");
+    let store = RedbStore::open(&path, Options::default()).expect("it opens");
+    let op = EnsureWorkspace { stamp: Stamp::new(Timestamp::from_micros(1), 1), name: "acme".into() };
+    store.ensure_workspace(op).expect("it is made");
+    let copy = dir.path().join("b.parlor");
+    fs::copy(&path, &copy).expect("a copy while it is open");
+    fs::copy(dir.path().join("a.parlor-log"), dir.path().join("b.parlor-log")).expect("there is a log");
+
+    // Rows are found by their pages, which are sound here; a damaged page may lead to none of them.
+    let database = redb::Database::open(&copy).expect("it opens");
+    let transaction = database.begin_write().expect("it begins");
+    let mut table = transaction.open_table(tables::Table::Meta.definition()).expect("there is a table");
+    table.remove(tables::meta::GROUP).expect("it is read").expect("it was there");
+    drop(table);
+    transaction.commit().expect("it is written");
+    drop(database);
+
+    let error = RedbStore::open(&copy, Options::default()).map(drop).expect_err("without it nobody knows of the log");
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    assert!(dir.path().join("b.parlor-log").exists(), "what it has may yet be wanted");
+}

@@ -35,7 +35,7 @@ pub use crate::redb::{Failure, Loss, SimulatedDisk, Touch, Watcher};
 use std::path::Path;
 
 use crate::error::Result;
-use crate::redb::{BLOCK, Options, RedbStore, Sharing};
+use crate::redb::{BLOCK, Options, RedbStore, Sharing, Trust};
 use crate::store::Store;
 use crate::sync::Arc;
 
@@ -59,6 +59,15 @@ const SEGMENT_BYTES: u32 = 1 << 16;
 /// Those of [`Builder::open`](crate::Builder::open).
 pub fn redb_store_in_blocks(path: impl AsRef<Path>, block: u32) -> Result<Arc<dyn Store>> {
     open(path.as_ref(), Options { block, ..Options::default() })
+}
+
+/// The same, [verified](crate::Builder::verify_on_open) first.
+///
+/// # Errors
+///
+/// Those of [`Builder::open`](crate::Builder::open).
+pub fn redb_store_verified(path: impl AsRef<Path>, block: u32) -> Result<Arc<dyn Store>> {
+    open(path.as_ref(), Options { block, trust: Trust::Verify, ..Options::default() })
 }
 
 /// The default store with a checkpoint after so many groups of writes, 1 or more: beside what is read and written

@@ -78,6 +78,7 @@ fn explore(claim: fn(), by: By, one_in: usize) {
     let long = env::var_os("PARLOR_LONG").is_some_and(|value| value == "1");
     let asked = env::var("PARLOR_SCHEDULES").ok().map(|text| text.parse().expect("PARLOR_SCHEDULES is a number"));
     let schedules = asked.unwrap_or(SCHEDULES[usize::from(long)]).div_ceil(one_in);
+    println!("{} schedules", if matches!(by, By::Twice) { schedules.div_ceil(4) } else { schedules });
     let seed = if long { uuid::Uuid::new_v4().as_u64_pair().0 } else { 0 };
     match by {
         By::Random => run(claim, RandomScheduler::new_from_seed(seed, schedules)),

@@ -147,7 +147,8 @@ impl Shared {
         (writer.unsynced, writer.looks) = (None, None);
         drop(writer);
         self.freed.notify_all();
-        let closed = filed.database.close().map_err(fault::closing);
+        // The last thing that redb does is a commit of its own.
+        let closed = fault::guarded(|| filed.database.close().map_err(fault::closing));
         finished.and(closed)?;
         match self.log.lock().take() {
             Some(mut log) => {

@@ -130,13 +130,21 @@ impl Memory {
         state.names.get(name).map(|file| state.files[*file].content.clone())
     }
 
-    /// A disk with one file, which holds this for good.
+    /// A disk with these files, which hold this for good.
+    pub(in crate::redb) fn holding(files: impl IntoIterator<Item = (String, Vec<u8>)>) -> Self {
+        let mut state = State::default();
+        for (file, (name, content)) in files.into_iter().enumerate() {
+            state.names.insert(name, file);
+            state.files.push(Stored { durable: content.clone(), content, unsynced: Vec::new() });
+        }
+        state.durable_names = state.names.clone();
+        Memory(Arc::new(Mutex::new(state)))
+    }
+
+    /// A disk with one file.
     #[cfg(test)]
     pub(in crate::redb) fn with(name: &str, content: Vec<u8>) -> Self {
-        let names = BTreeMap::from([(name.to_owned(), 0)]);
-        let stored = Stored { durable: content.clone(), content, unsynced: Vec::new() };
-        let state = State { files: vec![stored], durable_names: names.clone(), names, ..State::default() };
-        Memory(Arc::new(Mutex::new(state)))
+        Self::holding([(name.to_owned(), content)])
     }
 }
 

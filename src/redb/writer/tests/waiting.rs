@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use super::super::*;
 use crate::id::{SessionId, Stamp};
 use crate::record::{NewMessage, NewSession};
-use crate::redb::{Failure, LogLoss, RedbStore, SimulatedDisk, Touch, Watcher};
+use crate::redb::{Failure, Options, RedbStore, SimulatedDisk, Touch, Watcher};
 use crate::store::{Append, CreateSession, EnsureAgent, EnsureWorkspace, SessionRef, Store};
 use crate::time::Timestamp;
 
@@ -52,7 +52,7 @@ fn stamp(seed: u64) -> Stamp {
 impl Scene {
     fn new() -> Self {
         let (disk, gate) = (SimulatedDisk::new(), Arc::new(Gate(Mutex::new(None))));
-        let store = disk.watched(Arc::clone(&gate)).store(Durability::Sync, LogLoss::Refuse).expect("it opens");
+        let store = disk.watched(Arc::clone(&gate)).store(Options::default()).expect("it opens");
         let workspace = store.ensure_workspace(EnsureWorkspace { stamp: stamp(1), name: "acme".into() });
         let workspace = workspace.expect("a workspace").id;
         let agent = store.ensure_agent(EnsureAgent { stamp: stamp(2), workspace, name: "greeter".into() });

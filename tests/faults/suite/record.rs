@@ -130,7 +130,7 @@ impl Record {
     pub fn seen(&self, track: usize, seen: usize, read: Option<&SessionRecord>) -> Option<usize> {
         let inner = self.lock();
         let track = &inner.tracks[track];
-        let is_it = |count: &usize| track.after(*count).map(|state| &state.record) == read;
+        let is_it = |count: &usize| track.after(*count).and_then(|state| state.record.as_ref()) == read;
         (seen..=track.steps.len()).find(is_it)
     }
 
@@ -201,10 +201,17 @@ impl Record {
             }
         }
         if let Some(workspace) = workspace {
+            let live = there.values().filter(|state| state.record.is_some()).count();
             let listed = state::sessions(store, workspace.id).map_err(failed)?;
             let strange = listed.iter().find(|session| !there.contains_key(&session.id));
-            if listed.len() != there.len() || strange.is_some() {
-                return Err(format!("{} sessions are there, and {} listed; {strange:?}", there.len(), listed.len()));
+            if listed.len() != live || strange.is_some() {
+                return Err(format!("{live} sessions are there, and {} listed; {strange:?}", listed.len()));
+            }
+            let archives = state::archives(store, workspace.id).map_err(failed)?;
+            let strange = archives.iter().find(|archive| !there.contains_key(&archive.session_id));
+            if archives.len() != there.len() - live || strange.is_some() {
+                let count = there.len() - live;
+                return Err(format!("{count} archives are there, and {} listed; {strange:?}", archives.len()));
             }
         }
         self.lock().compare(&there, floor)

@@ -1,5 +1,6 @@
 //! The power fails at any operation of file or log, and each of the two keeps what it may.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -30,6 +31,8 @@ pub struct Counts {
     pub syncs: u64,
     /// Changes of the disk that a cut could come before.
     pub changes: u64,
+    /// The kinds of operations that were acknowledged.
+    pub kinds: BTreeSet<String>,
 }
 
 impl Counts {
@@ -40,6 +43,7 @@ impl Counts {
         self.acked += other.acked;
         self.syncs += other.syncs;
         self.changes += other.changes;
+        self.kinds.extend(other.kinds);
     }
 }
 
@@ -124,8 +128,7 @@ pub fn play(seed: u64, every: u64, losses: u64) -> Counts {
             .collect();
         drop(queue);
         // The cutter, and with it the queue's other end, ends with the script.
-        let acked = script(seed, deferred, cutter);
-        let mut counts = Counts { acked: acked.0, syncs: acked.1, changes: acked.2, ..Counts::default() };
+        let mut counts = script(seed, deferred, cutter);
         for checker in checkers {
             match checker.join() {
                 Ok(checked) => counts.add(checked),
@@ -136,9 +139,8 @@ pub fn play(seed: u64, every: u64, losses: u64) -> Counts {
     })
 }
 
-/// The script of a seed: lives of a store, each of which ends with a close. How many operations were acknowledged,
-/// how many syncs of the log and how many changes of the disk there were.
-fn script(seed: u64, deferred: bool, cutter: Arc<Cutter>) -> (u64, u64, u64) {
+/// The script of a seed: lives of a store, each of which ends with a close. What was done but for the images.
+fn script(seed: u64, deferred: bool, cutter: Arc<Cutter>) -> Counts {
     let mut random = Random::of(seed, 1);
     let (record, reader) = (Arc::clone(&cutter.record), Arc::clone(&cutter.reader));
     let durability = match deferred {
@@ -170,7 +172,9 @@ fn script(seed: u64, deferred: bool, cutter: Arc<Cutter>) -> (u64, u64, u64) {
         record.set_up();
         record.settle();
     }
-    (acked, cutter.syncs.load(Ordering::SeqCst), cutter.changes.load(Ordering::SeqCst))
+    let (syncs, changes) = (cutter.syncs.load(Ordering::SeqCst), cutter.changes.load(Ordering::SeqCst));
+    let kinds = clients.into_iter().flat_map(|client| client.kinds).collect();
+    Counts { acked, syncs, changes, kinds, ..Counts::default() }
 }
 
 /// Every client does so many steps, or as many as it can before the store is closed.

@@ -1,17 +1,18 @@
 //! Who writes: operations drawn at random, each done to a model first, so that it is known what it must lead to.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use parlor::id::{AgentId, MessageId, OwnerId, SessionId, Stamp, WorkspaceId};
+use parlor::id::{AgentId, MessageId, OwnerId, SessionId, Stamp, TurnId, WorkspaceId};
 use parlor::store::{
     Append, ArchiveRef, ArchiveSession, Behaviour, Claim, CreateSession, DeleteMessage, DeleteSession, Emit,
-    EnsureAgent, EnsureWorkspace, Finish, Interrupt, Outcome, Policy, QueueBounds, RestoreArchive, Runner, SessionRef,
-    SetContextMark, Stop, Store, Submit, UpdateSession,
+    EnsureAgent, EnsureWorkspace, Finish, Interrupt, Outcome, Policy, QueueBounds, Runner, SessionRef, SetContextMark,
+    Stop, Store, Submit, UpdateSession,
 };
 use parlor::testkit::ModelStore;
 use parlor::{
     ContextMark, Error, ErrorKind, NewMessage, NewSession, NewTurn, Reason, Result, SessionUpdate, Timestamp, ToolCall,
-    Usage, Webhook,
+    TurnState, Usage, Webhook,
 };
 use uuid::Uuid;
 
@@ -48,26 +49,38 @@ pub fn make_shared(store: &dyn Store, (workspace, agent): (WorkspaceId, AgentId)
 
 /// One of those who write, to sessions of its own and to the shared one.
 pub struct Client {
-    random: Random,
+    pub(super) random: Random,
     record: Arc<Record>,
-    model: ModelStore,
+    pub(super) model: ModelStore,
     /// What the model was told.
     done: Vec<Op>,
-    names: (WorkspaceId, AgentId),
-    sessions: Vec<Mine>,
+    pub(super) names: (WorkspaceId, AgentId),
+    pub(super) sessions: Vec<Mine>,
     /// Those that were deleted, whose ids may be used again.
     gone: Vec<(usize, SessionRef)>,
-    archived: Vec<(Mine, ArchiveRef)>,
-    clock: u64,
+    pub(super) archived: Vec<(Mine, ArchiveRef)>,
+    pub(super) clock: u64,
+    /// The kinds of operations that were acknowledged.
+    pub kinds: BTreeSet<String>,
     /// What is neither known to be there nor not to be.
     pub unknown: Option<Unknown>,
 }
 
-struct Mine {
+pub(super) struct Mine {
     track: usize,
-    at: SessionRef,
+    pub(super) at: SessionRef,
     claim: Option<Claim>,
-    messages: Vec<MessageId>,
+    pub(super) messages: Vec<MessageId>,
+    /// Turns that waited once.
+    pub(super) queued: Vec<TurnId>,
+    /// Messages that were soft-deleted.
+    pub(super) deleted: Vec<MessageId>,
+}
+
+impl Mine {
+    fn new(track: usize, at: SessionRef) -> Self {
+        Mine { track, at, claim: None, messages: Vec::new(), queued: Vec::new(), deleted: Vec::new() }
+    }
 }
 
 /// An operation whose outcome is unknown.
@@ -101,6 +114,7 @@ impl Client {
             gone: Vec::new(),
             archived: Vec::new(),
             clock: BEGIN_MICROS,
+            kinds: BTreeSet::new(),
             unknown: None,
         }
     }
@@ -121,10 +135,7 @@ impl Client {
                 };
             }
         };
-        let at = match (&op, &expected) {
-            (_, Answer::Created(created)) => SessionRef { workspace: self.names.0, session: created.session.id },
-            (op, _) => op.at().expect("it has a session"),
-        };
+        let at = op.at(&expected);
         let known =
             self.sessions.iter().chain(self.archived.iter().map(|(mine, _)| mine)).map(|mine| (mine.track, mine.at));
         let known = known.chain(self.gone.iter().copied());
@@ -136,6 +147,7 @@ impl Client {
             Ok(answer) => {
                 self.record.acknowledge(track);
                 assert_eq!(answer, expected, "{op:?}");
+                self.kinds.insert(op.kind());
                 self.learn(track, at, op, &answer);
                 Went::Well
             }
@@ -188,11 +200,31 @@ impl Client {
     }
 
     fn learn(&mut self, track: usize, at: SessionRef, op: Op, answer: &Answer) {
-        let deletes = matches!(op, Op::DeleteSession(_));
+        let (deletes, deletes_archive) = (matches!(op, Op::DeleteSession(_)), matches!(op, Op::DeleteArchive(..)));
+        let (imports, announces) =
+            (matches!(op, Op::Import(..)), matches!(op, Op::Delivered(_) | Op::Undelivered(_) | Op::Redrive(_)));
+        let deleted = match &op {
+            Op::Delete(op) => Some(op.message),
+            _ => None,
+        };
         self.done.push(op);
+        if announces {
+            return;
+        }
         if deletes {
             self.sessions.retain(|mine| mine.at != at);
             self.gone.push((track, at));
+            return;
+        }
+        if deletes_archive {
+            self.archived.retain(|(mine, _)| mine.at != at);
+            self.gone.push((track, at));
+            return;
+        }
+        if let (true, Answer::Archived(record)) = (imports, answer) {
+            let filename = record.filename.clone();
+            let archive = ArchiveRef { workspace: record.workspace_id, agent: record.agent_id, filename };
+            self.archived.push((Mine::new(track, at), archive));
             return;
         }
         if let Answer::Archived(record) = answer {
@@ -211,10 +243,11 @@ impl Client {
         }
         self.gone.retain(|gone| gone.1 != at);
         let known = self.sessions.iter().position(|mine| mine.at == at).unwrap_or_else(|| {
-            self.sessions.push(Mine { track, at, claim: None, messages: Vec::new() });
+            self.sessions.push(Mine::new(track, at));
             self.sessions.len() - 1
         });
         let mine = &mut self.sessions[known];
+        mine.deleted.extend(deleted);
         match answer {
             Answer::Created(created) => {
                 mine.claim = created.first.as_ref().and_then(|first| first.claim);
@@ -226,6 +259,7 @@ impl Client {
                 let promoted = submitted.promoted.as_ref().map(|started| started.claim);
                 mine.claim = submitted.claim.or(promoted).or(mine.claim);
                 mine.messages.push(submitted.message.id);
+                mine.queued.extend((submitted.turn.state == TurnState::Queued).then_some(submitted.turn.id));
             }
             Answer::Ended(finished) => {
                 if let Some(finished) = &**finished {
@@ -235,6 +269,7 @@ impl Client {
             }
             Answer::Stopped(_) => mine.claim = None,
             Answer::Deleted | Answer::Marked | Answer::Updated(_) | Answer::Archived(_) | Answer::Restored(_) => {}
+            Answer::Forked(_) | Answer::Cancelled(_) | Answer::Row(_) | Answer::Driven(_) => {}
         }
     }
 
@@ -257,12 +292,12 @@ impl Client {
         }
     }
 
-    fn stamp(&mut self) -> Stamp {
+    pub(super) fn stamp(&mut self) -> Stamp {
         self.clock += self.random.below(2_000_000);
         Stamp::new(Timestamp::from_micros(self.clock), self.random.next() >> 2)
     }
 
-    fn id(&mut self) -> Uuid {
+    pub(super) fn id(&mut self) -> Uuid {
         Uuid::from_u64_pair(self.random.next() | 1, self.random.next())
     }
 
@@ -302,9 +337,7 @@ impl Client {
 
     fn draw(&mut self) -> Op {
         if !self.archived.is_empty() && self.random.one_in(5) {
-            let (mine, archive) = &self.archived[0];
-            let (at, archive) = (mine.at, archive.clone());
-            return Op::Restore(Box::new(RestoreArchive { stamp: self.stamp(), archive, label: None }), at);
+            return self.draw_archived();
         }
         let few = self.sessions.is_empty() || self.sessions.len() < SESSIONS && self.random.one_in(8);
         if few {
@@ -313,6 +346,9 @@ impl Client {
         let pick = self.random.below(self.sessions.len() as u64) as usize;
         let mine = &self.sessions[pick];
         let (at, claim) = (mine.at, mine.claim);
+        if let Some(op) = self.draw_whole(pick) {
+            return op;
+        }
         if self.random.one_in(8) {
             let messages = &self.sessions[pick].messages;
             if let Some(message) = self.random.pick(messages) {
@@ -329,6 +365,7 @@ impl Client {
         match (claim, self.random.below(8)) {
             (Some(claim), 0..=2) => self.emit(at, claim),
             (Some(claim), 3..=5) => self.finish(at, claim),
+            (_, 6) if self.random.one_in(2) => self.submit(at, Policy::Interrupt),
             (_, 6) => self.submit(at, Policy::FollowUp),
             (_, 7) if self.random.one_in(2) => self.control(at, claim),
             (None, 5) => self.submit(at, Policy::Reject),

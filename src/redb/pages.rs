@@ -1,0 +1,280 @@
+//! The pages in which redb says which tables there are and which pages are free, checked before redb relies on them.
+//!
+//! redb compares the checksums of its pages only where it repairs a file. A damaged list of free pages makes it panic in
+//! the midst of a commit, and once more while it unwinds: nobody can catch that, and the process ends. So these pages,
+//! ten or so, are read here first, as redb's format 3 has them, and held to their checksums. What is wrong with the rest
+//! shows where it is read.
+//!
+//! ```text
+//! header    magic (9) | flags (1) | .. (2) | page size u32 | pages of a region's header u32 | pages of a region u32
+//!           at 64 and 192 a commit: 3 (1) | .. (7) | root of the tables | root of redb's own tables | .. | checksum (16)
+//! root      page u64 | checksum of the page (16) | entries u64; a byte before both says which there are
+//! page      its number in the region (20 bits) | region (20 bits) | .. | its size, as a power of two of page sizes (5 bits)
+//! leaf      1 | .. (1) | entries u16 | ends of the keys u32 .. | ends of the values u32 .. | keys | values
+//! branch    2 | .. (1) | keys u16 | .. (4) | checksums of the children (16) .. | their pages u64 .. | ends of the keys u32 ..
+//! table     1 | entries u64 | is there a root (1) | root | size of the keys: is there one (1), u32 | the same of the values
+//! ```
+//!
+//! Ends stand there only where keys or values have no size of their own. A checksum is XXH3-128 of all up to the last end.
+
+use std::io;
+use std::path::Path;
+
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::fault;
+use crate::error::{Error, Result};
+
+const FLAGS_AT: usize = 9;
+const HEADER_BYTES: usize = 320;
+const COMMIT_BYTES: usize = 128;
+const COMMITS_AT: [usize; 2] = [64, 192];
+const FORMAT: u8 = 3;
+
+const SECOND_IS_LAST: u8 = 1;
+const UNCLEAN: u8 = 2;
+const TWO_PHASE: u8 = 4;
+
+/// More levels than a tree can have.
+const DEPTH: usize = 32;
+
+/// How wide the keys and the values of a tree are; none where each has an end.
+#[derive(Clone, Copy)]
+struct Widths {
+    key: Option<usize>,
+    value: Option<usize>,
+}
+
+/// Of names and tables, which is what both roots lead to.
+const NAMES: Widths = Widths { key: None, value: None };
+
+/// A page, and the checksum that stands beside its number.
+#[derive(Clone, Copy)]
+struct Root {
+    page: u64,
+    checksum: u128,
+}
+
+/// Whether the table of this root is redb's own, and is looked through.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    Ours,
+    Redbs,
+}
+
+/// Reads bytes of a file, all of them or none.
+type Read<'r> = &'r dyn Fn(u64, &mut [u8]) -> io::Result<()>;
+
+struct Pages<'r> {
+    read: Read<'r>,
+    length: u64,
+    page_bytes: u64,
+    region_header_bytes: u64,
+    region_bytes: u64,
+}
+
+/// Checks the file of this length. What is no file of the one format that is known here is left to redb.
+///
+/// # Errors
+///
+/// Corrupt. Those of reading.
+pub(super) fn check(path: &Path, length: u64, read: Read<'_>) -> Result<()> {
+    let failed = |error| fault::file(path.display(), error);
+    let mut header = [0; HEADER_BYTES];
+    if length < HEADER_BYTES as u64 {
+        return Ok(());
+    }
+    read(0, &mut header).map_err(failed)?;
+    let Some((pages, roots)) = parse(&header, length, read) else { return Ok(()) };
+    for (root, whose) in roots {
+        let Some(root) = root else { continue };
+        pages.tables(root, whose).map_err(|broken| match broken {
+            Broken::Io(error) => failed(error),
+            Broken::Page(what) => Error::corrupt(format!("{} is damaged: {what}", path.display())),
+        })?;
+    }
+    Ok(())
+}
+
+/// What became of a look at a page.
+enum Broken {
+    Io(io::Error),
+    Page(String),
+}
+
+impl From<io::Error> for Broken {
+    fn from(error: io::Error) -> Self {
+        Broken::Io(error)
+    }
+}
+
+fn broken<T>(page: u64) -> Result<T, Broken> {
+    Err(Broken::Page(format!("the checksum of page {page:#x} is wrong, which says what there is in it")))
+}
+
+type Roots = [(Option<Root>, Whose); 2];
+
+/// The geometry of the file, and the roots of its last commit; none where redb will not take that one unseen.
+fn parse<'r>(header: &[u8], length: u64, read: Read<'r>) -> Option<(Pages<'r>, Roots)> {
+    let flags = *header.get(FLAGS_AT)?;
+    // A commit of one phase that a crash cut short is compared with its checksums by redb.
+    if flags & UNCLEAN != 0 && flags & TWO_PHASE == 0 {
+        return None;
+    }
+    let at = COMMITS_AT.get(usize::from(flags & SECOND_IS_LAST))?;
+    let commit = header.get(*at..at + COMMIT_BYTES)?;
+    let (sealed, checksum) = commit.split_last_chunk()?;
+    if xxh3_128(sealed) != u128::from_le_bytes(*checksum) || commit.first() != Some(&FORMAT) {
+        return None;
+    }
+    let [page_bytes, region_header, region] = [12, 16, 20].map(|at| number(header, at, 4));
+    let (page_bytes, region_header) = (page_bytes?, region_header?);
+    let region_header_bytes = region_header.checked_mul(page_bytes)?;
+    let region_bytes = region?.checked_mul(page_bytes)?.checked_add(region_header_bytes)?;
+    let pages = Pages { read, length, page_bytes, region_header_bytes, region_bytes };
+    let is_there = |at: usize| commit.get(at).is_some_and(|byte| *byte != 0);
+    let ours = is_there(1).then(|| Root::at(commit, 8)).flatten();
+    let redbs = is_there(2).then(|| Root::at(commit, 40)).flatten();
+    Some((pages, [(ours, Whose::Ours), (redbs, Whose::Redbs)]))
+}
+
+impl Root {
+    fn at(bytes: &[u8], at: usize) -> Option<Self> {
+        let checksum = bytes.get(at + 8..at + 24)?.try_into().ok()?;
+        Some(Root { page: number(bytes, at, 8)?, checksum: u128::from_le_bytes(checksum) })
+    }
+}
+
+impl Pages<'_> {
+    /// The tree of names, and where they are redb's the trees that they lead to.
+    fn tables(&self, root: Root, whose: Whose) -> Result<(), Broken> {
+        let mut tables = Vec::new();
+        self.tree(root, NAMES, DEPTH, &mut |table| tables.extend((whose == Whose::Redbs).then(|| table.to_vec())))?;
+        for table in &tables {
+            let Some((root, widths)) = parse_table(table) else { return broken(root.page) };
+            if let Some(root) = root {
+                self.tree(root, widths, DEPTH, &mut |_| {})?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A page and all below it; `each` has the values of the leaves.
+    fn tree(&self, root: Root, widths: Widths, depth: usize, each: &mut dyn FnMut(&[u8])) -> Result<(), Broken> {
+        let page = self.page(root.page)?;
+        let end = match page.first() {
+            Some(1) => leaf_end(&page, widths),
+            Some(2) => branch_end(&page, widths),
+            _ => None,
+        };
+        let used = end.and_then(|end| page.get(..end));
+        if depth == 0 || used.map(xxh3_128) != Some(root.checksum) {
+            return broken(root.page);
+        }
+        if page.first() == Some(&1) {
+            for nth in 0..count(&page) {
+                let Some(value) = leaf_value(&page, widths, nth) else { return broken(root.page) };
+                each(value);
+            }
+            return Ok(());
+        }
+        for nth in 0..=count(&page) {
+            let Some(child) = child(&page, nth) else { return broken(root.page) };
+            self.tree(child, widths, depth - 1, each)?;
+        }
+        Ok(())
+    }
+
+    fn page(&self, number: u64) -> Result<Vec<u8>, Broken> {
+        let order = number >> 59;
+        let (index, region) = (number & (0xf_ffff >> order), number >> 20 & 0xf_ffff);
+        let bytes = self.page_bytes << order;
+        let start = self.page_bytes + region.saturating_mul(self.region_bytes) + self.region_header_bytes;
+        let start = start.saturating_add(index.saturating_mul(bytes));
+        if start.saturating_add(bytes) > self.length {
+            return Err(Broken::Page(format!("it ends before page {number:#x}, which says what there is in it")));
+        }
+        let mut page = vec![0; usize::try_from(bytes).unwrap_or(0)];
+        (self.read)(start, &mut page)?;
+        Ok(page)
+    }
+}
+
+/// A number of so many bytes.
+fn number(bytes: &[u8], at: usize, count: usize) -> Option<u64> {
+    let mut number = [0; 8];
+    number.get_mut(..count)?.copy_from_slice(bytes.get(at..at.checked_add(count)?)?);
+    Some(u64::from_le_bytes(number))
+}
+
+/// An end that stands in a page.
+fn end(page: &[u8], at: usize) -> Option<usize> {
+    number(page, at, 4).and_then(|end| usize::try_from(end).ok())
+}
+
+/// Entries of a leaf, keys of a branch.
+fn count(page: &[u8]) -> usize {
+    number(page, 2, 2).and_then(|count| usize::try_from(count).ok()).unwrap_or(0)
+}
+
+fn leaf_key_end(page: &[u8], widths: Widths, nth: usize) -> Option<usize> {
+    let ends = usize::from(widths.key.is_none()) + usize::from(widths.value.is_none());
+    match widths.key {
+        Some(width) => width.checked_mul(nth + 1)?.checked_add(4 + 4 * ends * count(page)),
+        None => end(page, 4 + 4 * nth),
+    }
+}
+
+fn leaf_value_end(page: &[u8], widths: Widths, nth: usize) -> Option<usize> {
+    match widths.value {
+        Some(width) => {
+            let keys = leaf_key_end(page, widths, count(page).checked_sub(1)?)?;
+            width.checked_mul(nth + 1)?.checked_add(keys)
+        }
+        None => end(page, 4 + 4 * (nth + if widths.key.is_none() { count(page) } else { 0 })),
+    }
+}
+
+fn leaf_end(page: &[u8], widths: Widths) -> Option<usize> {
+    leaf_value_end(page, widths, count(page).checked_sub(1)?)
+}
+
+fn leaf_value(page: &[u8], widths: Widths, nth: usize) -> Option<&[u8]> {
+    let start = match nth.checked_sub(1) {
+        Some(before) => leaf_value_end(page, widths, before)?,
+        None => leaf_key_end(page, widths, count(page).checked_sub(1)?)?,
+    };
+    page.get(start..leaf_value_end(page, widths, nth)?)
+}
+
+fn branch_end(page: &[u8], widths: Widths) -> Option<usize> {
+    let keys = count(page);
+    let children = 8 + 24 * (keys + 1);
+    match widths.key {
+        Some(width) => width.checked_mul(keys)?.checked_add(children),
+        None => end(page, children + 4 * keys.checked_sub(1)?),
+    }
+}
+
+fn child(page: &[u8], nth: usize) -> Option<Root> {
+    let children = count(page) + 1;
+    let checksum = page.get(8 + 16 * nth..24 + 16 * nth)?.try_into().ok()?;
+    Some(Root { page: number(page, 8 + 16 * children + 8 * nth, 8)?, checksum: u128::from_le_bytes(checksum) })
+}
+
+/// What stands under a table's name: its root, where it has rows, and their widths.
+fn parse_table(table: &[u8]) -> Option<(Option<Root>, Widths)> {
+    let is_there = |at: usize| table.get(at).map(|byte| *byte != 0);
+    let width = |at: usize| match is_there(at)? {
+        true => Some(Some(end(table, at + 1)?)),
+        false => Some(None),
+    };
+    let root = match is_there(9)? {
+        true => Some(Root::at(table, 10)?),
+        false => None,
+    };
+    Some((root, Widths { key: width(42)?, value: width(47)? }))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+//! Power that fails and disks that fail, at every operation of file and log: nothing that was acknowledged is lost,
+//! nothing is half there, and nobody has read what is gone.
+//!
+//! And files that rot: right answers or typed errors. All of it is described in docs/reliability.md.
+//!
+//! Every failure names a seed; with `PARLOR_SEED` set to it that seed alone is played, as far as threads allow in the
+//! same way. `PARLOR_IMAGES`, `PARLOR_POINTS`, `PARLOR_ENGINE_IMAGES`, `PARLOR_ENGINE_POINTS` and `PARLOR_ROTTEN` say how
+//! many are tried, `PARLOR_LONG=1` a million.
+
+mod engine;
+mod named;
+mod rot;
+mod suite;
+
+use std::env;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use suite::{closing, images, points};
+
+fn number(name: &str) -> Option<u64> {
+    Some(env::var(name).ok()?.parse().unwrap_or_else(|_| panic!("{name} is no number")))
+}
+
+/// How many of something are tried.
+fn wanted(name: &str, default: u64) -> u64 {
+    let long = env::var("PARLOR_LONG").is_ok_and(|value| value == "1");
+    number(name).unwrap_or(if long { 1_000_000 } else { default })
+}
+
+/// Images of a test that is not told how many: about 20 seconds on two cores.
+const IMAGES: u64 = 12_000;
+
+#[test]
+fn whatever_a_power_loss_leaves_has_all_that_was_acknowledged_and_nothing_by_halves() {
+    let mut counts = images::Counts::default();
+    match number("PARLOR_SEED") {
+        Some(seed) => counts.add(images::play(seed, 4, 16)),
+        None => {
+            let wanted = wanted("PARLOR_IMAGES", IMAGES);
+            let mut seed = 0;
+            while counts.images < wanted {
+                counts.add(images::play(seed, 16, 8));
+                seed += 1;
+            }
+            println!("{seed} scripts");
+            assert!(wanted < IMAGES || counts.kinds.len() == suite::KINDS, "not all is done: {:?}", counts.kinds);
+        }
+    }
+    println!("{counts:?}");
+}
+
+#[test]
+fn what_a_close_refuses_was_not_written() {
+    for seed in number("PARLOR_SEED").map_or(0..300, |seed| seed..seed + 1) {
+        closing::close_beside_writers(seed);
+    }
+}
+
+/// Points of a test that is not told how many: about 20 seconds on two cores.
+const POINTS: u64 = 1_200;
+
+#[test]
+fn whatever_operation_fails_every_answer_is_true() {
+    let mut counts = points::Counts::default();
+    match number("PARLOR_SEED") {
+        Some(seed) => counts.add(points::play(seed, 1)),
+        None => {
+            let wanted = wanted("PARLOR_POINTS", POINTS);
+            let (next, all) = (AtomicU64::new(0), Mutex::new(counts));
+            let lock = || all.lock().expect("nobody failed with it");
+            thread::scope(|scope| {
+                for _ in 0..2 {
+                    scope.spawn(|| {
+                        while lock().points < wanted {
+                            let played = points::play(next.fetch_add(1, Ordering::SeqCst), 8);
+                            lock().add(played);
+                        }
+                    });
+                }
+            });
+            println!("{} scripts", next.into_inner());
+            counts = all.into_inner().expect("nobody failed with it");
+        }
+    }
+    println!("{counts:?}");
+}
+
+/// In this one the disk fails to give a page while a file is opened: that says nothing of what is in the file.
+#[test]
+fn whatever_operation_fails_of_one_script_no_file_is_taken_for_a_damaged_one() {
+    points::play(3, 1);
+}
+
+/// Damaged files of a test that is not told how many.
+const ROTTEN: u64 = 2_000;
+
+#[test]
+fn whatever_rots_of_a_file_it_answers_truly_or_says_that_it_is_damaged() {
+    let counts = match number("PARLOR_SEED") {
+        Some(seed) => rot::play(seed, 250),
+        None => rot::play(0, wanted("PARLOR_ROTTEN", ROTTEN)),
+    };
+    println!("{counts:?}");
+}
+
+/// Images and points of the whole engine, of tests that are not told how many.
+const ENGINE_IMAGES: u64 = 1_500;
+const ENGINE_POINTS: u64 = 100;
+
+#[test]
+fn whatever_a_power_loss_leaves_of_an_engine_at_work_has_all_that_was_acknowledged_or_seen() {
+    let mut counts = engine::Counts::default();
+    match number("PARLOR_SEED") {
+        Some(seed) => counts.add(engine::play(seed, 4, 8)),
+        None => {
+            let wanted = wanted("PARLOR_ENGINE_IMAGES", ENGINE_IMAGES);
+            for seed in 0.. {
+                if counts.images >= wanted {
+                    break;
+                }
+                counts.add(engine::play(seed, 24, 4));
+            }
+        }
+    }
+    println!("{counts:?}");
+}
+
+#[test]
+fn whatever_operation_fails_beneath_an_engine_at_work_every_answer_is_true() {
+    let mut counts = engine::Counts::default();
+    match number("PARLOR_SEED") {
+        Some(seed) => counts.add(engine::play_points(seed, 8)),
+        None => {
+            let wanted = wanted("PARLOR_ENGINE_POINTS", ENGINE_POINTS);
+            for seed in 0.. {
+                if counts.points >= wanted {
+                    break;
+                }
+                counts.add(engine::play_points(seed, 64));
+            }
+        }
+    }
+    println!("{counts:?}");
+}

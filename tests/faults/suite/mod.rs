@@ -1,0 +1,15 @@
+//! The fault suite: scripts that a seed repeats, on a disk that fails or loses power. All of it reports by panicking.
+
+pub mod client;
+pub mod closing;
+pub mod images;
+mod op;
+pub mod points;
+pub mod random;
+mod reader;
+pub mod record;
+pub mod state;
+mod whole;
+
+/// Kinds of operations that clients do.
+pub const KINDS: usize = op::Op::KINDS;
