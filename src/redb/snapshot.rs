@@ -111,7 +111,14 @@ impl Read for Snapshot {
 
     fn age(&self) -> Option<Age> {
         match self.stage {
-            Stage::Published => *self.age.get_or_init(|| Age::of(self).ok()),
+            Stage::Published => match self.age.get() {
+                Some(age) => *age,
+                // Read without holding up others who ask: they read the same.
+                None => {
+                    let age = Age::of(self).ok();
+                    *self.age.get_or_init(|| age)
+                }
+            },
             // The group may go on changing it.
             Stage::Open => Age::of(self).ok(),
         }
