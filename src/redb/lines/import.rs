@@ -122,7 +122,7 @@ impl Importing<'_, '_, '_> {
                 Kind::Workspace | Kind::Agent => {
                     let read = if kind == Kind::Agent { ScopeForm::agent } else { ScopeForm::workspace };
                     let form = read(fields, unknown)?;
-                    Progress::new(self.done, self.total.max(self.done + 1)).tell(on)?;
+                    self.tell(on)?;
                     self.publish(line)?;
                     self.scope(kind, form).map_err(|error| at(line, error))?;
                 }
