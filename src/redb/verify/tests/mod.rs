@@ -2,6 +2,7 @@
 //! be named, with its table and the session, archive, scope or row that it is of, or be excused with the reason.
 
 mod fields;
+mod golden;
 mod planted;
 mod rows;
 mod scene;
