@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use parlor::page::{Direction, MessageQuery};
-use parlor::{Engine, Error, ErrorKind, NewMessage, NewSession, NewTurn, Session, Ts, Webhook};
+use parlor::testkit::{Failure, SimulatedDisk};
+use parlor::{ChangeKind, Engine, Error, ErrorKind, NewMessage, NewSession, NewTurn, Session, Ts, Webhook};
 
 /// A directory that goes away with the test, and a path in it.
 fn place() -> (tempfile::TempDir, PathBuf) {
@@ -69,12 +70,20 @@ fn a_parlor_file_whose_format_row_lost_its_name_is_refused_untouched() {
 }
 
 #[test]
-fn a_newer_format_is_refused_untouched_and_named() {
-    let (_dir, path) = place();
-    file_with(&path, &["hello"]);
-    assert!(replace(&path, b"parlor\0\0\0\0\0\x01", b"parlor\0\0\0\0\0\x07") > 0);
-    let error = refuses(&path, ErrorKind::NewerFormat);
-    assert!(error.to_string().contains("has format 7; this library reads up to 1"), "{error}");
+fn another_format_is_refused_untouched_and_named() {
+    for (version, kind, text) in [
+        (7, ErrorKind::NewerFormat, "has format 7; this library reads up to 1"),
+        (0, ErrorKind::Corrupt, "has format 0; this library reads 1"),
+    ] {
+        let (_dir, path) = place();
+        file_with(&path, &["hello"]);
+        assert!(replace(&path, b"parlor\0\0\0\0\0\x01", &[&b"parlor\0\0\0\0\0"[..], &[version]].concat()) > 0);
+        let error = refuses(&path, kind);
+        assert!(error.to_string().ends_with(text), "{error}");
+        let error = Engine::builder(&path).attach().expect_err("nobody reads it");
+        assert_eq!(error.kind(), kind);
+        assert!(error.to_string().ends_with(text), "{error}");
+    }
 }
 
 /// The log beside a file.
@@ -188,6 +197,47 @@ fn a_damaged_message_is_corrupt_for_itself_alone() {
     let breaches = engine.verify().expect("it verifies");
     assert!(breaches.iter().any(|breach| breach.contains("message at") && breach.contains("checksum")), "{breaches:?}");
     engine.close().expect("it closes");
+}
+
+#[test]
+fn a_purge_goes_past_a_damaged_message_and_names_it() {
+    let (_dir, path) = place();
+    file_with(&path, &["first", "second-with-a-mark", "third", "stays"]);
+    let engine = open(&path).expect("it opens");
+    let one = session(&engine, "one");
+    let ids: Vec<_> = one.history(10).expect("history").iter().map(|message| message.id).collect();
+    ids[..3].iter().for_each(|id| one.delete_message(*id).expect("it is deleted"));
+    engine.close().expect("it closes");
+    assert!(replace(&path, b"second-with-a-mark", b"second-with-a-maRk") > 0);
+
+    let engine = open(&path).expect("it opens");
+    let one = session(&engine, "one");
+    let before = one.get().expect("a record").last_change;
+    for told in [&[ids[0], ids[2]][..], &[]] {
+        let after = one.get().expect("a record").last_change;
+        let error = one.purge().expect_err("one of them cannot be read");
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+        let changes = one.changes(after, 10).expect("the feed").into_iter().map(|change| change.kind);
+        assert!(changes.eq(told.iter().map(|id| ChangeKind::Purged(*id))));
+    }
+    assert_eq!(one.get().expect("a record").last_change, before + 2);
+    engine.close().expect("it closes");
+}
+
+#[test]
+fn a_page_that_lies_outside_the_file_is_damage_of_the_file() {
+    let disk = SimulatedDisk::new();
+    let on_disk = || Engine::builder("on a disk").open_on(&disk);
+    let engine = on_disk().expect("it opens");
+    // More than the cache holds.
+    let written = session(&engine, "one").append(vec!["x".repeat(16_000); 200]).expect("they are appended");
+    engine.close().expect("it closes");
+    let engine = on_disk().expect("it opens again");
+    let one = session(&engine, "one");
+    // What a system answers who reads past the end.
+    disk.fail(disk.operations(), Failure::Forever(std::io::ErrorKind::UnexpectedEof));
+    let error = one.message(written[100].id).expect_err("a page on the way to it cannot be read");
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
 }
 
 #[test]
