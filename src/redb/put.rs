@@ -45,8 +45,12 @@ pub(super) fn put(database: &Database, recent: &[&Recent], row: GroupRow, kept: 
     });
     match written {
         Ok(()) => fault::committing(|| transaction.commit().map_err(fault::commit)),
-        // Explicitly: a transaction dropped by an unwinding thread marks the file for repair.
-        Err(error) => transaction.abort().map_err(fault::storage).and(Err(error)),
+        Err(error) => {
+            // Explicitly: a transaction dropped by an unwinding thread marks the file for repair. Where that fails too, it is for
+            // the same reason, and says less of it.
+            let _ = transaction.abort();
+            Err(error)
+        }
     }
 }
 
