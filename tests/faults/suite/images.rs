@@ -13,6 +13,7 @@ use parlor::store::Store;
 use parlor::testkit::{Failure, Loss, SimulatedDisk, Touch, Watcher};
 
 use super::client::{self, Client, Went};
+use super::named::Named;
 use super::random::Random;
 use super::reader::Reader;
 use super::record::{Floor, Promise, Record};
@@ -29,6 +30,12 @@ pub struct Counts {
     /// Operations acknowledged, and syncs of the log: a group has several operations where there are fewer.
     pub acked: u64,
     pub syncs: u64,
+    /// Reads beside them that showed something.
+    pub shown: u64,
+    /// Writes of turns that no longer owned their session, all refused.
+    pub fenced: u64,
+    /// Pages of listings that were walked there and back.
+    pub pages: u64,
     /// Changes of the disk that a cut could come before.
     pub changes: u64,
     /// The kinds of operations that were acknowledged.
@@ -42,6 +49,9 @@ impl Counts {
         self.gone_on += other.gone_on;
         self.acked += other.acked;
         self.syncs += other.syncs;
+        self.shown += other.shown;
+        self.fenced += other.fenced;
+        self.pages += other.pages;
         self.changes += other.changes;
         self.kinds.extend(other.kinds);
     }
@@ -80,7 +90,7 @@ impl Watcher for Shared {
             cutter.syncs.fetch_add(1, Ordering::SeqCst);
         }
         // Who syncs the log holds nothing that a reader could wait for.
-        if cutter.promise == Promise::OnDisk && next == Touch::LogSync {
+        if next == Touch::LogSync {
             cutter.reader.read_now();
         }
         if !Random::of(cutter.seed, number).one_in(cutter.every) {
@@ -103,6 +113,7 @@ impl Watcher for Shared {
 ///
 /// When what a power loss left is not what must be there.
 pub fn play(seed: u64, every: u64, losses: u64) -> Counts {
+    let _named = Named::seed(seed);
     let (cuts, queue) = sync_channel(4);
     let queue = Arc::new(Mutex::new(queue));
     let record = Arc::new(Record::default());
@@ -135,6 +146,7 @@ pub fn play(seed: u64, every: u64, losses: u64) -> Counts {
                 Err(panic) => std::panic::resume_unwind(panic),
             }
         }
+        counts.pages = record.pages();
         counts
     })
 }
@@ -149,9 +161,8 @@ fn script(seed: u64, deferred: bool, cutter: Arc<Cutter>) -> Counts {
     };
     let disk = SimulatedDisk::new().watched(Shared(Arc::clone(&cutter)));
     let count = 1 + random.below(4);
-    let mut clients: Vec<_> =
-        (0..count).map(|number| Client::new(seed ^ (number << 56), Arc::clone(&record))).collect();
-    let mut acked = 0;
+    let mut clients = Client::several(count, seed, &record);
+    let (mut acked, mut shown) = (0, 0);
     for life in 0..2 + random.below(2) {
         let store = disk.open(durability).expect("it opens");
         let names = client::set_up(&*store).expect("it is set up");
@@ -160,9 +171,11 @@ fn script(seed: u64, deferred: bool, cutter: Arc<Cutter>) -> Counts {
         if !deferred {
             record.set_up();
         }
+        clients.iter_mut().for_each(Client::begin_life);
         let steps = 5 + random.below(60) / count;
         let closes_early = life > 0 && random.one_in(3);
-        acked += live(&store, &mut clients, steps, closes_early, &reader);
+        let lived = live(&store, &mut clients, steps, closes_early, &reader);
+        (acked, shown) = (acked + lived.0, shown + lived.1);
         // Dropped without a close, it closes by itself.
         if random.one_in(5) && !closes_early {
             drop(store);
@@ -173,17 +186,19 @@ fn script(seed: u64, deferred: bool, cutter: Arc<Cutter>) -> Counts {
         record.settle();
     }
     let (syncs, changes) = (cutter.syncs.load(Ordering::SeqCst), cutter.changes.load(Ordering::SeqCst));
+    let fenced = clients.iter().map(|client| client.fenced).sum();
     let kinds = clients.into_iter().flat_map(|client| client.kinds).collect();
-    Counts { acked, syncs, changes, kinds, ..Counts::default() }
+    Counts { acked, syncs, shown, fenced, changes, kinds, ..Counts::default() }
 }
 
-/// Every client does so many steps, or as many as it can before the store is closed.
-fn live(store: &Arc<dyn Store>, clients: &mut [Client], steps: u64, closes_early: bool, reader: &Reader) -> u64 {
-    let acked = AtomicU64::new(0);
+/// Every client does so many steps, or as many as it can before the store is closed. How many operations were acknowledged,
+/// and how many reads beside them showed something.
+fn live(store: &Arc<dyn Store>, clients: &mut [Client], steps: u64, closes_early: bool, reader: &Reader) -> (u64, u64) {
+    let (acked, mut shown) = (AtomicU64::new(0), 0);
     let most = steps * clients.len() as u64;
     thread::scope(|scope| {
         reader.begin(store);
-        scope.spawn(|| reader.run());
+        let reads = scope.spawn(|| reader.run());
         let writers: Vec<_> = clients
             .iter_mut()
             .map(|client| {
@@ -209,6 +224,10 @@ fn live(store: &Arc<dyn Store>, clients: &mut [Client], steps: u64, closes_early
             .collect();
         let ended: Vec<_> = writers.into_iter().map(|writer| writer.join()).collect();
         reader.end();
+        match reads.join() {
+            Ok(reads) => shown = reads,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
         if let Some(panic) = ended.into_iter().find_map(Result::err) {
             std::panic::resume_unwind(panic);
         }
@@ -217,7 +236,7 @@ fn live(store: &Arc<dyn Store>, clients: &mut [Client], steps: u64, closes_early
         // Closed already, unless too few steps went well.
         let _ = store.close();
     }
-    acked.into_inner()
+    (acked.into_inner(), shown)
 }
 
 fn check_all(seed: u64, losses: u64, queue: &Mutex<Receiver<Cut>>, record: &Record) -> Counts {

@@ -11,6 +11,7 @@ use parlor::testkit::{Failure, Loss, SimulatedDisk};
 use parlor::{Durability, Error, ErrorKind};
 
 use super::client::{self, Client, Went};
+use super::named::Named;
 use super::random::Random;
 use super::record::{Found, Promise, Record};
 
@@ -60,6 +61,7 @@ const FAILURES: [Failure; 6] = [
 ///
 /// When an answer was not true, or the file does not open again.
 pub fn play(seed: u64, every: u64) -> Counts {
+    let _named = Named::seed(seed);
     let mut counts = Counts::default();
     let mut at = Random::of(seed, 1).below(every);
     loop {
@@ -96,7 +98,7 @@ impl Point {
         let record = Arc::new(Record::default());
         // Several, so that groups have several operations, and one is applied while another is synced.
         let count = if seed % 3 == 2 { 3 } else { 1 };
-        let clients = (0..count).map(|number| Client::new(seed ^ (number << 56), Arc::clone(&record))).collect();
+        let clients = Client::several(count, seed, &record);
         let disk = SimulatedDisk::new();
         disk.fail(at, how);
         let name = format!("PARLOR_SEED={seed}: operation {at} fails as {how:?}");
@@ -117,6 +119,7 @@ impl Point {
                 self.reopen(random);
                 return true;
             };
+            self.clients.iter_mut().for_each(Client::begin_life);
             let went = self.live(&store, steps);
             let closed = store.close();
             if let Err(error) = &closed {

@@ -1,4 +1,4 @@
-//! All that can be read of one session, live or archived.
+//! All that can be read of one session, live or archived, or of a house.
 
 use parlor::page::{Direction, Matching, PageAt, Roles, Types};
 use parlor::store::{ArchivesQuery, OutboxQuery, OutboxRows, SessionRef, SessionsQuery, Store};
@@ -6,11 +6,15 @@ use parlor::{
     ArchiveRecord, Change, ContextMark, ErrorKind, Message, Result, SessionRecord, ThreadRecord, Ts, Turn, WebhookRow,
 };
 
+use super::house::{self, House};
+
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct State {
     /// None where it is archived.
     pub record: Option<SessionRecord>,
     pub archive: Option<ArchiveRecord>,
+    /// Of an archive: what the session says of itself.
+    pub kept: Option<SessionRecord>,
     pub messages: Vec<Message>,
     pub changes: Vec<Change>,
     pub turns: Vec<Turn>,
@@ -18,11 +22,16 @@ pub struct State {
     pub mark: Option<ContextMark>,
     pub outbox: Vec<WebhookRow>,
     pub dead: Vec<WebhookRow>,
+    pub house: Option<Box<House>>,
 }
 
 impl State {
-    /// None where there is no such session.
+    /// None where there is no such session. Of an archive it does not say what is in it.
     pub fn of(store: &dyn Store, at: SessionRef) -> Result<Option<Self>> {
+        if house::is_house(at) {
+            let house = House::of(store, at.workspace)?;
+            return Ok(house.map(|house| State { house: Some(Box::new(house)), ..State::default() }));
+        }
         let (mut outbox, mut dead) = (store.outbox(10_000)?, dead_rows(store)?);
         outbox.retain(|row| row.session_id == at.session);
         dead.retain(|row| row.session_id == at.session);
@@ -80,7 +89,7 @@ pub fn sessions(store: &dyn Store, workspace: parlor::id::WorkspaceId) -> Result
     pages(|page| store.sessions(SessionsQuery { workspace, agent: None, page, after: None }).map(|listed| listed.items))
 }
 
-fn pages<T>(read: impl Fn(PageAt) -> Result<Vec<T>>) -> Result<Vec<T>> {
+pub fn pages<T>(read: impl Fn(PageAt) -> Result<Vec<T>>) -> Result<Vec<T>> {
     let mut all = Vec::new();
     for page in 1.. {
         let items = read(PageAt { page, limit: 100 })?;
