@@ -47,7 +47,7 @@ fn whatever_a_power_loss_leaves_has_all_that_was_acknowledged_and_nothing_by_hal
             let wanted = wanted("PARLOR_IMAGES", IMAGES);
             let mut seed = 0;
             while counts.images < wanted {
-                counts.add(images::play(seed, 16, 8));
+                counts.add(images::play(seed, 24, 8));
                 seed += 1;
             }
             println!("{seed} scripts");
@@ -60,11 +60,26 @@ fn whatever_a_power_loss_leaves_has_all_that_was_acknowledged_and_nothing_by_hal
 }
 
 fn all_images(counts: &images::Counts) {
-    let images::Counts { images, twice, gone_on, acked, syncs, shown, fenced, pages, changes, kinds } = counts;
+    let images::Counts {
+        images,
+        twice,
+        gone_on,
+        acked,
+        syncs,
+        shown,
+        fenced,
+        pages,
+        raised,
+        for_readers,
+        changes,
+        kinds,
+    } = counts;
     assert_eq!(kinds.len(), suite::KINDS, "not all is done: {kinds:?}");
     let met = [("images", *images), ("twice", *twice), ("gone_on", *gone_on), ("syncs", *syncs), ("shown", *shown)];
     assert_met("power loss", &met);
-    assert_met("power loss", &[("fenced", *fenced), ("pages", *pages), ("changes", *changes)]);
+    let met = [("fenced", *fenced), ("pages", *pages), ("raised", *raised), ("for_readers", *for_readers)];
+    assert_met("power loss", &met);
+    assert_met("power loss", &[("changes", *changes)]);
     assert!(acked > syncs, "{acked} operations in {syncs} syncs of the log: no group has several");
 }
 
@@ -108,10 +123,10 @@ fn whatever_operation_fails_every_answer_is_true() {
 }
 
 fn all_points(counts: &points::Counts) {
-    let points::Counts { points, opening, refused, unknown, there, closes, no_space } = *counts;
+    let points::Counts { points, opening, refused, unknown, there, closes, no_space, for_readers } = *counts;
     let met = [("points", points), ("opening", opening), ("refused", refused), ("unknown", unknown), ("there", there)];
     assert_met("failing operations", &met);
-    assert_met("failing operations", &[("closes", closes), ("no_space", no_space)]);
+    assert_met("failing operations", &[("closes", closes), ("no_space", no_space), ("for_readers", for_readers)]);
     assert!(there < unknown, "all {unknown} operations whose outcome was unknown were there");
 }
 

@@ -26,6 +26,7 @@ use parlor::{Durability, Error, ErrorKind, Result};
 use self::answers::{Answer, Differs, ask};
 use self::damage::Damage;
 use self::victim::Victim;
+use crate::suite::kept;
 use crate::suite::random::Random;
 
 /// What was done.
@@ -138,7 +139,7 @@ fn play_file(seed: u64, cases: u64, worker: u64, counts: &mut Counts, failures: 
         files[which].1 = damage.of(content);
         let name = format!("PARLOR_SEED={seed}, case {number}: {file} {damage:?}");
         // What ends the whole process leaves this.
-        fs::write(kept(&format!("rot-{worker}")), &name).expect("it is written");
+        fs::write(kept::place(&format!("rot-{worker}")), &name).expect("it is written");
         let place = match random.one_in(8) {
             true => Place::Files(directory.path().to_owned()),
             false => Place::Memory,
@@ -148,7 +149,7 @@ fn play_file(seed: u64, cases: u64, worker: u64, counts: &mut Counts, failures: 
         counts.in_logs += u64::from(is_log(file));
         let case = Case { victim: &victim, files: &files, damage: &damage, place };
         if let Err(failure) = case.check(&mut random, counts) {
-            let kept = keep(&files, seed, number);
+            let kept = kept::keep(&format!("rot-{seed}-{number}"), &files);
             let mut failures = failures.lock().expect("nobody panics with it");
             failures.push(format!("{name}; the files are in {}: {failure}", kept.display()));
         }
@@ -166,18 +167,6 @@ fn is_log(name: &str) -> bool {
 fn memory() -> PathBuf {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() }
-}
-
-fn kept(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
-}
-
-/// Keeps the files of a case that failed.
-fn keep(files: &[(String, Vec<u8>)], seed: u64, number: u64) -> PathBuf {
-    let directory = kept(&format!("rot-{seed}-{number}"));
-    fs::create_dir_all(&directory).expect("a directory");
-    files.iter().for_each(|(name, content)| fs::write(directory.join(name), content).expect("it is written"));
-    directory
 }
 
 /// Where the damaged files stand.

@@ -63,6 +63,8 @@ pub struct Client {
     pub(super) owner: u128,
     /// Nobody else has turns.
     pub(super) is_alone: bool,
+    /// So many steps more look for what the process before left.
+    pub(super) looks_back: u32,
     /// The kinds of operations that were acknowledged.
     pub kinds: BTreeSet<String>,
     /// How many writes with a claim that no longer holds were refused.
@@ -135,6 +137,7 @@ impl Client {
             clock: BEGIN_MICROS,
             owner: 1,
             is_alone: false,
+            looks_back: 0,
             kinds: BTreeSet::new(),
             fenced: 0,
             is_stale: false,
@@ -157,6 +160,7 @@ impl Client {
     /// The process is another one: turns of the one before are orphans.
     pub fn begin_life(&mut self) {
         self.owner += 1;
+        self.looks_back = 4;
     }
 
     /// Does something.

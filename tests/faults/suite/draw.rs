@@ -65,7 +65,9 @@ impl Client {
         if self.random.one_in(9) {
             return self.draw_at_home();
         }
-        if self.is_alone && self.random.one_in(10) {
+        let looks_back = self.looks_back > 0;
+        self.looks_back = self.looks_back.saturating_sub(1);
+        if self.is_alone && (looks_back || self.random.one_in(if self.has_waiting() { 3 } else { 12 })) {
             return self.draw_for_all();
         }
         if !self.archived.is_empty() && self.random.one_in(5) {
@@ -104,7 +106,7 @@ impl Client {
             (Some(claim), 3..=5) => self.finish(at, claim),
             (_, 6) if self.random.one_in(2) => self.submit(at, Policy::Interrupt),
             (_, 6) => self.submit(at, Policy::FollowUp),
-            (_, 7) if self.random.one_in(2) => self.control(at, claim),
+            (_, 7) if claim.is_some() || self.random.one_in(2) => self.control(at, claim),
             (None, 5) => self.submit(at, Policy::Reject),
             // In a busy session it is refused.
             _ => Op::Append(Append { stamp: self.stamp(), at, thread: None, messages: self.batch() }),
@@ -185,7 +187,7 @@ impl Client {
             _ => Outcome::Completed(Some(Box::new(NewMessage::text(self.text())))),
         };
         let usage = Usage { input: self.random.below(1000), ..Usage::ZERO };
-        let next = (!self.random.one_in(4)).then(|| self.runner());
+        let next = (!self.random.one_in(3)).then(|| self.runner());
         Op::Finish(Box::new(Finish { stamp: self.stamp(), at, claim, started_at: None, outcome, usage, next }))
     }
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::client::Client;
 use super::op::Op;
-use super::state::{self, State};
+use super::state::{self, Announced, State};
 
 /// All that can be read of one.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,7 +35,7 @@ pub fn is_house(at: SessionRef) -> bool {
 
 impl House {
     /// None where there is no such workspace.
-    pub fn of(store: &dyn Store, id: WorkspaceId) -> Result<Option<Self>> {
+    pub fn of(store: &dyn Store, id: WorkspaceId, announced: &Announced) -> Result<Option<Self>> {
         let workspace = match store.workspace(id) {
             Err(error) if error.is_not_found() => return Ok(None),
             workspace => workspace?,
@@ -50,7 +50,8 @@ impl House {
         }
         let mut sessions = Vec::new();
         for session in state::sessions(store, id)? {
-            sessions.extend(State::of(store, SessionRef { workspace: id, session: session.id })?);
+            let at = SessionRef { workspace: id, session: session.id };
+            sessions.extend(State::beside(store, at, announced)?);
         }
         Ok(Some(House { workspace, agents, keys, sessions }))
     }
@@ -68,7 +69,8 @@ pub struct Home {
 impl Home {
     /// What it is now, as the model has it.
     pub fn learn(&mut self, model: &ModelStore, workspace: WorkspaceId) {
-        let house = House::of(model, workspace).expect("the model can be read");
+        let house = Announced::of(model).and_then(|announced| House::of(model, workspace, &announced));
+        let house = house.expect("the model can be read");
         let Some(House { agents, keys, sessions, .. }) = house else { return };
         self.workspace = Some(workspace);
         self.agents = agents.iter().map(|agent| agent.id).collect();

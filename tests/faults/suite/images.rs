@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -13,6 +13,8 @@ use parlor::store::Store;
 use parlor::testkit::{Failure, Loss, SimulatedDisk, Touch, Watcher};
 
 use super::client::{self, Client, Went};
+use super::kept;
+use super::mode::Mode;
 use super::named::Named;
 use super::random::Random;
 use super::reader::Reader;
@@ -36,6 +38,10 @@ pub struct Counts {
     pub fenced: u64,
     /// Pages of listings that were walked there and back.
     pub pages: u64,
+    /// Cuts that may not take what a sync made durable after it was acknowledged.
+    pub raised: u64,
+    /// Of the images, those of a store that others can read.
+    pub for_readers: u64,
     /// Changes of the disk that a cut could come before.
     pub changes: u64,
     /// The kinds of operations that were acknowledged.
@@ -52,6 +58,8 @@ impl Counts {
         self.shown += other.shown;
         self.fenced += other.fenced;
         self.pages += other.pages;
+        self.raised += other.raised;
+        self.for_readers += other.for_readers;
         self.changes += other.changes;
         self.kinds.extend(other.kinds);
     }
@@ -76,8 +84,33 @@ struct Cutter {
     reader: Arc<Reader>,
     changes: AtomicU64,
     syncs: AtomicU64,
+    /// With deferred durability: what the sync of the log that is under way makes durable, and what the one before it did.
+    synced: Mutex<[Floor; 2]>,
+    /// Cuts that may not take what such a sync made durable.
+    raised: AtomicU64,
     /// None once somebody found something.
     cuts: SyncSender<Cut>,
+}
+
+impl Cutter {
+    /// Of the log: one at a time, so the one before is done.
+    fn begin_sync(&self) {
+        let [under_way, done] = &mut *self.synced.lock().unwrap_or_else(PoisonError::into_inner);
+        *done = std::mem::replace(under_way, self.record.floor(Promise::OnDisk));
+    }
+
+    /// What may not be lost from now on.
+    fn floor(&self) -> Floor {
+        let mut floor = self.record.floor(self.promise);
+        if self.promise == Promise::OnDisk {
+            floor.seen = self.reader.seen();
+            return floor;
+        }
+        let [_, synced] = &*self.synced.lock().unwrap_or_else(PoisonError::into_inner);
+        let raised = floor.and(synced);
+        self.raised.fetch_add(u64::from(raised != floor), Ordering::SeqCst);
+        raised
+    }
 }
 
 struct Shared(Arc<Cutter>);
@@ -92,15 +125,13 @@ impl Watcher for Shared {
         // Who syncs the log holds nothing that a reader could wait for.
         if next == Touch::LogSync {
             cutter.reader.read_now();
+            cutter.begin_sync();
         }
         if !Random::of(cutter.seed, number).one_in(cutter.every) {
             return;
         }
         // Before the copy: what was acknowledged or seen by now must be in it.
-        let mut floor = cutter.record.floor(cutter.promise);
-        if cutter.promise == Promise::OnDisk {
-            floor.seen = cutter.reader.seen();
-        }
+        let floor = cutter.floor();
         // Nobody takes it any more once something was found.
         let _ = cutter.cuts.send(Cut { number, next, floor, disk: disk.copy() });
     }
@@ -117,8 +148,8 @@ pub fn play(seed: u64, every: u64, losses: u64) -> Counts {
     let (cuts, queue) = sync_channel(4);
     let queue = Arc::new(Mutex::new(queue));
     let record = Arc::new(Record::default());
-    let deferred = seed % 4 == 3;
-    let promise = if deferred { Promise::InOrder } else { Promise::OnDisk };
+    let mode = Mode::of(seed, Duration::from_millis(1 + Random::of(seed, 4).below(20)));
+    let promise = mode.promise();
     let reader = Arc::new(Reader::new(Arc::clone(&record)));
     let cutter = Arc::new(Cutter {
         seed,
@@ -128,6 +159,8 @@ pub fn play(seed: u64, every: u64, losses: u64) -> Counts {
         reader: Arc::clone(&reader),
         changes: AtomicU64::new(0),
         syncs: AtomicU64::new(0),
+        synced: Mutex::default(),
+        raised: AtomicU64::new(0),
         cuts,
     });
     thread::scope(|scope| {
@@ -139,7 +172,7 @@ pub fn play(seed: u64, every: u64, losses: u64) -> Counts {
             .collect();
         drop(queue);
         // The cutter, and with it the queue's other end, ends with the script.
-        let mut counts = script(seed, deferred, cutter);
+        let mut counts = script(seed, mode, cutter);
         for checker in checkers {
             match checker.join() {
                 Ok(checked) => counts.add(checked),
@@ -147,28 +180,25 @@ pub fn play(seed: u64, every: u64, losses: u64) -> Counts {
             }
         }
         counts.pages = record.pages();
+        counts.for_readers = if mode == Mode::ForReaders { counts.images } else { 0 };
         counts
     })
 }
 
 /// The script of a seed: lives of a store, each of which ends with a close. What was done but for the images.
-fn script(seed: u64, deferred: bool, cutter: Arc<Cutter>) -> Counts {
+fn script(seed: u64, mode: Mode, cutter: Arc<Cutter>) -> Counts {
     let mut random = Random::of(seed, 1);
     let (record, reader) = (Arc::clone(&cutter.record), Arc::clone(&cutter.reader));
-    let durability = match deferred {
-        true => Durability::Deferred(Duration::from_millis(1 + random.below(20))),
-        false => Durability::Sync,
-    };
     let disk = SimulatedDisk::new().watched(Shared(Arc::clone(&cutter)));
-    let count = 1 + random.below(4);
+    let count = random.pick(&[1, 1, 2, 3, 4]).unwrap_or(1);
     let mut clients = Client::several(count, seed, &record);
     let (mut acked, mut shown) = (0, 0);
     for life in 0..2 + random.below(2) {
-        let store = disk.open(durability).expect("it opens");
+        let store = mode.open(&disk).expect("it opens");
         let names = client::set_up(&*store).expect("it is set up");
         record.share(client::shared(names.0));
         client::make_shared(&*store, names).expect("the shared session is made");
-        if !deferred {
+        if mode.promise() == Promise::OnDisk {
             record.set_up();
         }
         clients.iter_mut().for_each(Client::begin_life);
@@ -188,7 +218,8 @@ fn script(seed: u64, deferred: bool, cutter: Arc<Cutter>) -> Counts {
     let (syncs, changes) = (cutter.syncs.load(Ordering::SeqCst), cutter.changes.load(Ordering::SeqCst));
     let fenced = clients.iter().map(|client| client.fenced).sum();
     let kinds = clients.into_iter().flat_map(|client| client.kinds).collect();
-    Counts { acked, syncs, shown, fenced, changes, kinds, ..Counts::default() }
+    let raised = cutter.raised.load(Ordering::SeqCst);
+    Counts { acked, syncs, shown, fenced, raised, changes, kinds, ..Counts::default() }
 }
 
 /// Every client does so many steps, or as many as it can before the store is closed. How many operations were acknowledged,
@@ -242,16 +273,18 @@ fn live(store: &Arc<dyn Store>, clients: &mut [Client], steps: u64, closes_early
 fn check_all(seed: u64, losses: u64, queue: &Mutex<Receiver<Cut>>, record: &Record) -> Counts {
     let mut counts = Counts::default();
     loop {
-        let next = queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).recv();
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(cut) = next else { return counts };
         for number in 0..losses {
             let loss_seed = Random::of(seed ^ cut.number, number).next();
             check_image(&cut, loss_seed, record, &mut counts).unwrap_or_else(|failure| {
+                let loss = Loss::of_seed(loss_seed);
+                let name = format!("image-{seed}-{}-{number}", cut.number);
+                let kept = kept::keep_image(&name, &cut.disk, &cut.disk.after_power_loss(loss));
                 panic!(
-                    "PARLOR_SEED={seed}: the power fails at change {} of the disk, before {:?}, and {:?}: {failure}",
-                    cut.number,
-                    cut.next,
-                    Loss::of_seed(loss_seed)
+                    "PARLOR_SEED={seed}: the power fails at change {} of the disk, before {:?}, and {loss:?}; {kept}: \
+                     {failure}",
+                    cut.number, cut.next,
                 )
             });
         }

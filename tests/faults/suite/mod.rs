@@ -6,6 +6,8 @@ mod content;
 mod draw;
 mod house;
 pub mod images;
+pub mod kept;
+mod mode;
 mod named;
 mod op;
 pub mod points;

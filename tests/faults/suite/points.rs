@@ -11,6 +11,7 @@ use parlor::testkit::{Failure, Loss, SimulatedDisk};
 use parlor::{Durability, Error, ErrorKind};
 
 use super::client::{self, Client, Went};
+use super::mode::Mode;
 use super::named::Named;
 use super::random::Random;
 use super::record::{Found, Promise, Record};
@@ -31,6 +32,8 @@ pub struct Counts {
     pub closes: u64,
     /// Full disks.
     pub no_space: u64,
+    /// Runs of a store that others can read.
+    pub for_readers: u64,
 }
 
 impl Counts {
@@ -42,6 +45,7 @@ impl Counts {
         self.there += other.there;
         self.closes += other.closes;
         self.no_space += other.no_space;
+        self.for_readers += other.for_readers;
     }
 }
 
@@ -87,7 +91,7 @@ struct Point {
     record: Arc<Record>,
     clients: Vec<Client>,
     how: Failure,
-    durability: Durability,
+    mode: Mode,
     /// What an acknowledgement promises of the disk.
     promise: Promise,
     counts: Counts,
@@ -102,12 +106,10 @@ impl Point {
         let disk = SimulatedDisk::new();
         disk.fail(at, how);
         let name = format!("PARLOR_SEED={seed}: operation {at} fails as {how:?}");
-        let (durability, promise) = match seed % 5 {
-            4 => (Durability::Deferred(Duration::from_millis(1 + seed % 7)), Promise::InOrder),
-            _ => (Durability::Sync, Promise::OnDisk),
-        };
-        let counts = Counts { points: 1, ..Counts::default() };
-        Point { name, seed, at, disk, record, clients, how, durability, promise, counts }
+        let mode = Mode::of(seed, Duration::from_millis(1 + seed % 7));
+        let for_readers = u64::from(mode == Mode::ForReaders);
+        let counts = Counts { points: 1, for_readers, ..Counts::default() };
+        Point { name, seed, at, disk, record, clients, how, mode, promise: mode.promise(), counts }
     }
 
     /// Whether the script has such an operation.
@@ -143,7 +145,7 @@ impl Point {
 
     /// None where it fails.
     fn open(&self) -> Option<Arc<dyn Store>> {
-        match self.disk.open(self.durability) {
+        match self.mode.open(&self.disk) {
             Ok(store) => Some(store),
             Err(error) => {
                 let met = self.disk.operations() > self.at;

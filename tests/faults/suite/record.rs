@@ -1,6 +1,6 @@
 //! What was submitted and what was acknowledged, in which order; and what must therefore be there after a crash.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -10,7 +10,7 @@ use parlor::store::{SessionRef, Store};
 
 use super::content::Contents;
 use super::random::Random;
-use super::state::{self, State};
+use super::state::{self, Announced, State};
 use super::walk::walk;
 
 /// See the [module](self).
@@ -65,7 +65,7 @@ struct Batch {
 }
 
 /// What a crash at a moment may not take.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Floor {
     is_set_up: bool,
     /// So many steps of each track.
@@ -73,6 +73,18 @@ pub struct Floor {
     batches: Vec<usize>,
     /// So many steps of each track a reader saw.
     pub seen: Vec<usize>,
+}
+
+impl Floor {
+    /// What neither of the two may lose.
+    pub fn and(&self, other: &Floor) -> Floor {
+        let tracks = self.steps.len().max(other.steps.len());
+        let at = |steps: &[usize], track: usize| steps.get(track).copied().unwrap_or(0);
+        let steps = (0..tracks).map(|track| at(&self.steps, track).max(at(&other.steps, track))).collect();
+        let batches: BTreeSet<_> = self.batches.iter().chain(&other.batches).copied().collect();
+        let is_set_up = self.is_set_up || other.is_set_up;
+        Floor { is_set_up, steps, batches: batches.into_iter().collect(), seen: self.seen.clone() }
+    }
 }
 
 /// What was found after a crash.
@@ -202,13 +214,14 @@ impl Record {
         if floor.is_set_up && workspace.is_none() {
             return Err("the workspace is lost".into());
         }
+        let announced = Announced::of(store).map_err(failed)?;
         let mut there = HashMap::new();
         let (tracks, shared) = {
             let inner = self.lock();
             (inner.tracks.iter().map(|track| track.at).collect::<Vec<_>>(), inner.shared)
         };
         for at in tracks.into_iter().chain(shared) {
-            if let Some(state) = State::of(store, at).map_err(failed)? {
+            if let Some(state) = State::beside(store, at, &announced).map_err(failed)? {
                 there.insert(at, self.contents.fill(store, state).map_err(failed)?);
             }
         }
