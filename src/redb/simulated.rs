@@ -2,14 +2,15 @@
 
 use std::fmt;
 use std::io;
+use std::ops::Bound;
 use std::path::Path;
 
-use redb::{ReadableDatabase, StorageBackend};
+use redb::{BackendError, ReadableDatabase, StorageBackend};
 
 use super::checked::Checked;
 use super::file::{self, Opened};
 use super::log::{Disk, DiskFile, Fault, How, Memory, Survives};
-use super::{BLOCK, LogLoss, Options, RedbStore, Trust, fault, look, pages};
+use super::{BLOCK, LogLoss, Options, RedbStore, Sharing, Trust, fault, look, pages};
 use crate::error::Result;
 use crate::redb::Durability;
 use crate::sync::Arc;
@@ -176,6 +177,15 @@ impl SimulatedDisk {
     /// Those of [`Builder::open`](crate::Builder::open).
     pub fn open_without_log(&self, durability: Durability) -> Result<Arc<dyn crate::store::Store>> {
         self.open_as(Options { durability, log_loss: LogLoss::Accept, ..Options::default() })
+    }
+
+    /// Opens it as [`Builder::shared_readers`](crate::Builder::shared_readers) does: without a log.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Builder::open`](crate::Builder::open).
+    pub fn open_for_readers(&self) -> Result<Arc<dyn crate::store::Store>> {
+        self.open_as(Options { sharing: Sharing::Readers, ..Options::default() })
     }
 
     fn open_as(&self, options: Options) -> Result<Arc<dyn crate::store::Store>> {
@@ -365,6 +375,32 @@ impl StorageBackend for Storage {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.0.write_at(offset, data)
+    }
+
+    // A file for readers has to be locked. Nobody else has this one open.
+
+    fn try_lock_range(&self, _start: Bound<u64>, _end: Bound<u64>) -> Result<bool, BackendError> {
+        Ok(true)
+    }
+
+    fn try_lock_shared_range(&self, _start: Bound<u64>, _end: Bound<u64>) -> Result<bool, BackendError> {
+        Ok(true)
+    }
+
+    fn lock_range(&self, _start: Bound<u64>, _end: Bound<u64>) -> Result<(), BackendError> {
+        Ok(())
+    }
+
+    fn lock_shared_range(&self, _start: Bound<u64>, _end: Bound<u64>) -> Result<(), BackendError> {
+        Ok(())
+    }
+
+    fn unlock_range(&self, _start: Bound<u64>, _end: Bound<u64>) -> Result<(), BackendError> {
+        Ok(())
+    }
+
+    fn query_lock_range(&self, _start: Bound<u64>, _end: Bound<u64>) -> Result<bool, BackendError> {
+        Ok(false)
     }
 }
 

@@ -29,6 +29,12 @@ fn wanted(name: &str, default: u64) -> u64 {
     number(name).unwrap_or(if long { 1_000_000 } else { default })
 }
 
+/// Where as much is tried as there is to be by default, each of these was met.
+fn assert_met(what: &str, counts: &[(&str, u64)]) {
+    let unmet: Vec<_> = counts.iter().filter(|(_, count)| *count == 0).map(|(name, _)| name).collect();
+    assert!(unmet.is_empty(), "{what}: none of {unmet:?}");
+}
+
 /// Images of a test that is not told how many: about 20 seconds on two cores.
 const IMAGES: u64 = 12_000;
 
@@ -41,14 +47,40 @@ fn whatever_a_power_loss_leaves_has_all_that_was_acknowledged_and_nothing_by_hal
             let wanted = wanted("PARLOR_IMAGES", IMAGES);
             let mut seed = 0;
             while counts.images < wanted {
-                counts.add(images::play(seed, 16, 8));
+                counts.add(images::play(seed, 24, 8));
                 seed += 1;
             }
             println!("{seed} scripts");
-            assert!(wanted < IMAGES || counts.kinds.len() == suite::KINDS, "not all is done: {:?}", counts.kinds);
+            if wanted >= IMAGES {
+                all_images(&counts);
+            }
         }
     }
     println!("{counts:?}");
+}
+
+fn all_images(counts: &images::Counts) {
+    let images::Counts {
+        images,
+        twice,
+        gone_on,
+        acked,
+        syncs,
+        shown,
+        fenced,
+        pages,
+        raised,
+        for_readers,
+        changes,
+        kinds,
+    } = counts;
+    assert_eq!(kinds.len(), suite::KINDS, "not all is done: {kinds:?}");
+    let met = [("images", *images), ("twice", *twice), ("gone_on", *gone_on), ("syncs", *syncs), ("shown", *shown)];
+    assert_met("power loss", &met);
+    let met = [("fenced", *fenced), ("pages", *pages), ("raised", *raised), ("for_readers", *for_readers)];
+    assert_met("power loss", &met);
+    assert_met("power loss", &[("changes", *changes)]);
+    assert!(acked > syncs, "{acked} operations in {syncs} syncs of the log: no group has several");
 }
 
 #[test]
@@ -82,9 +114,20 @@ fn whatever_operation_fails_every_answer_is_true() {
             });
             println!("{} scripts", next.into_inner());
             counts = all.into_inner().expect("nobody failed with it");
+            if wanted >= POINTS {
+                all_points(&counts);
+            }
         }
     }
     println!("{counts:?}");
+}
+
+fn all_points(counts: &points::Counts) {
+    let points::Counts { points, opening, refused, unknown, there, closes, no_space, for_readers } = *counts;
+    let met = [("points", points), ("opening", opening), ("refused", refused), ("unknown", unknown), ("there", there)];
+    assert_met("failing operations", &met);
+    assert_met("failing operations", &[("closes", closes), ("no_space", no_space), ("for_readers", for_readers)]);
+    assert!(there < unknown, "all {unknown} operations whose outcome was unknown were there");
 }
 
 /// In this one the disk fails to give a page while a file is opened: that says nothing of what is in the file.
@@ -99,10 +142,21 @@ const ROTTEN: u64 = 2_000;
 #[test]
 fn whatever_rots_of_a_file_it_answers_truly_or_says_that_it_is_damaged() {
     let counts = match number("PARLOR_SEED") {
-        Some(seed) => rot::play(seed, 250),
+        Some(seed) => rot::play(seed, rot::A_FILE),
         None => rot::play(0, wanted("PARLOR_ROTTEN", ROTTEN)),
     };
     println!("{counts:?}");
+    if number("PARLOR_SEED").is_none() && counts.cases >= ROTTEN {
+        all_rotten(&counts);
+    }
+}
+
+fn all_rotten(counts: &rot::Counts) {
+    let rot::Counts { cases, refused, closed, names, lacks, right, gone_on, in_files, in_logs, ended, .. } = *counts;
+    let met = [("cases", cases), ("refused", refused), ("closed", closed), ("names", names), ("lacks", lacks)];
+    assert_met("rot", &met);
+    let met = [("right", right), ("gone_on", gone_on), ("in_files", in_files), ("in_logs", in_logs), ("ended", ended)];
+    assert_met("rot", &met);
 }
 
 /// Images and points of the whole engine, of tests that are not told how many.
