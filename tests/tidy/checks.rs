@@ -236,8 +236,7 @@ pub fn the_readme_names_every_example(sources: &[Source]) -> Vec<String> {
     unnamed.collect()
 }
 
-/// Who looks at the hash of a secret: where it is made and compared, where it is kept, and where what is presented is told
-/// from what is kept.
+/// Where hashes of secrets are made and compared, and where what somebody brought is held against what is kept.
 const LOOKS_AT_HASHES: [&str; 2] = ["src/record/secret.rs", "src/engine/access.rs"];
 
 /// What somebody brought is held against what is kept in one place, which takes as long whatever the answer is.

@@ -73,13 +73,14 @@ impl Counts {
 }
 
 /// All that people do, and what is refused them now and then as it may be. (Cancelling comes too late most times.)
-const DONE: [&str; 33] = [
+const DONE: [&str; 35] = [
     "append",
     "archive",
     "back up",
     "compact",
     "create",
     "delete",
+    "delete an agent",
     "delete an archive",
     "enqueue",
     "export an archive",
@@ -90,6 +91,7 @@ const DONE: [&str; 33] = [
     "import an archive",
     "import lines",
     "interrupt",
+    "label an agent",
     "make a key",
     "message",
     "page",

@@ -30,7 +30,7 @@ impl Operator<'_> {
     pub fn work(&mut self, steps: u64) -> Went {
         let agent = self.engine.workspace(WORKSPACE)?.agent("desk")?;
         for _ in 0..steps {
-            match self.random.below(10) {
+            match self.random.below(11) {
                 0..=4 => self.move_session(&agent)?,
                 5 => {
                     // Somebody may read for long where there are few processors.
@@ -39,6 +39,7 @@ impl Operator<'_> {
                 6 => self.back_up()?,
                 7 => self.import()?,
                 8 => self.retain()?,
+                9 => self.delete_agent()?,
                 _ => self.give_keys()?,
             }
         }
@@ -170,6 +171,30 @@ impl Operator<'_> {
         self.does("import lines", lives, Commits::Several, import)?;
         facts.into_iter().for_each(|fact| self.facts.learn(fact));
         done(self.facts, "export lines", self.engine.export(sink())).map(drop)
+    }
+
+    /// An agent goes, with a session and an archive of its.
+    fn delete_agent(&mut self) -> Went {
+        let name = format!("of an agent {}", self.random.next());
+        let agent = self.engine.workspace(&name)?.agent("desk")?;
+        let text = self.random.below(1000).to_string();
+        done(self.facts, "label an agent", agent.set_label(text.as_str()))?;
+        let ids = [self.session_id(), self.session_id()];
+        let who = |id| Who::Session(name.clone(), id);
+        let mut sessions = Vec::new();
+        for id in ids {
+            let live = |texts| vec![(who(id), Life::Live(texts))];
+            let new = NewSession::default().id(id);
+            let session = self.does("create", live(Vec::new()), Commits::One, || agent.create_session(new))?;
+            self.does("write", live(vec![text.clone()]), Commits::One, || session.append([text.as_str()]))?;
+            sessions.push(session);
+        }
+        if let Some(session) = sessions.pop() {
+            let archived = vec![(who(session.id()), Life::Archived(None, vec![text.clone()]))];
+            self.does("archive", archived, Commits::One, || session.archive())?;
+        }
+        let gone = ids.map(|id| (who(id), Life::Gone)).to_vec();
+        self.does("delete an agent", gone, Commits::One, || agent.delete())
     }
 
     /// Access keys are made, and taken back by one of the ways there are.

@@ -171,6 +171,10 @@ impl Feed {
             _ => None,
         });
         let mut due: Vec<_> = told.filter(|id| !self.deleted.contains(id)).collect();
+        let polled = self.poll().map_err(failed)?;
+        if polled != due {
+            return Err(format!("polling meets {polled:?}, and due is {due:?}"));
+        }
         for direction in [Direction::Asc, Direction::Desc] {
             let query = MessageQuery::all().direction(direction).limit(7);
             let walked: Result<Vec<_>, _> =
@@ -182,6 +186,20 @@ impl Feed {
             due.reverse();
         }
         Ok(())
+    }
+
+    /// Whom a client meets that follows `new_messages` alone.
+    fn poll(&self) -> Result<Vec<MessageId>, Error> {
+        let mut query = MessageQuery::all().direction(Direction::Asc).limit(5);
+        let mut met = Vec::new();
+        loop {
+            let page = self.session.messages(query).page()?;
+            if page.items.is_empty() {
+                return Ok(met);
+            }
+            met.extend(page.items.iter().map(|message| message.id));
+            query = page.new_messages.query;
+        }
     }
 
     fn has(&self, due: &Message) -> Checked {
