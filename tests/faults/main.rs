@@ -4,7 +4,7 @@
 //! And files that rot: right answers or typed errors. All of it is described in docs/reliability.md.
 //!
 //! Every failure names a seed; with `PARLOR_SEED` set to it that seed alone is played, as far as threads allow in the
-//! same way. `PARLOR_IMAGES`, `PARLOR_POINTS`, `PARLOR_ENGINE_IMAGES`, `PARLOR_ENGINE_POINTS` and `PARLOR_ROTTEN` say how
+//! same way. Where it names a number too, `PARLOR_AT` is for that moment or operation alone. `PARLOR_IMAGES`, `PARLOR_POINTS`, `PARLOR_ENGINE_IMAGES`, `PARLOR_ENGINE_POINTS` and `PARLOR_ROTTEN` say how
 //! many are tried, `PARLOR_LONG=1` a million.
 
 mod engine;
@@ -17,6 +17,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
+use engine::images::Cuts;
+use engine::points::Points;
 use suite::{closing, images, points};
 
 fn number(name: &str) -> Option<u64> {
@@ -167,15 +169,19 @@ const ENGINE_POINTS: u64 = 100;
 fn whatever_a_power_loss_leaves_of_an_engine_at_work_has_all_that_was_acknowledged_or_seen() {
     let mut counts = engine::Counts::default();
     match number("PARLOR_SEED") {
-        Some(seed) => counts.add(engine::play(seed, 4, 8)),
+        Some(seed) => counts.add(engine::images::play(seed, Cuts { every: 4, only: number("PARLOR_AT"), losses: 8 })),
         None => {
             let wanted = wanted("PARLOR_ENGINE_IMAGES", ENGINE_IMAGES);
             for seed in 0.. {
                 if counts.images >= wanted {
+                    println!("{seed} scripts");
                     break;
                 }
-                counts.add(engine::play(seed, 24, 4));
+                counts.add(engine::images::play(seed, Cuts { every: 48, only: None, losses: 4 }));
             }
+            let numbers = [counts.twice, counts.gone_on, counts.again, counts.deferred, counts.shared];
+            let is_all = numbers.iter().all(|number| *number > 0) && engine::missed(&counts).is_empty();
+            assert!(wanted < ENGINE_IMAGES || is_all, "never {:?}: {counts:#?}", engine::missed(&counts));
         }
     }
     println!("{counts:?}");
@@ -184,16 +190,20 @@ fn whatever_a_power_loss_leaves_of_an_engine_at_work_has_all_that_was_acknowledg
 #[test]
 fn whatever_operation_fails_beneath_an_engine_at_work_every_answer_is_true() {
     let mut counts = engine::Counts::default();
-    match number("PARLOR_SEED") {
-        Some(seed) => counts.add(engine::play_points(seed, 8)),
-        None => {
+    match (number("PARLOR_SEED"), number("PARLOR_AT")) {
+        (Some(seed), Some(at)) => counts.add(engine::points::play(seed, Points::At(at))),
+        (Some(seed), None) => counts.add(engine::points::play(seed, Points::Every(1))),
+        (None, _) => {
             let wanted = wanted("PARLOR_ENGINE_POINTS", ENGINE_POINTS);
             for seed in 0.. {
                 if counts.points >= wanted {
+                    println!("{seed} scripts");
                     break;
                 }
-                counts.add(engine::play_points(seed, 64));
+                counts.add(engine::points::play(seed, Points::Every(64)));
             }
+            let is_all = counts.told > 0 && counts.refused.contains_key("waited beside");
+            assert!(wanted < ENGINE_POINTS || is_all, "not all is done: {counts:#?}");
         }
     }
     println!("{counts:?}");
