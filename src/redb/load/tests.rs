@@ -5,14 +5,14 @@ use uuid::Uuid;
 use super::*;
 use crate::error::ErrorKind;
 use crate::id::{OwnerId, Stamp};
-use crate::record::{NewMessage, NewSession, NewTurn, Usage};
+use crate::record::{ContextMark, NewMessage, NewSession, NewTurn, Usage};
 use crate::redb::archive::open;
-use crate::redb::codec::{self, ArchiveRow, CHANGE_MESSAGE, ChunkRow, TurnRow};
+use crate::redb::codec::{self, ArchiveRow, CHANGE_MARK, CHANGE_MESSAGE, ChunkRow, TurnRow};
 use crate::redb::tables::{Table, archives};
 use crate::redb::{Options, RedbStore};
 use crate::store::{
     ArchiveSession, Behaviour, CreateSession, DeleteMessage, Emit, EnsureAgent, EnsureWorkspace, Finish, Outcome,
-    Purge, Runner, SessionRef, Store,
+    Purge, Runner, SessionRef, SetContextMark, Store,
 };
 use crate::time::Timestamp;
 
@@ -43,6 +43,10 @@ fn archived() -> (RedbStore, Vec<u8>) {
     let outcome = Outcome::Completed(Some(Box::new(NewMessage::text("answer"))));
     let op = Finish { stamp: stamp(), at, claim, started_at: None, outcome, usage, next: None };
     store.finish(op).expect("it ends");
+    for message in [1, 2] {
+        let mark = Some(ContextMark::new(message, "what was said"));
+        store.set_context_mark(SetContextMark { stamp: stamp(), at, claim: None, mark }).expect("it is set");
+    }
     store
         .archive_session(ArchiveSession { stamp: stamp(), at, only_at: None }, &mut |_| ControlFlow::Continue(()))
         .expect("an archive");
@@ -113,7 +117,7 @@ type Alteration<'a> = (&'a str, &'a dyn Fn(&mut Record<'_>));
 fn what_a_stranger_says_twice_is_to_be_the_same() {
     let (store, stream) = archived();
     load(&store, &stream, Trust::Strangers).expect("nothing is wrong");
-    let alterations: [Alteration<'_>; 11] = [
+    let alterations: [Alteration<'_>; 12] = [
         ("a message more", &of_turns(|row| row.messages += 1)),
         ("a message less", &of_turns(|row| row.messages -= 1)),
         ("another attempt", &of_turns(|row| row.attempt += 1)),
@@ -126,6 +130,13 @@ fn what_a_stranger_says_twice_is_to_be_the_same() {
         ("words of what was erased", &|record| {
             if let Record::Message(row, Kept::Deleted) = record {
                 (row.body.form, row.body.content) = (1, "a word");
+            }
+        }),
+        ("a mark, of earlier, past the end", &|record| {
+            if let Record::Change(row) = record
+                && (row.kind, row.number) == (CHANGE_MARK, 1)
+            {
+                row.number = 1000;
             }
         }),
         ("a state of a message", &|record| {
