@@ -5,6 +5,7 @@ use uuid::Uuid;
 use super::*;
 use crate::error::ErrorKind;
 use crate::id::{OwnerId, Stamp};
+use crate::limit::TOOL_NAME_BYTES;
 use crate::record::{ContextMark, NewMessage, NewSession, NewTurn, Usage};
 use crate::redb::archive::open;
 use crate::redb::codec::{self, ArchiveRow, CHANGE_MARK, CHANGE_MESSAGE, ChunkRow, TurnRow};
@@ -110,6 +111,12 @@ fn of_kind(kind: u8, other: u8) -> impl Fn(&mut Record<'_>) {
     }
 }
 
+/// Longer than any name.
+const LONG: &str = match std::str::from_utf8(&[b'x'; TOOL_NAME_BYTES + 1]) {
+    Ok(text) => text,
+    Err(_) => unreachable!(),
+};
+
 /// What is altered, and how.
 type Alteration<'a> = (&'a str, &'a dyn Fn(&mut Record<'_>));
 
@@ -117,7 +124,7 @@ type Alteration<'a> = (&'a str, &'a dyn Fn(&mut Record<'_>));
 fn what_a_stranger_says_twice_is_to_be_the_same() {
     let (store, stream) = archived();
     load(&store, &stream, Trust::Strangers).expect("nothing is wrong");
-    let alterations: [Alteration<'_>; 12] = [
+    let alterations: [Alteration<'_>; 13] = [
         ("a message more", &of_turns(|row| row.messages += 1)),
         ("a message less", &of_turns(|row| row.messages -= 1)),
         ("another attempt", &of_turns(|row| row.attempt += 1)),
@@ -130,6 +137,11 @@ fn what_a_stranger_says_twice_is_to_be_the_same() {
         ("words of what was erased", &|record| {
             if let Record::Message(row, Kept::Deleted) = record {
                 (row.body.form, row.body.content) = (1, "a word");
+            }
+        }),
+        ("a name that is too long", &|record| {
+            if let Record::Message(row, Kept::Whole) = record {
+                row.body.name = Some(LONG);
             }
         }),
         ("a mark, of earlier, past the end", &|record| {
