@@ -12,6 +12,7 @@ use redb::backends::{FileBackend, InMemoryBackend};
 use redb::{Builder, Database, ReadableDatabase, ReadableTableMetadata, StorageBackend, StorageError, TableError};
 use uuid::Uuid;
 
+use super::checked::Checked;
 use super::codec::{self, GroupRow};
 use super::log::{Disk, FileDisk};
 use super::tables::{FORMAT_VERSION, Table, meta};
@@ -177,7 +178,7 @@ pub(super) fn open_over<B: StorageBackend>(
     options: Options,
 ) -> Result<Opened> {
     fault::guarded_opening(path, || {
-        let database = builder_of(options).create_with_backend(storage()?);
+        let database = builder_of(options).create_with_backend(Checked::new(storage()?));
         let database = database.map_err(|error| fault::database(path, error))?;
         let said = Said::by(path, &database.begin_read().map_err(fault::transaction)?)?;
         let left = recovery::left_behind(path, &disk, &said, options.log_loss)?;

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use redb::{ReadableDatabase, StorageBackend};
 
+use super::checked::Checked;
 use super::file::{self, Opened};
 use super::log::{Disk, DiskFile, Fault, How, Memory, Survives};
 use super::{LogLoss, Options, RedbStore, Trust, fault, look, pages};
@@ -194,7 +195,7 @@ impl SimulatedDisk {
             let copy = Self::holding([(FILE.to_owned(), content)]);
             let found =
                 copy.memory.open(FILE).map_err(failed)?.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
-            let opened = file::builder(options).create_with_backend(copy.storage(found));
+            let opened = file::builder(options).create_with_backend(Checked::new(copy.storage(found)));
             let database = opened.map_err(|error| fault::database(path, error))?;
             look::at(path, &disk, &database.begin_read().map_err(fault::transaction)?, options)
         })?;
