@@ -1,5 +1,6 @@
 //! Archives of strangers.
 
+use std::ops::ControlFlow;
 use std::thread;
 
 use parlor::limit::ARCHIVE_BYTES;
@@ -196,12 +197,18 @@ fn records_that_contradict_each_other_are_refused_without_a_trace() {
 }
 
 #[test]
-fn an_import_of_small_chunks_is_the_same() {
+fn an_import_of_small_chunks_is_the_same_and_takes_no_more_steps() {
     let exported = Exported::new();
     let records = unpack_archive(&exported.stream).unwrap();
     for most in [100, 5000, usize::MAX] {
         let stream = pack_archive(&records, most).unwrap();
-        let archive = agent(&exported.engine).import_archive(&stream[..], ImportIds::New).unwrap();
+        let mut steps = 0;
+        let on = |_| {
+            steps += 1;
+            ControlFlow::Continue(())
+        };
+        let archive = agent(&exported.engine).import_archive_with(&stream[..], ImportIds::New, on).unwrap();
+        assert!(steps <= 2 + records.len() / (256 << 10), "{steps} steps for chunks of {most} bytes");
         let session: Session = archive.restore().unwrap();
         assert_eq!(session.history(1000).unwrap().len(), 1000);
         session.delete().unwrap();

@@ -7,8 +7,8 @@ use parlor::limit::FOLLOW_BATCH;
 use parlor::time::Duration;
 use parlor::{ChangeKind, Engine, ErrorKind, TurnState};
 
-use crate::support::{Faulty, echo, gate, on_every_store, open, session};
-use crate::{Count, rest};
+use super::support::{Faulty, echo, gate, on_every_store, open, session};
+use super::{Count, rest};
 
 #[test]
 fn close_wakes_everybody_who_follows_or_watches() {

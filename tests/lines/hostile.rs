@@ -2,7 +2,7 @@
 
 use parlor::{Engine, ErrorKind, ImportOptions, NewSession, limit};
 
-use crate::scene::{agent, assert_whole, body, busy_with_tools, empty, import, lines, rich, skipping};
+use super::scene::{agent, assert_whole, body, busy_with_tools, empty, import, lines, rich, skipping};
 
 /// The lines of an engine with two sessions.
 fn good() -> String {
