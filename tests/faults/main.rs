@@ -4,8 +4,9 @@
 //! And files that rot: right answers or typed errors. All of it is described in docs/reliability.md.
 //!
 //! Every failure names a seed; with `PARLOR_SEED` set to it that seed alone is played, as far as threads allow in the
-//! same way. Where it names a number too, `PARLOR_AT` is for that moment or operation alone. `PARLOR_IMAGES`, `PARLOR_POINTS`, `PARLOR_ENGINE_IMAGES`, `PARLOR_ENGINE_POINTS` and `PARLOR_ROTTEN` say how
-//! many are tried, `PARLOR_LONG=1` a million.
+//! same way. Where it names a number too, `PARLOR_AT` is for that moment or operation alone. `PARLOR_IMAGES`,
+//! `PARLOR_POINTS`, `PARLOR_ENGINE_IMAGES`, `PARLOR_ENGINE_POINTS` and `PARLOR_ROTTEN` say how many are tried,
+//! `PARLOR_LONG=1` a million.
 
 mod engine;
 mod named;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use parlor::limit::LOAD_TURNS_AT_WORK;
 use parlor::{ErrorKind, ImportOptions};
 
-use crate::scene::{agent, assert_whole, empty, import};
+use super::scene::{agent, assert_whole, empty, import};
 
 const TIME: u64 = 1_777_573_302_000_000;
 

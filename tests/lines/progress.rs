@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use parlor::{Engine, ErrorKind, ImportOptions, ImportReport, Progress, Result};
 
-use crate::scene::{agent, assert_whole, busy_with_tools, empty, lines, rich};
+use super::scene::{agent, assert_whole, busy_with_tools, empty, lines, rich};
 
 /// Sessions of an engine, and workspaces.
 fn there(engine: &Engine) -> (u64, u64) {
