@@ -6,7 +6,7 @@
 //! Every failure names a seed; with `PARLOR_SEED` set to it that seed alone is played, as far as threads allow in the
 //! same way. Where it names a number too, `PARLOR_AT` is for that moment or operation alone. `PARLOR_IMAGES`,
 //! `PARLOR_POINTS`, `PARLOR_ENGINE_IMAGES`, `PARLOR_ENGINE_POINTS` and `PARLOR_ROTTEN` say how many are tried,
-//! `PARLOR_LONG=1` a million.
+//! `PARLOR_LONG=1` a million, and `PARLOR_FIRST` from which seed on.
 
 mod engine;
 mod named;
@@ -32,6 +32,11 @@ fn wanted(name: &str, default: u64) -> u64 {
     number(name).unwrap_or(if long { 1_000_000 } else { default })
 }
 
+/// The seed that is played first.
+fn first() -> u64 {
+    number("PARLOR_FIRST").unwrap_or(0)
+}
+
 /// Where as much is tried as there is to be by default, each of these was met.
 fn assert_met(what: &str, counts: &[(&str, u64)]) {
     let unmet: Vec<_> = counts.iter().filter(|(_, count)| *count == 0).map(|(name, _)| name).collect();
@@ -48,12 +53,12 @@ fn whatever_a_power_loss_leaves_has_all_that_was_acknowledged_and_nothing_by_hal
         Some(seed) => counts.add(images::play(seed, 4, 16)),
         None => {
             let wanted = wanted("PARLOR_IMAGES", IMAGES);
-            let mut seed = 0;
+            let mut seed = first();
             while counts.images < wanted {
                 counts.add(images::play(seed, 24, 8));
                 seed += 1;
             }
-            println!("{seed} scripts");
+            println!("{} scripts", seed - first());
             if wanted >= IMAGES {
                 all_images(&counts);
             }
@@ -103,7 +108,7 @@ fn whatever_operation_fails_every_answer_is_true() {
         Some(seed) => counts.add(points::play(seed, 1)),
         None => {
             let wanted = wanted("PARLOR_POINTS", POINTS);
-            let (next, all) = (AtomicU64::new(0), Mutex::new(counts));
+            let (next, all) = (AtomicU64::new(first()), Mutex::new(counts));
             let lock = || all.lock().expect("nobody failed with it");
             thread::scope(|scope| {
                 for _ in 0..2 {
@@ -115,7 +120,7 @@ fn whatever_operation_fails_every_answer_is_true() {
                     });
                 }
             });
-            println!("{} scripts", next.into_inner());
+            println!("{} scripts", next.into_inner() - first());
             counts = all.into_inner().expect("nobody failed with it");
             if wanted >= POINTS {
                 all_points(&counts);
@@ -146,7 +151,7 @@ const ROTTEN: u64 = 2_000;
 fn whatever_rots_of_a_file_it_answers_truly_or_says_that_it_is_damaged() {
     let counts = match number("PARLOR_SEED") {
         Some(seed) => rot::play(seed, rot::A_FILE),
-        None => rot::play(0, wanted("PARLOR_ROTTEN", ROTTEN)),
+        None => rot::play(first(), wanted("PARLOR_ROTTEN", ROTTEN)),
     };
     println!("{counts:?}");
     if number("PARLOR_SEED").is_none() && counts.cases >= ROTTEN {
@@ -173,9 +178,9 @@ fn whatever_a_power_loss_leaves_of_an_engine_at_work_has_all_that_was_acknowledg
         Some(seed) => counts.add(engine::images::play(seed, Cuts { every: 4, only: number("PARLOR_AT"), losses: 8 })),
         None => {
             let wanted = wanted("PARLOR_ENGINE_IMAGES", ENGINE_IMAGES);
-            for seed in 0.. {
+            for seed in first().. {
                 if counts.images >= wanted {
-                    println!("{seed} scripts");
+                    println!("{} scripts", seed - first());
                     break;
                 }
                 counts.add(engine::images::play(seed, Cuts { every: 48, only: None, losses: 4 }));
@@ -196,9 +201,9 @@ fn whatever_operation_fails_beneath_an_engine_at_work_every_answer_is_true() {
         (Some(seed), None) => counts.add(engine::points::play(seed, Points::Every(1))),
         (None, _) => {
             let wanted = wanted("PARLOR_ENGINE_POINTS", ENGINE_POINTS);
-            for seed in 0.. {
+            for seed in first().. {
                 if counts.points >= wanted {
-                    println!("{seed} scripts");
+                    println!("{} scripts", seed - first());
                     break;
                 }
                 counts.add(engine::points::play(seed, Points::Every(64)));
