@@ -10,6 +10,8 @@ pub(crate) use std::sync::atomic::AtomicU8 as StaticAtomicU8;
 pub(crate) use std::sync::atomic::Ordering;
 pub(crate) use std::sync::{Arc, OnceLock, Weak};
 pub(crate) use std::task::{Context, Poll, Wake, Waker};
+/// Whether the calling thread unwinds. No schedule depends on it.
+pub(crate) use std::thread::panicking as is_unwinding;
 
 #[cfg(not(shuttle))]
 pub(crate) use free::*;

@@ -279,7 +279,9 @@ fn what_waits_survives_a_close() {
     let waiting = again(&engine, &closed);
     let record = waiting.get().unwrap();
     assert_eq!((record.status, record.running_turn, record.queued_turns), (SessionStatus::Running, None, 2));
-    assert_eq!(waiting.append(["a note"]).unwrap_err().kind(), ErrorKind::Conflict);
+    let refused = waiting.append(["a note"]).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Conflict);
+    assert!(refused.to_string().ends_with("is busy: a turn is queued"), "{refused}");
     assert_eq!(waiting.delete().unwrap_err().kind(), ErrorKind::Conflict);
     assert_eq!(waiting.enqueue("d").unwrap_err().kind(), ErrorKind::NoBehaviour);
     assert_eq!(engine.verify().unwrap(), Vec::<String>::new());

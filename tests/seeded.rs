@@ -2,6 +2,7 @@
 //!
 //! A binary of its own with one test that plants: what is planted is planted in the whole process.
 
+#[allow(dead_code, reason = "how much of it was met is asked where all of it is played")]
 #[path = "faults/engine/mod.rs"]
 mod engine;
 #[path = "faults/rot/mod.rs"]
@@ -13,6 +14,8 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use engine::images::Cuts;
+use engine::points::Points;
 use parlor::store::Store;
 use suite::{closing, images, points};
 
@@ -81,7 +84,8 @@ fn play(seed: u64) {
     let points = points::play(seed, 64).points;
     closing::close_beside_writers(seed);
     assert!(images > 0 && points > 0, "{images} images, {points} points");
-    let (images, points) = (engine::play(seed, 24, 2).images, engine::play_points(seed, 64).points);
+    let images = engine::images::play(seed, Cuts { every: 24, only: None, losses: 2 }).images;
+    let points = engine::points::play(seed, Points::Every(64)).points;
     let rotten = rot::play(seed, 50).cases;
     assert!(images > 0 && points > 0 && rotten > 0, "{images} images, {points} points, {rotten} damaged files");
 }
@@ -124,7 +128,8 @@ fn a_planted_fault_is_caught_by_random_runs_and_a_claim_or_by_the_fault_suite() 
         assert!(seed.is_some(), "{SEEDS} scripts of the fault suite do not notice {bug:?}");
     }
     for bug in [Bug::LogUnsynced, Bug::ReadUnsynced] {
-        let seed = seed_that_shows(bug, |seed| assert!(engine::play(seed, 8, 4).images > 0));
+        let cuts = Cuts { every: 8, only: None, losses: 4 };
+        let seed = seed_that_shows(bug, |seed| assert!(engine::images::play(seed, cuts).images > 0));
         println!("{bug:?}: seed {seed:?} of an engine at work");
         assert!(seed.is_some(), "{SEEDS} scripts of an engine at work do not notice {bug:?}");
     }

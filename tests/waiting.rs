@@ -246,6 +246,33 @@ fn who_waits_on_an_interrupted_turn_learns_it_at_once() {
 }
 
 #[test]
+fn who_waits_on_a_turn_that_waits_learns_at_once_that_its_session_was_stopped() {
+    on_every_store(|store| {
+        let (gate, keeper) = gate();
+        let engine = open(&store, |builder| {
+            builder.agent_fn("worker", move |_| {
+                gate.pass("worker");
+                Ok(())
+            })
+        });
+        let session = session(&engine, "worker");
+        session.send("hello").unwrap();
+        keeper.arrival();
+        let waits = session.enqueue("else").unwrap();
+        let waiter = thread::spawn(move || waits.wait());
+        while engine.stats().waiters == 0 {
+            thread::yield_now();
+        }
+        session.stop().unwrap();
+        // The agent of the turn before still stands at the gate.
+        let report = waiter.join().unwrap().unwrap();
+        assert_eq!((report.state(), report.turn.reason), (TurnState::Interrupted, Some(Reason::Cancelled)));
+        drop(keeper);
+        engine.close().unwrap();
+    });
+}
+
+#[test]
 fn handles_can_be_sent_and_shared_between_threads() {
     fn ensure_send<T: Send + Sync>() {}
     fn ensure_clone<T: Clone + Send + Sync + Unpin>() {}

@@ -171,3 +171,66 @@ impl FromStr for Cursor {
         Ok(Cursor { listing: Listed { form, thread, types, roles, gts, direction }, way, past })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{MessageType, Role};
+
+    #[test]
+    fn a_cursor_comes_back_from_its_text_as_it_was() {
+        let (session, thread) = (SessionId::from_uuid(Uuid::from_u128(7)), ThreadId::from_uuid(Uuid::from_u128(9)));
+        let whose = [
+            (Form::Session(session), None),
+            (Form::Session(session), Some(thread)),
+            (Form::Thread(session, thread), Some(thread)),
+        ];
+        let mut texts = std::collections::BTreeSet::new();
+        for (form, thread) in whose {
+            for direction in [Direction::Asc, Direction::Desc] {
+                for (way, past) in [(Way::On, 0), (Way::Back, 1), (Way::On, u32::MAX), (Way::Back, u32::MAX)] {
+                    let (types, roles) =
+                        (Types::only(MessageType::ToolCall), Roles::only(Role::System).with(Role::User));
+                    let gts = Ts::from_micros(u64::from(past) << 9 | 5).expect("it is a time");
+                    let listing = Listed { form, thread, types, roles, gts, direction };
+                    let cursor = Cursor { listing, way, past };
+                    let text = cursor.to_string();
+                    assert_eq!(text.len(), TEXT);
+                    assert_eq!(text.parse::<Cursor>().expect("it is one"), cursor);
+                    texts.insert(text);
+                }
+            }
+        }
+        assert_eq!(texts.len(), 24, "no two are the same");
+    }
+
+    #[test]
+    fn what_no_cursor_says_is_refused() {
+        // As a cursor of a session without a thread, its first page on.
+        let of = |version: u8, flags: u8, thread: u128, types: u8| {
+            let mut body = vec![version, flags];
+            body.extend(Uuid::from_u128(7).as_bytes());
+            body.extend(thread.to_be_bytes());
+            body.extend([types, 1]);
+            body.extend([0; 12]);
+            struct Text(Vec<u8>);
+            impl fmt::Display for Text {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    write_text(f, &self.0)
+                }
+            }
+            Text(body).to_string().parse::<Cursor>().map_err(|error| error.to_string())
+        };
+        assert!(of(VERSION, 0, 0, 1).is_ok());
+        for (refused, why) in [
+            (of(VERSION + 1, 0, 0, 1), "its version is 2, 1 is known"),
+            (of(VERSION, 16, 0, 1), "it has unknown flags"),
+            (of(VERSION, 0, 9, 1), "its thread does not fit its form"),
+            (of(VERSION, THREAD_FORM, 9, 1), "its thread does not fit its form"),
+            (of(VERSION, 0, 0, 128), "it has unknown types"),
+        ] {
+            let text = refused.expect_err(why);
+            assert!(text.contains(why), "{text:?} is not {why:?}");
+        }
+    }
+}

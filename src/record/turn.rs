@@ -343,3 +343,46 @@ impl From<Content> for NewTurn {
         NewMessage { content: Some(content), ..NewMessage::default() }.into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_webhook_is_bounded_in_each_of_its_texts_and_its_url_is_one() {
+        let of = |bytes: usize| "x".repeat(bytes);
+        let url = |bytes: usize| format!("https://{}", of(bytes - 8));
+        let check = |url: &str, token: Option<String>, secret: Option<String>| {
+            let webhook = Webhook { url: url.into(), token, secret, include_messages: false };
+            let turn = NewTurn { webhook: Some(webhook), ..NewTurn::default() };
+            turn.check().map_err(|error| error.to_string())
+        };
+        let most = limit::WEBHOOK_BYTES;
+        assert_eq!(check(&url(most), Some(of(most)), Some(of(most))), Ok(()));
+        for (what, refused) in [
+            ("url", check(&url(most + 1), None, None)),
+            ("url", check(&url(2 * most), None, None)),
+            ("token", check(&url(20), Some(of(most + 1)), None)),
+            ("secret", check(&url(20), None, Some(of(2 * most)))),
+        ] {
+            let text = refused.expect_err("it is over its bound");
+            assert!(text.contains(&format!("webhook {what} has ")) && text.ends_with(&most.to_string()), "{text}");
+        }
+        for url in ["http://a", "https://a"] {
+            assert_eq!(check(url, None, None), Ok(()));
+        }
+        let text = check("ftp://a", None, None).expect_err("nothing is sent there");
+        assert_eq!(text, "webhook url is neither http nor https");
+    }
+
+    #[test]
+    fn a_turn_is_made_of_whatever_a_message_is_made_of() {
+        let content = Content::Text("hello".into());
+        let turns =
+            ["hello".into(), String::from("hello").into(), content.clone().into(), NewMessage::text("hello").into()];
+        for turn in turns {
+            let turn: NewTurn = turn;
+            assert_eq!(turn.message.content, Some(content.clone()));
+        }
+    }
+}

@@ -5,6 +5,7 @@ use std::ops::{Bound, ControlFlow};
 use uuid::Uuid;
 
 use super::codec::{self, KeyRow, NumberRow};
+use super::positions::unless_damaged;
 use super::tables::{Table, names};
 use super::view::{self, Read};
 use super::write_set::WriteSet;
@@ -177,7 +178,7 @@ pub(super) fn breach(view: &dyn Read, key: &[u8], value: &[u8]) -> Result<Option
     if index.map(|row| row.number) != Some(row.agent_number) {
         return Ok(Some("is an access key that its workspace does not list as it is".to_owned()));
     }
-    let there = scope::id(view, row.workspace_number).is_ok_and(|id| id == row.workspace)
+    let there = unless_damaged(scope::id(view, row.workspace_number))? == Some(row.workspace)
         && match row.agent {
             Some(agent) => {
                 let number = place::named(view, &names::agent_id(row.workspace_number, &agent))?;

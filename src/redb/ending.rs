@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::codec::{self, ChangeRow, HeadRow, HookRow, Id, OutboxRow, TurnRow, reason_byte, role_byte, state_byte};
 use super::draft::{Draft, Incoming};
-use super::positions::{Entry, Times};
+use super::positions::{Entry, Times, unless_damaged};
 use super::queue::{self, Queued};
 use super::tables::{Table, claims, outbox, rows};
 use super::turn::{Stored, check_unused, consume, hold, of_turn};
@@ -131,7 +131,7 @@ impl End {
         let mut times = Times::new(view, session, draft.head.messages);
         self.messages = Messages::Deleted;
         for number in self.stored.row()?.message_number..=draft.head.messages {
-            if times.entry(number).is_ok_and(Entry::is_deleted) {
+            if unless_damaged(times.entry(number))?.is_some_and(Entry::is_deleted) {
                 continue;
             }
             match message::row(view, session, number, |row| Ok((row.id, row.turn, row.thread_number))) {
@@ -269,7 +269,7 @@ pub(super) fn open_calls(view: &dyn Read, session: u32, turn: Id, from: u32, to:
     let mut answers: BTreeMap<String, u32> = BTreeMap::new();
     let mut times = Times::new(view, session, to);
     for number in from..=to {
-        if times.entry(number).is_ok_and(Entry::is_deleted) {
+        if unless_damaged(times.entry(number))?.is_some_and(Entry::is_deleted) {
             continue;
         }
         let read = message::row(view, session, number, |row| {

@@ -1,24 +1,30 @@
 //! redb's errors as ours.
 
+use std::cell::Cell;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 
 use redb::{CommitError, DatabaseError, StorageError, TableError, TransactionError};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::sync::{is_unwinding, thread_local};
 
 /// A failed access to pages.
 pub(super) fn storage(error: StorageError) -> Error {
     let kind = match &error {
         StorageError::Corrupted(_) => ErrorKind::Corrupt,
         StorageError::DatabaseClosed => return Error::closed(),
-        // A page that the file should have is past its end.
-        StorageError::Io(source) if source.kind() == io::ErrorKind::UnexpectedEof => ErrorKind::Corrupt,
+        // A page that the file should have is past its end, or is another than it was.
+        StorageError::Io(source) if is_damage(source) => ErrorKind::Corrupt,
         StorageError::Io(source) => of_io(source),
         _ => ErrorKind::Storage,
     };
     Error::new(kind, format!("storage: {error}")).with_source(error)
+}
+
+fn is_damage(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData)
 }
 
 /// What kind a failure of the system's is.
@@ -58,7 +64,7 @@ fn unknown(why: impl std::fmt::Display) -> Error {
 /// Runs a commit and what stands between it and its answers: whatever fails there, and a panic too,
 /// may have left it on disk.
 pub(super) fn committing<T>(what: impl FnOnce() -> Result<T>) -> Result<T> {
-    match caught(what) {
+    match caught(|| To::Write.within(what)) {
         Ok(Err(error)) if error.kind() != ErrorKind::OutcomeUnknown => {
             let text = error.to_string();
             Err(unknown(text).with_source(error))
@@ -95,9 +101,7 @@ pub(super) fn closing(error: DatabaseError) -> Error {
 /// A failed access to the file as a file.
 pub(super) fn file(path: impl std::fmt::Display, source: io::Error) -> Error {
     let (kind, what) = match source.kind() {
-        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
-            (ErrorKind::Corrupt, "is damaged, or no parlor file")
-        }
+        _ if is_damage(&source) => (ErrorKind::Corrupt, "is damaged, or no parlor file"),
         _ => (of_io(&source), "cannot be opened"),
     };
     Error::new(kind, format!("{path} {what}: {source}")).with_source(source)
@@ -105,12 +109,61 @@ pub(super) fn file(path: impl std::fmt::Display, source: io::Error) -> Error {
 
 /// Runs what reads pages that may be damaged: redb trusts them, and may panic on a damaged one.
 pub(super) fn guarded<T>(what: impl FnOnce() -> Result<T>) -> Result<T> {
-    caught(what).unwrap_or_else(|text| Err(Error::corrupt(format!("a page of the file is damaged: {text}"))))
+    damaged(caught(|| To::Read.within(what)))
+}
+
+/// The same for what writes to redb too.
+pub(super) fn guarded_writing<T>(what: impl FnOnce() -> Result<T>) -> Result<T> {
+    damaged(caught(|| To::Write.within(what)))
+}
+
+fn damaged<T>(caught: Result<Result<T>, String>) -> Result<T> {
+    caught.unwrap_or_else(|text| Err(Error::corrupt(format!("a page of the file is damaged: {text}"))))
 }
 
 /// The same for what opens the file at a path.
 pub(super) fn guarded_opening<T>(path: &Path, what: impl FnOnce() -> Result<T>) -> Result<T> {
-    caught(what).unwrap_or_else(|text| Err(Error::corrupt(format!("{} is damaged: {text}", path.display()))))
+    caught(|| To::Write.within(what))
+        .unwrap_or_else(|text| Err(Error::corrupt(format!("{} is damaged: {text}", path.display()))))
+}
+
+/// A page that is not what it was: what redb is told of it.
+///
+/// An error would make redb refuse every later access. So what only reads is unwound, up to where it is
+/// [`guarded`]: the rest of the file stays readable. redb can be left in that way where it reads for a reader, and cannot
+/// where it writes: it holds locks there, and looks at them while it unwinds.
+pub(super) fn of_damage(what: String) -> io::Error {
+    if NOW.with(Cell::get) == To::Read && !is_unwinding() {
+        resume_unwind(Box::new(what));
+    }
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+/// What this thread does with redb.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum To {
+    Read,
+    Write,
+}
+
+thread_local! {
+    static NOW: Cell<To> = const { Cell::new(To::Write) };
+}
+
+impl To {
+    /// Does it, and then goes on as before.
+    fn within<T>(self, what: impl FnOnce() -> T) -> T {
+        struct Before(To);
+
+        impl Drop for Before {
+            fn drop(&mut self) {
+                NOW.with(|now| now.set(self.0));
+            }
+        }
+
+        let _before = Before(NOW.with(|now| now.replace(self)));
+        what()
+    }
 }
 
 /// Its result, or the text of its panic.

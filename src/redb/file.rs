@@ -12,6 +12,7 @@ use redb::backends::{FileBackend, InMemoryBackend};
 use redb::{Builder, Database, ReadableDatabase, ReadableTableMetadata, StorageBackend, StorageError, TableError};
 use uuid::Uuid;
 
+use super::checked::Checked;
 use super::codec::{self, GroupRow};
 use super::log::{Disk, FileDisk};
 use super::tables::{FORMAT_VERSION, Table, meta};
@@ -177,7 +178,7 @@ pub(super) fn open_over<B: StorageBackend>(
     options: Options,
 ) -> Result<Opened> {
     fault::guarded_opening(path, || {
-        let database = builder_of(options).create_with_backend(storage()?);
+        let database = builder_of(options).create_with_backend(Checked::new(storage()?));
         let database = database.map_err(|error| fault::database(path, error))?;
         let said = Said::by(path, &database.begin_read().map_err(fault::transaction)?)?;
         let left = recovery::left_behind(path, &disk, &said, options.log_loss)?;
@@ -210,12 +211,7 @@ impl Said {
         let row = table.get(meta::FORMAT).map_err(fault::storage)?.ok_or_else(not_ours)?;
         let id = match Format::read(row.value()).ok_or_else(not_ours)? {
             (FORMAT_VERSION, id) => id.ok_or_else(not_ours)?,
-            (version, _) if version > FORMAT_VERSION => {
-                let text =
-                    format!("{} has format {version}; this library reads up to {FORMAT_VERSION}", path.display());
-                return Err(Error::new(ErrorKind::NewerFormat, text));
-            }
-            _ => return Err(not_ours()),
+            (version, _) => return Err(Error::other_format(path.display(), version, FORMAT_VERSION)),
         };
         let group = match table.get(meta::GROUP).map_err(fault::storage)? {
             Some(row) => codec::decode(Table::Meta, meta::GROUP, row.value())?,

@@ -9,6 +9,7 @@ use std::path::Path;
 use redb::backends::FileBackend;
 use redb::{DatabaseError, ReadableDatabase, StorageBackend};
 
+use super::checked::Checked;
 use super::file::{Options, Said};
 use super::log::Disk;
 use super::overlay::Overlay;
@@ -45,7 +46,7 @@ fn recovered(path: &Path, disk: &Arc<dyn Disk>, options: Options) -> Result<()> 
         return Ok(());
     }
     check_pages(path, &file)?;
-    let opened = file::builder(options).create_with_backend(Overlay::new(file).map_err(failed)?);
+    let opened = file::builder(options).create_with_backend(Checked::new(Overlay::new(file).map_err(failed)?));
     let database = opened.map_err(|error| fault::database(path, error))?;
     at(path, disk, &database.begin_read().map_err(fault::transaction)?, options)
 }

@@ -10,6 +10,7 @@ mod attached;
 mod backup;
 mod base;
 mod body;
+mod checked;
 mod cleaning;
 mod codec;
 mod draft;

@@ -68,6 +68,13 @@ pub(super) struct Step {
     at: usize,
 }
 
+impl Step {
+    /// Whether nothing follows.
+    pub(super) fn is_end(self, pack: &[u8]) -> bool {
+        self.at == pack.len()
+    }
+}
+
 /// The next row, and the one after it; none at the end. No row has an empty range.
 pub(super) fn next(pack: &[u8], step: Step) -> Option<(Range<usize>, Step)> {
     let (length, rest) = pack.get(step.at..)?.split_first_chunk::<2>()?;

@@ -1,9 +1,9 @@
-//! The pages in which redb says which tables there are and which pages are free, checked before redb relies on them.
+//! The pages of redb's format 3, as far as they are held to their checksums here.
 //!
 //! redb compares the checksums of its pages only where it repairs a file. A damaged list of free pages makes it panic in
-//! the midst of a commit, and once more while it unwinds: nobody can catch that, and the process ends. So these pages,
-//! ten or so, are read here first, as redb's format 3 has them, and held to their checksums. What is wrong with the rest
-//! shows where it is read.
+//! the midst of a commit, and once more while it unwinds: nobody can catch that, and the process ends. So the pages in which
+//! it says which tables there are and which pages are free, ten or so, are checked before redb relies on them. All others are
+//! checked when they are read first ([`checked`](super::checked)).
 //!
 //! ```text
 //! header    magic (9) | flags (1) | .. (2) | page size u32 | pages of a region's header u32 | pages of a region u32
@@ -23,6 +23,7 @@ use std::path::Path;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::fault;
+use super::tables::Table;
 use crate::error::{Error, Result};
 
 const FLAGS_AT: usize = 9;
@@ -48,18 +49,33 @@ struct Widths {
 /// Of names and tables, which is what both roots lead to.
 const NAMES: Widths = Widths { key: None, value: None };
 
+/// Of our tables, which have bytes under bytes.
+const OURS: Widths = Widths { key: None, value: None };
+
 /// A page, and the checksum that stands beside its number.
-#[derive(Clone, Copy)]
-struct Root {
-    page: u64,
-    checksum: u128,
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Root {
+    pub(super) page: u64,
+    pub(super) checksum: u128,
 }
 
-/// Whether the table of this root is redb's own, and is looked through.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Whose {
-    Ours,
-    Redbs,
+/// Where pages stand in the file.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Geometry {
+    page_bytes: u64,
+    region_header_bytes: u64,
+    region_bytes: u64,
+}
+
+impl Geometry {
+    /// Where the page of this number begins, and how long it is.
+    pub(super) fn place(self, page: u64) -> (u64, u64) {
+        let order = page >> 59;
+        let (index, region) = (page & (0xf_ffff >> order), page >> 20 & 0xf_ffff);
+        let bytes = self.page_bytes << order;
+        let start = self.page_bytes + region.saturating_mul(self.region_bytes) + self.region_header_bytes;
+        (start.saturating_add(index.saturating_mul(bytes)), bytes)
+    }
 }
 
 /// Reads bytes of a file, all of them or none.
@@ -68,9 +84,13 @@ type Read<'r> = &'r dyn Fn(u64, &mut [u8]) -> io::Result<()>;
 struct Pages<'r> {
     read: Read<'r>,
     length: u64,
-    page_bytes: u64,
-    region_header_bytes: u64,
-    region_bytes: u64,
+    geometry: Geometry,
+}
+
+/// Where our tables begin.
+pub(super) struct Tables {
+    pub(super) geometry: Geometry,
+    pub(super) roots: Vec<(Table, Root)>,
 }
 
 /// Checks the file of this length. What is no file of the one format that is known here is left to redb.
@@ -79,25 +99,35 @@ struct Pages<'r> {
 ///
 /// Corrupt. Those of reading.
 pub(super) fn check(path: &Path, length: u64, read: Read<'_>) -> Result<()> {
-    let failed = |error| fault::file(path.display(), error);
+    tables(length, read).map(drop).map_err(|broken| match broken {
+        Broken::Io(error) => fault::file(path.display(), error),
+        Broken::Page(what) => Error::corrupt(format!("{} is damaged: {what}", path.display())),
+    })
+}
+
+/// Does what [`check`] does, and says where our tables begin; none where it is left to redb.
+pub(super) fn tables(length: u64, read: Read<'_>) -> Result<Option<Tables>, Broken> {
     let mut header = [0; HEADER_BYTES];
     if length < HEADER_BYTES as u64 {
-        return Ok(());
+        return Ok(None);
     }
-    read(0, &mut header).map_err(failed)?;
-    let Some((pages, roots)) = parse(&header, length, read) else { return Ok(()) };
-    for (root, whose) in roots {
-        let Some(root) = root else { continue };
-        pages.tables(root, whose).map_err(|broken| match broken {
-            Broken::Io(error) => failed(error),
-            Broken::Page(what) => Error::corrupt(format!("{} is damaged: {what}", path.display())),
-        })?;
-    }
-    Ok(())
+    read(0, &mut header)?;
+    let Some((pages, [ours, redbs])) = parse(&header, length, read) else { return Ok(None) };
+    let mut roots = Vec::new();
+    pages.names(ours, &mut |name, _, root| {
+        roots.extend(Table::ALL.into_iter().find(|table| table.name().as_bytes() == name).zip(root));
+        Ok(())
+    })?;
+    pages.names(redbs, &mut |_, widths, root| match root {
+        Some(root) => pages.tree(root, widths, DEPTH, &mut |_, _| {}),
+        None => Ok(()),
+    })?;
+    Ok(Some(Tables { geometry: pages.geometry, roots }))
 }
 
 /// What became of a look at a page.
-enum Broken {
+#[derive(Debug)]
+pub(super) enum Broken {
     Io(io::Error),
     Page(String),
 }
@@ -112,7 +142,8 @@ fn broken<T>(page: u64) -> Result<T, Broken> {
     Err(Broken::Page(format!("the checksum of page {page:#x} is wrong, which says what there is in it")))
 }
 
-type Roots = [(Option<Root>, Whose); 2];
+/// Of the names of our tables, and of redb's own.
+type Roots = [Option<Root>; 2];
 
 /// The geometry of the file, and the roots of its last commit; none where redb will not take that one unseen.
 fn parse<'r>(header: &[u8], length: u64, read: Read<'r>) -> Option<(Pages<'r>, Roots)> {
@@ -131,11 +162,11 @@ fn parse<'r>(header: &[u8], length: u64, read: Read<'r>) -> Option<(Pages<'r>, R
     let (page_bytes, region_header) = (page_bytes?, region_header?);
     let region_header_bytes = region_header.checked_mul(page_bytes)?;
     let region_bytes = region?.checked_mul(page_bytes)?.checked_add(region_header_bytes)?;
-    let pages = Pages { read, length, page_bytes, region_header_bytes, region_bytes };
+    let pages = Pages { read, length, geometry: Geometry { page_bytes, region_header_bytes, region_bytes } };
     let is_there = |at: usize| commit.get(at).is_some_and(|byte| *byte != 0);
     let ours = is_there(1).then(|| Root::at(commit, 8)).flatten();
     let redbs = is_there(2).then(|| Root::at(commit, 40)).flatten();
-    Some((pages, [(ours, Whose::Ours), (redbs, Whose::Redbs)]))
+    Some((pages, [ours, redbs]))
 }
 
 impl Root {
@@ -145,52 +176,43 @@ impl Root {
     }
 }
 
+/// Called for each table with its name, how wide its keys and values are, and where it begins if it has rows.
+type EachTable<'e> = dyn FnMut(&[u8], Widths, Option<Root>) -> Result<(), Broken> + 'e;
+
 impl Pages<'_> {
-    /// The tree of names, and where they are redb's the trees that they lead to.
-    fn tables(&self, root: Root, whose: Whose) -> Result<(), Broken> {
-        let mut tables = Vec::new();
-        self.tree(root, NAMES, DEPTH, &mut |table| tables.extend((whose == Whose::Redbs).then(|| table.to_vec())))?;
-        for table in &tables {
-            let Some((root, widths)) = parse_table(table) else { return broken(root.page) };
-            if let Some(root) = root {
-                self.tree(root, widths, DEPTH, &mut |_| {})?;
-            }
+    /// The tree of names.
+    fn names(&self, root: Option<Root>, each: &mut EachTable<'_>) -> Result<(), Broken> {
+        let (Some(root), mut tables) = (root, Vec::new()) else { return Ok(()) };
+        self.tree(root, NAMES, DEPTH, &mut |name, table| tables.push((name.to_vec(), table.to_vec())))?;
+        for (name, table) in &tables {
+            let Some((first, widths)) = parse_table(table) else { return broken(root.page) };
+            each(name, widths, first)?;
         }
         Ok(())
     }
 
-    /// A page and all below it; `each` has the values of the leaves.
-    fn tree(&self, root: Root, widths: Widths, depth: usize, each: &mut dyn FnMut(&[u8])) -> Result<(), Broken> {
+    /// A page and all below it; `each` has the keys and values of the leaves.
+    fn tree(&self, root: Root, widths: Widths, depth: usize, each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), Broken> {
         let page = self.page(root.page)?;
-        let end = match page.first() {
-            Some(1) => leaf_end(&page, widths),
-            Some(2) => branch_end(&page, widths),
-            _ => None,
-        };
-        let used = end.and_then(|end| page.get(..end));
-        if depth == 0 || used.map(xxh3_128) != Some(root.checksum) {
+        if depth == 0 || !is_sound(&page, widths, root.checksum) {
             return broken(root.page);
         }
-        if page.first() == Some(&1) {
+        if is_leaf(&page) {
             for nth in 0..count(&page) {
-                let Some(value) = leaf_value(&page, widths, nth) else { return broken(root.page) };
-                each(value);
+                let Some((key, value)) = entry(&page, widths, nth) else { return broken(root.page) };
+                each(key, value);
             }
             return Ok(());
         }
-        for nth in 0..=count(&page) {
-            let Some(child) = child(&page, nth) else { return broken(root.page) };
+        for child in children(&page) {
+            let Some(child) = child else { return broken(root.page) };
             self.tree(child, widths, depth - 1, each)?;
         }
         Ok(())
     }
 
     fn page(&self, number: u64) -> Result<Vec<u8>, Broken> {
-        let order = number >> 59;
-        let (index, region) = (number & (0xf_ffff >> order), number >> 20 & 0xf_ffff);
-        let bytes = self.page_bytes << order;
-        let start = self.page_bytes + region.saturating_mul(self.region_bytes) + self.region_header_bytes;
-        let start = start.saturating_add(index.saturating_mul(bytes));
+        let (start, bytes) = self.geometry.place(number);
         if start.saturating_add(bytes) > self.length {
             return Err(Broken::Page(format!("it ends before page {number:#x}, which says what there is in it")));
         }
@@ -198,6 +220,31 @@ impl Pages<'_> {
         (self.read)(start, &mut page)?;
         Ok(page)
     }
+}
+
+/// Whether a page is what its checksum says.
+fn is_sound(page: &[u8], widths: Widths, checksum: u128) -> bool {
+    let end = match page.first() {
+        Some(1) => leaf_end(page, widths),
+        Some(2) => branch_end(page, widths),
+        _ => None,
+    };
+    end.and_then(|end| page.get(..end)).map(xxh3_128) == Some(checksum)
+}
+
+/// The same for a page of one of our tables.
+pub(super) fn is_sound_of_ours(page: &[u8], checksum: u128) -> bool {
+    is_sound(page, OURS, checksum)
+}
+
+/// Whether a page has rows; else it leads to others.
+pub(super) fn is_leaf(page: &[u8]) -> bool {
+    page.first() == Some(&1)
+}
+
+/// The rows of a page of one of our tables; none where it is no such page.
+pub(super) fn rows(page: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
+    (is_leaf(page) && count(page) > 0).then(|| (0..count(page)).map(|nth| entry(page, OURS, nth)).collect())?
 }
 
 /// A number of so many bytes.
@@ -239,12 +286,16 @@ fn leaf_end(page: &[u8], widths: Widths) -> Option<usize> {
     leaf_value_end(page, widths, count(page).checked_sub(1)?)
 }
 
-fn leaf_value(page: &[u8], widths: Widths, nth: usize) -> Option<&[u8]> {
-    let start = match nth.checked_sub(1) {
-        Some(before) => leaf_value_end(page, widths, before)?,
-        None => leaf_key_end(page, widths, count(page).checked_sub(1)?)?,
+/// A key and its value.
+fn entry(page: &[u8], widths: Widths, nth: usize) -> Option<(&[u8], &[u8])> {
+    let ends = usize::from(widths.key.is_none()) + usize::from(widths.value.is_none());
+    let (first, keys) = (4 + 4 * ends * count(page), leaf_key_end(page, widths, count(page).checked_sub(1)?)?);
+    let from = |end: fn(&[u8], Widths, usize) -> Option<usize>, first| match nth.checked_sub(1) {
+        Some(before) => end(page, widths, before),
+        None => Some(first),
     };
-    page.get(start..leaf_value_end(page, widths, nth)?)
+    let key = page.get(from(leaf_key_end, first)?..leaf_key_end(page, widths, nth)?)?;
+    Some((key, page.get(from(leaf_value_end, keys)?..leaf_value_end(page, widths, nth)?)?))
 }
 
 fn branch_end(page: &[u8], widths: Widths) -> Option<usize> {
@@ -254,6 +305,11 @@ fn branch_end(page: &[u8], widths: Widths) -> Option<usize> {
         Some(width) => width.checked_mul(keys)?.checked_add(children),
         None => end(page, children + 4 * keys.checked_sub(1)?),
     }
+}
+
+/// The pages that a page leads to; none in the place of one that does not stand there whole.
+pub(super) fn children(page: &[u8]) -> impl Iterator<Item = Option<Root>> {
+    (0..=count(page)).map(|nth| child(page, nth))
 }
 
 fn child(page: &[u8], nth: usize) -> Option<Root> {

@@ -171,6 +171,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_kept_stays_until_there_is_too_much() {
+        let (places, age) = (Places::default(), Age { made: u32::MAX, removed: 0 });
+        let is_kept = |session: u32| places.get(at(session.into()), age).is_some();
+        let most = u32::try_from(PLACES_KEPT).expect("it is small");
+        (1..=most).for_each(|session| places.keep(at(session.into()), place(session), age));
+        assert!(is_kept(1) && is_kept(most));
+        places.keep(at((most + 1).into()), place(most + 1), age);
+        assert_eq!((is_kept(1), is_kept(most + 1)), (false, true));
+    }
+
+    #[test]
     fn who_reads_an_old_state_brings_nothing_back() {
         let places = Places::default();
         let (old, new) = (Age { made: 5, removed: 0 }, Age { made: 6, removed: 1 });

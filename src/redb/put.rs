@@ -26,7 +26,7 @@ pub(super) enum Kept {
 /// Puts into the file what was written since, the oldest first, and how far the file has come, in one commit.
 pub(super) fn put(database: &Database, recent: &[&Recent], row: GroupRow, kept: Kept) -> Result<()> {
     let mut transaction = database.begin_write().map_err(fault::transaction)?;
-    let written = fault::guarded(|| {
+    let written = fault::guarded_writing(|| {
         match kept {
             Kept::Durably => durable(&mut transaction)?,
             Kept::InMemory => set(&mut transaction, redb::Durability::None)?,
@@ -45,8 +45,12 @@ pub(super) fn put(database: &Database, recent: &[&Recent], row: GroupRow, kept: 
     });
     match written {
         Ok(()) => fault::committing(|| transaction.commit().map_err(fault::commit)),
-        // Explicitly: a transaction dropped by an unwinding thread marks the file for repair.
-        Err(error) => transaction.abort().map_err(fault::storage).and(Err(error)),
+        Err(error) => {
+            // Explicitly: a transaction dropped by an unwinding thread marks the file for repair. Where that fails too, it is for
+            // the same reason, and says less of it.
+            let _ = transaction.abort();
+            Err(error)
+        }
     }
 }
 

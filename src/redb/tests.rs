@@ -58,3 +58,11 @@ fn a_file_that_lost_the_row_that_names_its_log_is_corrupt_and_its_log_stays() {
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
     assert!(dir.path().join("b.parlor-log").exists(), "what it has may yet be wanted");
 }
+
+#[test]
+fn what_is_appended_counts_in_the_bytes_of_its_group() {
+    let messages = [NewMessage::text("x".repeat(10_000)), NewMessage::text("y")];
+    assert!(size(&messages) > 10_000, "it says {}", size(&messages));
+    assert!(size(&messages[1..]) > 1, "a row is more than its text");
+    assert_eq!(size(&[]), 0);
+}

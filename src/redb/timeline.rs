@@ -44,7 +44,7 @@ pub(super) fn list(view: &dyn Read, at: SessionRef, matching: &Matching) -> Resu
             (Ok(message), Direction::Asc) => items.push_back(message),
             (Ok(message), Direction::Desc) => items.push_front(message),
             (Err(error), _) if error.kind() == ErrorKind::Corrupt => {
-                matched.damaged.push(Damaged::new(Some(number), asked.ts(number), error.to_string()));
+                matched.damaged.push(Damaged::new(Some(number), asked.ts(number)?, error.to_string()));
             }
             (Err(error), _) => return Err(error),
         }
@@ -54,10 +54,11 @@ pub(super) fn list(view: &dyn Read, at: SessionRef, matching: &Matching) -> Resu
     if matching.direction == Direction::Desc {
         matched.damaged.reverse();
     }
-    matched.newest = found.newest.and_then(|newest| match matched.items.first() {
-        Some(first) if first.number == newest => Some(first.ts),
-        _ => asked.ts(newest),
-    });
+    matched.newest = match (found.newest, matched.items.first()) {
+        (Some(newest), Some(first)) if first.number == newest => Some(first.ts),
+        (Some(newest), _) => asked.ts(newest)?,
+        (None, _) => None,
+    };
     Ok(matched)
 }
 
@@ -168,7 +169,8 @@ impl Asked<'_> {
     }
 
     /// The `ts` of a message, where it can be told.
-    fn ts(&mut self, number: u32) -> Option<Ts> {
-        Ts::from_micros(self.times.entry(number).ok()?.ts()).ok()
+    fn ts(&mut self, number: u32) -> Result<Option<Ts>> {
+        let entry = told(self.view, self.session, &mut self.times, number)?;
+        Ok(entry.and_then(|entry| Ts::from_micros(entry.ts()).ok()))
     }
 }

@@ -7,7 +7,7 @@ use parlor::store::Store;
 use parlor::{Engine, ErrorKind, Follow, Session};
 use redb::{Database, ReadableTable, Table, TableDefinition};
 
-use crate::support::{Faulty, echo, on_every_store, session};
+use super::support::{Faulty, echo, on_every_store, session};
 
 const ROWS: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("rows");
 

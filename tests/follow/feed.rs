@@ -9,8 +9,8 @@ use parlor::limit::FOLLOW_BATCH;
 use parlor::time::Duration;
 use parlor::{Change, ChangeKind, Engine, Follow, NewMessage, TurnState, Watch, Watched};
 
-use crate::support::{echo, gate, on_every_store, open, session};
-use crate::{Count, Hasty, feed, rest};
+use super::support::{echo, gate, on_every_store, open, session};
+use super::{Count, Hasty, feed, rest};
 
 #[test]
 fn a_follower_tells_every_event_in_order_whoever_writes() {

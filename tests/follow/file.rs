@@ -7,8 +7,8 @@ use std::{fs, thread};
 use parlor::Engine;
 use parlor::page::MessageQuery;
 
-use crate::Count;
-use crate::support::session;
+use super::Count;
+use super::support::session;
 
 const PAGE_BYTES: u64 = 4096;
 

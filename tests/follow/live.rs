@@ -10,8 +10,8 @@ use parlor::{
     TurnContext, TurnState, limit,
 };
 
-use crate::Count;
-use crate::support::{Gate, gate, on_every_store, open, session};
+use super::Count;
+use super::support::{Gate, gate, on_every_store, open, session};
 
 /// What an agent is told to do next.
 enum Step {

@@ -8,8 +8,8 @@ use std::thread;
 use parlor::store::Store;
 use parlor::{AgentHandle, Follow, NewSession, Session, TurnState, Watch};
 
-use crate::support::{Faulty, echo, gate, on_every_store, open, session};
-use crate::{Count, feed, rest};
+use super::support::{Faulty, echo, gate, on_every_store, open, session};
+use super::{Count, feed, rest};
 
 #[test]
 fn a_write_between_the_read_and_the_sleep_is_not_missed() {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use parlor::id::SessionId;
 use parlor::{NewSession, Watch};
 
-use crate::Count;
-use crate::support::{echo, on_every_store, session};
+use super::Count;
+use super::support::{echo, on_every_store, session};
 
 /// All that a watch can tell without waiting.
 fn told(watch: &mut Watch) -> Vec<(SessionId, u64)> {

@@ -3,7 +3,7 @@
 use parlor::testkit::{ModelStore, redb_store};
 use parlor::{Engine, ErrorKind, ImportOptions, MessageType, NewSession, Role, limit};
 
-use crate::scene::{agent, assert_same, assert_whole, empty, import, lines, skipping};
+use super::scene::{agent, assert_same, assert_whole, empty, import, lines, skipping};
 
 /// A line of nine keys.
 fn nine(session: &str, seq: u64, role: &str, content: &str) -> String {

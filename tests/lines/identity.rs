@@ -7,7 +7,7 @@ use parlor::testkit::{ModelStore, redb_store, sessions_of};
 use parlor::{Engine, ErrorKind, ImportOptions, NewMessage, NewSession, NewTurn, Reason, TurnState, Webhook};
 use uuid::Uuid;
 
-use crate::scene::{
+use super::scene::{
     agent, assert_same, assert_whole, body, busy_with_tools, empty, import, lines, random, rich, skipping,
 };
 

@@ -204,3 +204,30 @@ fn what_waits_is_counted_until_it_starts_is_replaced_or_given_up() {
     bench.schedule.cancel();
     assert_eq!(waiting(&bench), (0, 0));
 }
+
+#[test]
+fn a_turn_that_is_ended_before_it_starts_leaves_the_others_their_places() {
+    let mut bench = Bench::default();
+    [job(1, 1), job(2, 2), job(3, 3)].into_iter().for_each(|job| bench.accept(job));
+    let turn = |epoch| TurnId::from_uuid(Uuid::from_u128(epoch));
+    assert!(bench.schedule.end(at(1, 2), turn(1), GRACE).is_none(), "another turn than the one that is next");
+    assert_eq!(bench.schedule.ready(), 3);
+    assert!(bench.schedule.end(at(1, 2), turn(2), GRACE).is_none(), "its agent never started");
+    let running = bench.take_job().expect("the first");
+    assert_eq!((running.claim.epoch, take(&mut bench), take(&mut bench)), (1, Some((3, 3)), None));
+    assert!(bench.schedule.end(at(1, 1), turn(3), GRACE).is_none() && !running.token.is_tripped());
+    assert!(bench.schedule.end(at(1, 1), turn(1), GRACE).is_some() && running.token.is_tripped());
+}
+
+#[test]
+fn a_deleted_agent_takes_its_own_turns_along_and_no_others() {
+    let mut bench = Bench::default();
+    bench.accept(job(1, 1));
+    let running = bench.take_job().expect("the first");
+    // One that did not start, one of another agent, and one in another workspace.
+    [job(2, 1), job(3, 2), job_of(at(2, 4), 1)].into_iter().for_each(|job| bench.accept(job));
+    let told = bench.schedule.forget_agent(running.at.workspace, running.agent_id, GRACE);
+    assert_eq!(told.len(), 1);
+    assert!(running.token.is_tripped());
+    assert_eq!((take(&mut bench), take(&mut bench), take(&mut bench)), (Some((3, 2)), Some((4, 1)), None));
+}

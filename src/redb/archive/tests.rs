@@ -234,6 +234,32 @@ fn a_damaged_chunk_is_corrupt_and_its_archive_can_be_deleted() {
 }
 
 #[test]
+fn an_archive_that_is_deleted_while_it_is_restored_is_not_found() {
+    let scene = Scene::new();
+    let archive = scene.archive(scene.session(300));
+    scene.wait_until_clear();
+    let mut delete = |_: Progress| {
+        // What is loaded is no matter of the cleaning; the chunks are, once the archive is gone.
+        if !scene.chunks().is_empty() {
+            scene
+                .store
+                .delete_archive(DeleteArchive { stamp: stamp(), archive: archive.clone() })
+                .expect("it is deleted");
+            while !scene.chunks().is_empty() {
+                std::thread::yield_now();
+            }
+        }
+        ControlFlow::Continue(())
+    };
+    let op = RestoreArchive { stamp: stamp(), archive: archive.clone(), label: None };
+    let refused = scene.store.restore_archive(op, &mut delete).expect_err("there is nothing to restore any more");
+    assert_eq!(refused.kind(), ErrorKind::NotFound, "{refused}");
+    scene.wait_until_clear();
+    assert_eq!(scene.rows(), 0);
+    scene.holds();
+}
+
+#[test]
 fn an_archive_whose_row_is_damaged_is_deleted_by_the_listing() {
     let scene = Scene::new();
     let archive = scene.archive(scene.session(30));

@@ -127,6 +127,13 @@ mod tests {
     }
 
     #[test]
+    fn only_what_differs_is_a_change() {
+        let old: Vec<u8> = (0..64).collect();
+        assert!(changes(&old, &old).is_empty() && changes(&old, &old[..40]).is_empty());
+        assert_eq!(changes(&old, &[&old[..], &[1, 2]].concat()), [(64, &[1, 2][..])]);
+    }
+
+    #[test]
     fn a_patch_of_another_value_does_not_fit() {
         assert_eq!(patched(&[1; 10], 11, 12, &[]), None);
         assert_eq!(patched(&[1; 10], 10, 12, &[(11, &[1, 2])]), None);

@@ -176,6 +176,12 @@ pub(super) fn decode_body<'a, R: Row<'a>>(body: &'a [u8]) -> Result<R> {
     R::read(payload).map_err(|why| Error::corrupt(format!("{what} {why}")).with_source(why))
 }
 
+/// Whether a value is what was written under this key: its checksum alone is compared.
+pub(super) fn is_sealed(table: Table, key: &[u8], value: &[u8]) -> bool {
+    let sealed = value.split_last_chunk::<CHECKSUM_BYTES>();
+    sealed.is_some_and(|(body, sum)| checksum(table, key, body) == u32::from_le_bytes(*sum))
+}
+
 /// A sound value as it would be under another key, for a test that plants it there.
 #[cfg(test)]
 pub(super) fn resealed(table: Table, key: &[u8], value: &[u8]) -> Vec<u8> {

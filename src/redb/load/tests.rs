@@ -5,14 +5,15 @@ use uuid::Uuid;
 use super::*;
 use crate::error::ErrorKind;
 use crate::id::{OwnerId, Stamp};
-use crate::record::{NewMessage, NewSession, NewTurn, Usage};
+use crate::limit::TOOL_NAME_BYTES;
+use crate::record::{ContextMark, NewMessage, NewSession, NewTurn, Usage};
 use crate::redb::archive::open;
-use crate::redb::codec::{self, ArchiveRow, CHANGE_MESSAGE, ChunkRow, TurnRow};
+use crate::redb::codec::{self, ArchiveRow, CHANGE_MARK, CHANGE_MESSAGE, ChunkRow, TurnRow};
 use crate::redb::tables::{Table, archives};
 use crate::redb::{Options, RedbStore};
 use crate::store::{
     ArchiveSession, Behaviour, CreateSession, DeleteMessage, Emit, EnsureAgent, EnsureWorkspace, Finish, Outcome,
-    Purge, Runner, SessionRef, Store,
+    Purge, Runner, SessionRef, SetContextMark, Store,
 };
 use crate::time::Timestamp;
 
@@ -43,6 +44,10 @@ fn archived() -> (RedbStore, Vec<u8>) {
     let outcome = Outcome::Completed(Some(Box::new(NewMessage::text("answer"))));
     let op = Finish { stamp: stamp(), at, claim, started_at: None, outcome, usage, next: None };
     store.finish(op).expect("it ends");
+    for message in [1, 2] {
+        let mark = Some(ContextMark::new(message, "what was said"));
+        store.set_context_mark(SetContextMark { stamp: stamp(), at, claim: None, mark }).expect("it is set");
+    }
     store
         .archive_session(ArchiveSession { stamp: stamp(), at, only_at: None }, &mut |_| ControlFlow::Continue(()))
         .expect("an archive");
@@ -106,6 +111,12 @@ fn of_kind(kind: u8, other: u8) -> impl Fn(&mut Record<'_>) {
     }
 }
 
+/// Longer than any name.
+const LONG: &str = match std::str::from_utf8(&[b'x'; TOOL_NAME_BYTES + 1]) {
+    Ok(text) => text,
+    Err(_) => unreachable!(),
+};
+
 /// What is altered, and how.
 type Alteration<'a> = (&'a str, &'a dyn Fn(&mut Record<'_>));
 
@@ -113,7 +124,7 @@ type Alteration<'a> = (&'a str, &'a dyn Fn(&mut Record<'_>));
 fn what_a_stranger_says_twice_is_to_be_the_same() {
     let (store, stream) = archived();
     load(&store, &stream, Trust::Strangers).expect("nothing is wrong");
-    let alterations: [Alteration<'_>; 11] = [
+    let alterations: [Alteration<'_>; 13] = [
         ("a message more", &of_turns(|row| row.messages += 1)),
         ("a message less", &of_turns(|row| row.messages -= 1)),
         ("another attempt", &of_turns(|row| row.attempt += 1)),
@@ -126,6 +137,18 @@ fn what_a_stranger_says_twice_is_to_be_the_same() {
         ("words of what was erased", &|record| {
             if let Record::Message(row, Kept::Deleted) = record {
                 (row.body.form, row.body.content) = (1, "a word");
+            }
+        }),
+        ("a name that is too long", &|record| {
+            if let Record::Message(row, Kept::Shown) = record {
+                row.body.name = Some(LONG);
+            }
+        }),
+        ("a mark, of earlier, past the end", &|record| {
+            if let Record::Change(row) = record
+                && (row.kind, row.number) == (CHANGE_MARK, 1)
+            {
+                row.number = 1000;
             }
         }),
         ("a state of a message", &|record| {

@@ -95,6 +95,8 @@ mod tests {
             due[at..at.next_multiple_of(SECTOR)].fill(0);
         }
         assert!(fs::read(&path).expect("it is read") == due);
+        let kept = direct.buffer.lock().bytes.len();
+        assert!(kept <= 2 * SECTOR + ALIGN, "{kept} bytes for the last write");
         assert!(direct.write_at(100, &[1]).is_none(), "it does not know what stands before it");
     }
 }

@@ -91,3 +91,51 @@ fn a_damaged_list_of_free_pages_is_corrupt_and_no_end_of_the_process() {
     }
     assert!(refused > 20, "{refused} files were refused");
 }
+
+#[test]
+fn a_page_is_read_where_its_region_and_its_order_say() {
+    let seen = RefCell::new(Vec::new());
+    let read = |at: u64, out: &mut [u8]| {
+        seen.borrow_mut().push((at, out.len()));
+        Ok(())
+    };
+    let length = 1 << 40;
+    let geometry = Geometry { page_bytes: 4096, region_header_bytes: 8192, region_bytes: 8192 + (4096 << 20) };
+    let pages = Pages { read: &read, length, geometry };
+    for number in [3, 1 << 20 | 3, 2 << 20, 2 << 59 | 1 << 20 | 5] {
+        assert!(pages.page(number).is_ok());
+    }
+    let region = 8192 + (4096 << 20);
+    let due = [(3, 0, 0), (3, 1, 0), (0, 2, 0), (5, 1, 2)]
+        .map(|(index, number, order)| (4096 + number * region + 8192 + index * (4096 << order), 4096_usize << order));
+    assert_eq!(*seen.borrow(), due);
+    // The last page that is whole, and one of which a byte is missing.
+    for (length, is_there) in [(4096 + 8192 + 4096, true), (4096 + 8192 + 4095, false)] {
+        assert_eq!(Pages { length, ..pages }.page(0).is_ok(), is_there);
+    }
+}
+
+#[test]
+fn what_is_used_of_a_page_ends_with_its_last_entry() {
+    let page = |kind: u8, count: u8, ends: &[(usize, u32)]| {
+        let mut page = vec![0; 512];
+        (page[0], page[2]) = (kind, count);
+        for (at, end) in ends {
+            page[*at..at + 4].copy_from_slice(&end.to_le_bytes());
+        }
+        page
+    };
+    let of = |key, value| Widths { key, value };
+    // A checksum and a number for each child, then where the keys end, where they differ in length.
+    let branch = page(2, 3, &[(8 + 24 * 4 + 4 * 2, 333)]);
+    assert_eq!(branch_end(&branch, of(None, None)), Some(333));
+    assert_eq!(branch_end(&branch, of(Some(5), None)), Some(8 + 24 * 4 + 3 * 5));
+    // Where the keys end, then where the values do, where they differ in length.
+    let leaf = page(1, 3, &[(4 + 4 * 2, 111), (4 + 4 * 5, 222)]);
+    assert_eq!(leaf_end(&leaf, of(None, None)), Some(222));
+    assert_eq!(leaf_end(&leaf, of(None, Some(7))), Some(111 + 3 * 7));
+    assert_eq!(leaf_end(&leaf, of(Some(5), Some(7))), Some(4 + 3 * 5 + 3 * 7));
+    let of_values = page(1, 3, &[(4 + 4 * 2, 99)]);
+    assert_eq!(leaf_end(&of_values, of(Some(5), None)), Some(99));
+    assert_eq!(leaf_key_end(&of_values, of(Some(5), None), 1), Some(4 + 4 * 3 + 2 * 5));
+}

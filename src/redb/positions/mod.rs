@@ -20,7 +20,7 @@ mod times;
 pub(super) use draft::PositionsDraft;
 pub(super) use list::List;
 pub(super) use merge::Merged;
-pub(super) use rebuild::{is_in_thread, told};
+pub(super) use rebuild::{is_in_thread, told, unless_damaged};
 pub(super) use times::{Entry, Times};
 
 use crate::page::{Roles, Types};

@@ -80,3 +80,16 @@ pub(super) fn list(view: &dyn Read, which: Which, messages: u32) -> Result<(Dire
     blocks.push(open);
     Ok((directory, blocks))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+
+    #[test]
+    fn what_fails_otherwise_is_not_taken_for_damage() {
+        assert_eq!(unless_damaged(Err::<(), _>(Error::corrupt("a row"))).expect("it is passed over"), None);
+        let failed = unless_damaged(Err::<(), _>(Error::new(ErrorKind::Storage, "the disk"))).expect_err("it failed");
+        assert_eq!(failed.kind(), ErrorKind::Storage);
+    }
+}

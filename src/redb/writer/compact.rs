@@ -46,7 +46,7 @@ impl Shared {
 /// Nobody else has the file.
 fn compact(filed: &mut Filed, row: GroupRow, kept: Kept) -> Result<()> {
     let began = Stopwatch::start();
-    fault::guarded(|| {
+    fault::guarded_writing(|| {
         loop {
             match filed.database.compact() {
                 // Whoever read last may still be giving back what it read from.

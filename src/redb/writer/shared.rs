@@ -139,7 +139,7 @@ impl Shared {
         let Some(mut filed) = self.database.lock().take() else { return Ok(()) };
         writer.is_closed = true;
         self.shown.close();
-        let finished = fault::guarded(|| self.finish(&writer, &mut filed));
+        let finished = fault::guarded_writing(|| self.finish(&writer, &mut filed));
         if let Err(error) = &finished {
             self.fail(error);
         }
@@ -148,7 +148,7 @@ impl Shared {
         drop(writer);
         self.freed.notify_all();
         // The last thing that redb does is a commit of its own.
-        let closed = fault::guarded(|| filed.database.close().map_err(fault::closing));
+        let closed = fault::guarded_writing(|| filed.database.close().map_err(fault::closing));
         finished.and(closed)?;
         match self.log.lock().take() {
             Some(mut log) => {

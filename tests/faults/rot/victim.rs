@@ -7,7 +7,7 @@ use parlor::page::PageAt;
 use parlor::store::{ArchiveRef, ArchivesQuery, SessionRef, Store};
 use parlor::testkit::SimulatedDisk;
 
-use super::answers::{Answer, History, Known, Place, ask, rows};
+use super::answers::{Answer, History, Known, Place, ask};
 use super::ends::Ends;
 use crate::suite::client::{self, Client, Went};
 use crate::suite::random::Random;
@@ -44,7 +44,7 @@ impl Victim {
                 panic!("the script of seed {seed} fails: {error:?}");
             }
             learn(&mut known, &*store, &record);
-            history.extend(ask(&*store, &known).iter().flat_map(Answer::items).flat_map(rows));
+            history.extend(ask(&*store, &known).iter().flat_map(Answer::history));
             if !is_closed {
                 images.push(disk.copy());
             }

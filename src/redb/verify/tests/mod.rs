@@ -1,7 +1,9 @@
 //! Plants every breach that can be planted, row by row and field by field, into a store that has rows of every form. Each must
 //! be named, with its table and the session, archive, scope or row that it is of, or be excused with the reason.
 
+mod failing;
 mod fields;
+mod golden;
 mod planted;
 mod rows;
 mod scene;
