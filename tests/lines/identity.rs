@@ -30,6 +30,10 @@ fn all_of_an_engine_comes_back_as_it_was() {
     assert_eq!((report.workspaces_made, report.agents_made, report.sessions), (3, 3, 4));
     assert_eq!((report.sessions_skipped, report.ended, report.unknown.len()), (0, 0, 0));
     assert_eq!(report.lines, exported.lines().count() as u64);
+    let of = |kind: &str| exported.lines().filter(|line| line.contains(&format!("\"line\":\"{kind}\""))).count() as u64;
+    let below = ["thread", "turn", "message", "change"].map(of);
+    assert!(below.iter().all(|count| *count > 4), "{below:?}");
+    assert_eq!([report.threads, report.turns, report.messages, report.changes], below);
     assert_whole(&other);
     assert_same(&exported, &lines(&other));
     for (name, key) in [("acme", "one"), ("acme", "two"), ("acme", "fork"), ("globex \n\u{0}", "one")] {

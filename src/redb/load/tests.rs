@@ -140,7 +140,7 @@ fn what_a_stranger_says_twice_is_to_be_the_same() {
             }
         }),
         ("a name that is too long", &|record| {
-            if let Record::Message(row, Kept::Whole) = record {
+            if let Record::Message(row, Kept::Shown) = record {
                 row.body.name = Some(LONG);
             }
         }),

@@ -100,8 +100,8 @@ fn a_page_is_read_where_its_region_and_its_order_say() {
         Ok(())
     };
     let length = 1 << 40;
-    let pages =
-        Pages { read: &read, length, page_bytes: 4096, region_header_bytes: 8192, region_bytes: 8192 + (4096 << 20) };
+    let geometry = Geometry { page_bytes: 4096, region_header_bytes: 8192, region_bytes: 8192 + (4096 << 20) };
+    let pages = Pages { read: &read, length, geometry };
     for number in [3, 1 << 20 | 3, 2 << 20, 2 << 59 | 1 << 20 | 5] {
         assert!(pages.page(number).is_ok());
     }
