@@ -4,9 +4,23 @@
 #[cfg(feature = "testkit")]
 use crate::sync::{Ordering, StaticAtomicU8};
 
-/// A fault that can be planted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bug {
+macro_rules! bugs {
+    ($($(#[$doc:meta])* $name:ident = $number:literal,)*) => {
+        /// A fault that can be planted.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Bug {
+            $($(#[$doc])* $name = $number,)*
+        }
+
+        impl Bug {
+            /// All there are.
+            #[cfg(feature = "testkit")]
+            pub const ALL: &[Bug] = &[$(Bug::$name,)*];
+        }
+    };
+}
+
+bugs! {
     /// A listing from a `gts` on begins one message too early.
     CursorOffByOne = 1,
     /// The total of a listing is one too many.
@@ -29,12 +43,15 @@ pub enum Bug {
     FileUnsynced = 10,
     /// A row is taken for whole whatever its checksum says.
     RowUnchecked = 11,
+    /// A session that is made is not counted among those of its agent and its workspace.
+    CountForgotten = 12,
 }
 
 impl Bug {
     /// Those that an answer shows.
     #[cfg(feature = "testkit")]
-    pub const IN_ANSWERS: [Bug; 3] = [Bug::CursorOffByOne, Bug::TotalOffByOne, Bug::DeletionForgotten];
+    pub const IN_ANSWERS: [Bug; 4] =
+        [Bug::CursorOffByOne, Bug::TotalOffByOne, Bug::DeletionForgotten, Bug::CountForgotten];
 
     /// Those that a schedule of threads shows.
     #[cfg(feature = "testkit")]

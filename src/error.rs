@@ -73,7 +73,7 @@ pub enum ErrorKind {
     Forbidden,
     /// The engine was closed, or this process is a fork of the one that opened it.
     Closed,
-    /// A record or the file is damaged, or no parlor file at all.
+    /// A record or the file is damaged, or no parlor file at all; its format may be one that no version ever wrote.
     Corrupt,
     /// The storage failed.
     Storage,
@@ -175,6 +175,15 @@ impl Error {
 
     pub(crate) fn corrupt(message: impl Into<String>) -> Self {
         Error::new(ErrorKind::Corrupt, message)
+    }
+
+    /// What has another format than the one that is read. A lower one than the first is none that anybody wrote.
+    pub(crate) fn other_format(what: impl fmt::Display, found: u32, known: u32) -> Self {
+        if found > known {
+            let text = format!("{what} has format {found}; this library reads up to {known}");
+            return Error::new(ErrorKind::NewerFormat, text);
+        }
+        Error::corrupt(format!("{what} has format {found}; this library reads {known}"))
     }
 
     /// Of an access key, whatever is the matter with it: who tries keys learns nothing.

@@ -10,6 +10,8 @@ pub(crate) use std::sync::atomic::AtomicU8 as StaticAtomicU8;
 pub(crate) use std::sync::atomic::Ordering;
 pub(crate) use std::sync::{Arc, OnceLock, Weak};
 pub(crate) use std::task::{Context, Poll, Wake, Waker};
+/// Whether the calling thread unwinds. No schedule depends on it.
+pub(crate) use std::thread::panicking as is_unwinding;
 
 #[cfg(not(shuttle))]
 pub(crate) use free::*;
@@ -96,11 +98,14 @@ mod free {
         let _ = sender.try_send(message);
     }
 
-    /// Waits for the next message, for so long at most.
+    /// Waits for the next message, for so long at most; for no time at all, nothing is received.
     pub(crate) fn receive_within<T>(
         receiver: &Receiver<T>,
         timeout: crate::time::Duration,
     ) -> Result<T, super::Silence> {
+        if timeout.is_zero() {
+            return Err(super::Silence::TimedOut);
+        }
         receiver.recv_timeout(timeout).map_err(|error| match error {
             crossbeam_channel::RecvTimeoutError::Timeout => super::Silence::TimedOut,
             crossbeam_channel::RecvTimeoutError::Disconnected => super::Silence::Gone,

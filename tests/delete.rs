@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::{env, thread};
 
+use parlor::testkit::unpack_archive;
 use parlor::time::Duration;
 use parlor::{
     AgentHandle, ChangeKind, Engine, ErrorKind, Json, NewMessage, NewSession, NewTurn, Session, ToolCall, TurnState,
@@ -256,8 +257,49 @@ fn left(file: &Path) -> (usize, usize) {
     (count("meta", &[3]), count("rows", &1_u32.to_be_bytes()))
 }
 
+fn stands(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+/// What the stream of a session's archive says. The session is restored.
+fn archived(session: &Session) -> Vec<u8> {
+    let (archive, mut stream) = (session.archive().unwrap(), Vec::new());
+    archive.export(&mut stream).unwrap();
+    archive.restore().unwrap();
+    unpack_archive(&stream).unwrap()
+}
+
 #[test]
-fn of_what_was_purged_nothing_is_left_in_the_file_a_backup_or_an_export() {
+fn of_a_session_that_was_deleted_nothing_is_left_in_a_backup_or_an_export() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, secret) = (dir.path().join("a.parlor"), "the number is 555-0100");
+    let engine = Engine::builder(&path).open().unwrap();
+    let agent = engine.workspace("acme").unwrap().agent("echo").unwrap();
+    let with = |text: &str, count: usize| {
+        let session = agent.create_session(NewSession::default().label(text)).unwrap();
+        // More than what is cleared away at once, where there are so many.
+        (0..count).for_each(|_| drop(session.append(vec![text; 1000]).unwrap()));
+        session
+    };
+    let (_kept, long, archived) = (with("kept", 1), with(secret, MESSAGES / 1000), with(secret, 1));
+    let archive = archived.archive().unwrap();
+    let copy = |name: &str| {
+        let (copy, mut lines) = (dir.path().join(name), Vec::new());
+        engine.backup(&copy).unwrap();
+        engine.export(&mut lines).unwrap();
+        [std::fs::read(&copy).unwrap(), lines].concat()
+    };
+    assert!(stands(&copy("before"), secret));
+    long.delete().unwrap();
+    archive.delete().unwrap();
+    // What is yet to be cleared away of it goes nowhere.
+    let after = copy("after");
+    assert!(!stands(&after, secret) && stands(&after, "kept"));
+    engine.close().unwrap();
+}
+
+#[test]
+fn of_what_was_purged_nothing_is_left_in_a_backup_an_archive_or_an_export() {
     let dir = tempfile::tempdir().unwrap();
     let (path, copy) = (dir.path().join("a.parlor"), dir.path().join("b.parlor"));
     let engine = Engine::builder(&path).open().unwrap();
@@ -283,10 +325,13 @@ fn of_what_was_purged_nothing_is_left_in_the_file_a_backup_or_an_export() {
     let mut lines = Vec::new();
     session.export(&mut lines).unwrap();
     assert!(String::from_utf8_lossy(&lines).contains("555-0100"), "what is soft-deleted is there");
+    assert!(stands(&archived(&session), secret), "and in an archive");
     assert_eq!(session.purge().unwrap(), 2);
     lines.clear();
     session.export(&mut lines).unwrap();
-    assert!(!String::from_utf8_lossy(&lines).contains("555-0100"));
+    assert!(!stands(&lines, "555-0100") && stands(&lines, "kept"));
+    let records = archived(&session);
+    assert!(!stands(&records, "555-0100") && stands(&records, "kept"));
     engine.backup(&copy).unwrap();
     assert!(!has(&copy, secret) && has(&copy, "kept"));
     assert_eq!(engine.verify().unwrap(), Vec::<String>::new());

@@ -4,6 +4,9 @@
 //! The process is this test, which starts itself. It tells on standard error what was accepted and what has arrived, and is killed
 //! after so many lines, not after so much time.
 
+#[path = "../examples/soak/killed.rs"]
+mod killed;
+
 use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -12,6 +15,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 use std::{env, io, thread};
 
+use killed::was_killed;
 use parlor::{AgentHandle, Delivery, DeliveryOptions, Engine, NewSession, NewTurn, Webhook};
 
 /// The file of a process that is to be killed, and what it is to do.
@@ -129,13 +133,21 @@ fn start(file: &Path, part: &str) -> (Child, impl Iterator<Item = String> + use<
 /// Runs a process until it has told so many lines, and kills it.
 fn kill_after(file: &Path, lines: usize, told: &mut Told) {
     let (mut child, heard) = start(file, SEND);
+    let mut is_sent = false;
     for (number, line) in heard.enumerate() {
         if number == lines {
             child.kill().expect("it runs");
+            is_sent = true;
         }
         told.hear(&line);
     }
-    assert_eq!(child.wait().expect("it ended").code(), None, "it was killed");
+    ended_killed(child, is_sent);
+}
+
+/// It was killed, by us, and did not end by itself.
+fn ended_killed(mut child: Child, is_sent: bool) {
+    let status = child.wait().expect("it ended");
+    assert!(is_sent && was_killed(status), "the process ended by itself: {status}");
 }
 
 fn drain(file: &Path, told: &mut Told) {
@@ -150,13 +162,15 @@ fn killed_between_the_arrival_and_the_removal_of_its_row_it_arrives_twice() {
     let file = dir.path().join("a.parlor");
     let mut told = Told::default();
     let (mut child, heard) = start(&file, HOLD);
+    let mut is_sent = false;
     for line in heard {
         told.hear(&line);
         if !told.arrived.is_empty() && !told.accepted.is_empty() {
             child.kill().expect("it runs");
+            is_sent = true;
         }
     }
-    child.wait().expect("it ended");
+    ended_killed(child, is_sent);
     drain(&file, &mut told);
     let (accepted, arrived) = (told.accepted.into_values().flatten(), told.arrived.into_values().flatten());
     let accepted: Vec<_> = accepted.collect();

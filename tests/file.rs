@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use parlor::page::{Direction, MessageQuery};
-use parlor::{Engine, Error, ErrorKind, NewMessage, NewSession, NewTurn, Session, Ts, Webhook};
+use parlor::testkit::{Failure, SimulatedDisk};
+use parlor::{ChangeKind, Engine, Error, ErrorKind, NewMessage, NewSession, NewTurn, Session, Ts, Webhook};
 
 /// A directory that goes away with the test, and a path in it.
 fn place() -> (tempfile::TempDir, PathBuf) {
@@ -69,12 +70,20 @@ fn a_parlor_file_whose_format_row_lost_its_name_is_refused_untouched() {
 }
 
 #[test]
-fn a_newer_format_is_refused_untouched_and_named() {
-    let (_dir, path) = place();
-    file_with(&path, &["hello"]);
-    assert!(replace(&path, b"parlor\0\0\0\0\0\x01", b"parlor\0\0\0\0\0\x07") > 0);
-    let error = refuses(&path, ErrorKind::NewerFormat);
-    assert!(error.to_string().contains("has format 7; this library reads up to 1"), "{error}");
+fn another_format_is_refused_untouched_and_named() {
+    for (version, kind, text) in [
+        (7, ErrorKind::NewerFormat, "has format 7; this library reads up to 1"),
+        (0, ErrorKind::Corrupt, "has format 0; this library reads 1"),
+    ] {
+        let (_dir, path) = place();
+        file_with(&path, &["hello"]);
+        assert!(replace(&path, b"parlor\0\0\0\0\0\x01", &[&b"parlor\0\0\0\0\0"[..], &[version]].concat()) > 0);
+        let error = refuses(&path, kind);
+        assert!(error.to_string().ends_with(text), "{error}");
+        let error = Engine::builder(&path).attach().expect_err("nobody reads it");
+        assert_eq!(error.kind(), kind);
+        assert!(error.to_string().ends_with(text), "{error}");
+    }
 }
 
 /// The log beside a file.
@@ -125,6 +134,32 @@ fn full_verification_refuses_what_is_damaged_anywhere() {
     assert!(replace(&path, b"second-with-a-mark", b"second-with-a-maRk") > 0);
     assert_eq!(verified().expect_err("it is damaged").kind(), ErrorKind::Corrupt);
     open(&path).expect("without it, only the message is").close().expect("it closes");
+
+    // Wherever else it is damaged, it is refused, or answers as it did.
+    let texts: Vec<String> = (0..40).map(|n| format!("message {n} {}", "y".repeat(n))).collect();
+    fs::remove_file(&path).expect("it is removed");
+    file_with(&path, &texts.iter().map(String::as_str).collect::<Vec<_>>());
+    let whole = fs::read(&path).expect("the file is there");
+    let mut refused = 0;
+    for case in 0..40 {
+        let mut bytes = whole.clone();
+        let bit = (case * 104_729 * 8 + case) % (bytes.len() * 8);
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        fs::write(&path, bytes).expect("the file is written");
+        match verified() {
+            Err(error) => {
+                refused += 1;
+                let kinds = [ErrorKind::Corrupt, ErrorKind::NewerFormat];
+                assert!(kinds.contains(&error.kind()), "case {case}: bit {bit}: {error:?}");
+            }
+            Ok(engine) => {
+                let read = session(&engine, "one").history(100).expect("it is whole");
+                assert!(read.iter().map(|message| message.text()).eq(texts.iter().cloned()), "case {case}: bit {bit}");
+                engine.close().expect("it closes");
+            }
+        }
+    }
+    assert!(refused > 0, "no flipped bit met anything that is in use");
 }
 
 #[test]
@@ -191,6 +226,47 @@ fn a_damaged_message_is_corrupt_for_itself_alone() {
 }
 
 #[test]
+fn a_purge_goes_past_a_damaged_message_and_names_it() {
+    let (_dir, path) = place();
+    file_with(&path, &["first", "second-with-a-mark", "third", "stays"]);
+    let engine = open(&path).expect("it opens");
+    let one = session(&engine, "one");
+    let ids: Vec<_> = one.history(10).expect("history").iter().map(|message| message.id).collect();
+    ids[..3].iter().for_each(|id| one.delete_message(*id).expect("it is deleted"));
+    engine.close().expect("it closes");
+    assert!(replace(&path, b"second-with-a-mark", b"second-with-a-maRk") > 0);
+
+    let engine = open(&path).expect("it opens");
+    let one = session(&engine, "one");
+    let before = one.get().expect("a record").last_change;
+    for told in [&[ids[0], ids[2]][..], &[]] {
+        let after = one.get().expect("a record").last_change;
+        let error = one.purge().expect_err("one of them cannot be read");
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+        let changes = one.changes(after, 10).expect("the feed").into_iter().map(|change| change.kind);
+        assert!(changes.eq(told.iter().map(|id| ChangeKind::Purged(*id))));
+    }
+    assert_eq!(one.get().expect("a record").last_change, before + 2);
+    engine.close().expect("it closes");
+}
+
+#[test]
+fn a_page_that_lies_outside_the_file_is_damage_of_the_file() {
+    let disk = SimulatedDisk::new();
+    let on_disk = || Engine::builder("on a disk").open_on(&disk);
+    let engine = on_disk().expect("it opens");
+    // More than the cache holds.
+    let written = session(&engine, "one").append(vec!["x".repeat(16_000); 200]).expect("they are appended");
+    engine.close().expect("it closes");
+    let engine = on_disk().expect("it opens again");
+    let one = session(&engine, "one");
+    // What a system answers who reads past the end.
+    disk.fail(disk.operations(), Failure::Forever(std::io::ErrorKind::UnexpectedEof));
+    let error = one.message(written[100].id).expect_err("a page on the way to it cannot be read");
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+}
+
+#[test]
 fn a_flipped_bit_anywhere_never_panics_and_never_alters_what_is_answered() {
     let (_dir, path) = place();
     let texts: Vec<String> = (0..40).map(|n| format!("message {n} {}", "y".repeat(n))).collect();
@@ -206,11 +282,16 @@ fn a_flipped_bit_anywhere_never_panics_and_never_alters_what_is_answered() {
         fs::write(&path, bytes).expect("the file is written");
         let read = open(&path).and_then(|engine| {
             let agent = engine.workspace("acme")?.agent("echo")?;
-            let read: Vec<_> = agent.session_by_key("one")?.messages(everything()).iter().flatten().collect();
+            let read: Vec<_> = agent.session_by_key("one")?.messages(everything()).iter().collect();
             engine.close()?;
             Ok(read)
         });
-        let read = read.unwrap_or_default();
+        // What is not answered says why: a row that is not reached any more reads as not there.
+        let kinds = [ErrorKind::Corrupt, ErrorKind::NewerFormat, ErrorKind::NotFound, ErrorKind::Storage];
+        let is_typed =
+            |error: parlor::Error| assert!(kinds.contains(&error.kind()), "case {case}: bit {bit}: {error:?}");
+        let read = read.map_err(is_typed).unwrap_or_default();
+        let read: Vec<_> = read.into_iter().filter_map(|read| read.map_err(is_typed).ok()).collect();
         noticed += usize::from(read.len() < texts.len());
         for message in read {
             let due = texts.get(message.number as usize - 1);

@@ -176,3 +176,31 @@ fn nothing_goes_unless_it_was_asked_for() {
         engine.close().unwrap();
     });
 }
+
+#[test]
+fn a_damaged_workspace_is_counted_and_keeps_no_other_from_its_turn() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.parlor");
+    let clock = ManualClock::new();
+    let engine = Engine::builder(&path).clock(clock.clone()).open().unwrap();
+    let sessions: Vec<_> = ["before", "broken", "later"].map(|name| days(&engine, &clock, name, 2)).concat();
+    let id = engine.workspace("broken").unwrap().id();
+    engine.close().unwrap();
+    // What the workspace is: its id, its name, and when it was made.
+    let row = [&id.as_uuid().as_bytes()[..], &[6], b"broken"].concat();
+    let mut bytes = std::fs::read(&path).unwrap();
+    let at = bytes.windows(row.len()).position(|window| window == row).unwrap();
+    bytes[at + row.len() - 1] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+
+    let engine = Engine::builder(&path).clock(clock.clone()).open().unwrap();
+    let done = engine.retain(Retention::delete().keep_newest(1)).unwrap();
+    let due = |report: &mut RetentionReport| (report.deleted, report.damaged_workspaces) = (2, 1);
+    assert_eq!(done, report(4, due));
+    for (name, from) in [("before", 0), ("later", 4)] {
+        let workspace = engine.workspace(name).unwrap();
+        let there = sessions[from..from + 2].iter().map(|session| workspace.session(session.id()).is_ok());
+        assert_eq!(there.collect::<Vec<_>>(), [false, true]);
+    }
+    engine.close().unwrap();
+}

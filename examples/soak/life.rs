@@ -12,6 +12,7 @@ use parlor::id::{SessionId, TurnId};
 use parlor::testkit::Bug;
 
 use crate::Failure;
+use crate::killed::was_killed;
 
 /// A process that was told to drain is over so soon, or it hangs.
 const OVER: Duration = Duration::from_secs(100);
@@ -72,6 +73,9 @@ impl Life {
         });
         let mut life = Life::default();
         let mut over = life.listen(&lines, began, length)?;
+        if over && end == End::Killed {
+            life.breaches.push("the process was over before it was killed".into());
+        }
         match end {
             End::Killed => child.kill()?,
             End::Drained => {
@@ -90,9 +94,9 @@ impl Life {
         // It has nothing to panic with.
         let _ = listener.join();
         let status = child.wait()?;
-        match status.code() {
-            None if end == End::Killed => {}
-            Some(0) if end == End::Drained && life.closed => {}
+        match end {
+            End::Killed if was_killed(status) => {}
+            End::Drained if status.success() && life.closed => {}
             _ => life.breaches.push(format!("the process was to be {end:?}, and ended with {status}")),
         }
         Ok(life)

@@ -11,6 +11,7 @@
 //! `--plant FAULT` plants a fault in the runtime (`FenceOpen`, `PendingDropped`), to see that it is found.
 
 mod child;
+mod killed;
 mod ledger;
 mod level;
 mod life;

@@ -15,6 +15,8 @@ pub use options::DeliveryOptions;
 #[cfg(feature = "webhook")]
 pub use webhook::{Addresses, Schemes, WebhookTransport};
 pub(crate) use worker::Courier;
+#[cfg(test)]
+pub(crate) use worker::NO_THREADS;
 
 use std::fmt;
 

@@ -82,6 +82,12 @@ impl Courier {
     }
 }
 
+#[cfg(test)]
+thread_local! {
+    /// Whether a courier that is started here can have no thread.
+    pub(crate) static NO_THREADS: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
 impl Desk {
     fn now(&self) -> Duration {
         self.shared.clock.monotonic()
@@ -106,6 +112,10 @@ impl Desk {
     fn start_thread(self: &Arc<Self>, state: &mut State) -> std::io::Result<()> {
         let desk = Arc::clone(self);
         let name = format!("parlor-delivery-{}", state.started + 1);
+        #[cfg(test)]
+        if NO_THREADS.get() {
+            return Err(std::io::ErrorKind::OutOfMemory.into());
+        }
         ThreadBuilder::new().name(name).spawn(move || Seat { desk }.work())?;
         state.started += 1;
         state.threads += 1;

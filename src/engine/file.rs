@@ -14,7 +14,8 @@ impl Engine {
     /// The copy opens by itself, without a log, is as small as it can be, and is readable by its owner alone. It opens
     /// [paused](Self::is_paused): what waits to run or to be announced there stays so until [`resume`](Self::resume),
     /// for here it will run and be announced; turns that are running now end there as those of a process that died. The webhooks' tokens and
-    /// secrets are in it, as they are in the file.
+    /// secrets are in it, as they are in the file. Of sessions and archives that were deleted before nothing is in it; what is left of
+    /// a deleted agent may be, until it was cleared away.
     ///
     /// It is made under another name and appears whole or not at all. The moment's state is held meanwhile, so what is
     /// freed in the file is used again only afterwards; it takes about 16 MiB of memory.

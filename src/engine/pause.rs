@@ -48,3 +48,26 @@ impl Engine {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::{Delivery, NO_THREADS};
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn a_resumption_whose_courier_cannot_start_leaves_the_engine_paused() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let copy = dir.path().join("b.parlor");
+        let engine = Engine::builder(dir.path().join("a.parlor")).open().expect("an engine");
+        engine.backup(&copy).and_then(|()| engine.close()).expect("a backup");
+        let engine = Engine::builder(&copy).transport(|_: &Delivery| Ok(())).open().expect("an engine");
+        NO_THREADS.set(true);
+        assert_eq!(engine.resume().expect_err("there is no thread for it").kind(), ErrorKind::Storage);
+        assert!(engine.is_paused(), "nobody delivers yet");
+        NO_THREADS.set(false);
+        engine.resume().expect("there is a thread by now");
+        assert!(!engine.is_paused() && engine.delivery.lock().is_some());
+        engine.close().expect("it closes");
+    }
+}

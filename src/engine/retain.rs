@@ -92,6 +92,8 @@ pub struct RetentionReport {
     pub changed: u64,
     /// Sessions that stay because they are damaged or, to be archived, too large.
     pub failed: u64,
+    /// Workspaces that are damaged, of whose sessions none was looked at, or not all.
+    pub damaged_workspaces: u64,
 }
 
 impl Engine {
@@ -146,30 +148,39 @@ impl Engine {
         let now = core.shared.clock.now().as_micros();
         let age = |age: Duration| u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
         let since = retention.older_than.map_or(0, |older| now.saturating_sub(age(older)));
-        let workspaces = match retention.workspace {
-            Some(id) => vec![store.workspace(id)?.id],
+        let (workspaces, damaged_workspaces) = match retention.workspace {
+            Some(id) => (vec![store.workspace(id)?.id], 0),
             None => all_workspaces(store)?,
         };
+        let report = RetentionReport { damaged_workspaces, ..RetentionReport::default() };
         core.long(&mut on, |on| {
             let since = Timestamp::from_micros(since);
-            let mut run = Run { core, store, retention, since, report: RetentionReport::default(), total: 0, on };
-            workspaces.into_iter().try_for_each(|workspace| run.workspace(workspace))?;
+            let mut run = Run { core, store, retention, since, report, total: 0, on };
+            for workspace in workspaces {
+                match run.workspace(workspace) {
+                    // It keeps no other from its turn.
+                    Err(error) if error.kind() == ErrorKind::Corrupt => run.report.damaged_workspaces += 1,
+                    went => went?,
+                }
+            }
             Progress::new(run.report.sessions, run.report.sessions).finish(run.on);
             Ok(run.report)
         })
     }
 }
 
-fn all_workspaces(store: &dyn Store) -> Result<Vec<WorkspaceId>> {
-    let mut all = Vec::new();
+/// Those that can be read, and how many cannot.
+fn all_workspaces(store: &dyn Store) -> Result<(Vec<WorkspaceId>, u64)> {
+    let (mut all, mut damaged) = (Vec::new(), 0);
     for page in 1.. {
         let found = store.workspaces(PageAt { page, limit: PAGE_LIMIT_MAX })?;
         all.extend(found.items.iter().map(|workspace| workspace.id));
+        damaged += found.damaged.len() as u64;
         if page.saturating_mul(u64::from(PAGE_LIMIT_MAX)) >= found.total {
             break;
         }
     }
-    Ok(all)
+    Ok((all, damaged))
 }
 
 /// A retention under way.

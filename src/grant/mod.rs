@@ -70,6 +70,11 @@ impl Pass {
         }
     }
 
+    /// Whether it is that of an agent key, which opens nothing else of its workspace.
+    pub(crate) fn is_of_agent(&self) -> bool {
+        self.0.as_ref().is_some_and(|(grant, _)| grant.record.agent_id.is_some())
+    }
+
     /// The same for a handle of this session.
     pub(crate) fn of_session(&self, at: SessionRef) -> Pass {
         Pass(self.0.as_ref().map(|(grant, _)| (Arc::clone(grant), Some(at))))

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::fields::Value;
 use super::{Fields, Unknown, VERSION};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::limit::{MESSAGE_BYTES, MESSAGE_CALLS, MESSAGE_ITEM_BYTES};
 use crate::record::{MessageType, Reason, Role, TurnState, Usage, check_label, check_name, check_time_limit};
 use crate::time::{Duration, Timestamp};
@@ -158,8 +158,7 @@ impl HeaderForm {
     pub(crate) fn read(mut fields: Fields<'_>, unknown: &mut Unknown) -> Result<Self> {
         let version: u32 = fields.need("parlor")?;
         if version != VERSION {
-            let text = format!("line {}: lines of version {version}; {VERSION} is known", fields.line());
-            return Err(Error::new(ErrorKind::NewerFormat, text));
+            return Err(Error::other_format(format_args!("line {}: the export", fields.line()), version, VERSION));
         }
         let (_, _) = (fields.need::<String>("whole")?, time(&mut fields, "exported_at_micros")?);
         let header = HeaderForm { records: fields.need("records")? };

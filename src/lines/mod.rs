@@ -37,6 +37,8 @@ pub(crate) enum Whole {
     Engine,
     Workspace(WorkspaceId),
     Session(SessionRef),
+    /// For who knows its agent alone: of the workspace nothing is told but its id.
+    SessionAlone(SessionRef),
 }
 
 impl Whole {
@@ -44,7 +46,7 @@ impl Whole {
         match self {
             Whole::Engine => "engine",
             Whole::Workspace(_) => "workspace",
-            Whole::Session(_) => "session",
+            Whole::Session(_) | Whole::SessionAlone(_) => "session",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A copy of a state as a file of its own, made while others go on writing.
 //!
-//! Rows are copied, not pages: the copy has no free pages, is whole or not there, and opens without the log of the file it was
+//! Rows are copied, not pages: the copy has no free pages, and nothing of what was deleted and is yet to be cleared away; it is whole or not there, and opens without the log of the file it was
 //! made from. It is a file of its own, with an id of its own. What waits in it is paused, for it may
 //! be run and announced elsewhere.
 
@@ -14,6 +14,7 @@ use super::codec::{self, ArchiveRow, GroupRow, PausedRow};
 use super::file::{self, Made, Options};
 use super::put::{self, Kept};
 use super::recent::{Recent, Touched};
+use super::remnant::Below;
 use super::tables::{Table, archives, meta, rows, sessions};
 use super::view::Read;
 use super::write_set::WriteSet;
@@ -84,11 +85,12 @@ impl<'d> Copy<'d> {
     }
 
     fn all(mut self, view: &dyn Read, at: Timestamp, total: u64, on: &mut OnProgress<'_>) -> Result<()> {
+        let below = fault::guarded(|| Below::of(view))?;
         for table in Table::ALL {
             let mut after = Some(Vec::new());
             while let Some(key) = after {
-                after = fault::guarded(|| self.some(view, table, &key))?;
-                if after.is_some() {
+                after = fault::guarded(|| self.some(view, table, &key, &below))?;
+                if after.is_some() && self.bytes >= BACKUP_STEP_BYTES {
                     self.put(Kept::InMemory)?;
                     Progress::new(self.done, total.max(self.done + 1)).tell(on)?;
                 }
@@ -99,10 +101,15 @@ impl<'d> Copy<'d> {
         self.put(Kept::Durably)
     }
 
-    /// Copies rows of a table after a key, until they are enough for a group: then this answers with the key of the last one.
-    fn some(&mut self, view: &dyn Read, table: Table, after: &[u8]) -> Result<Option<Vec<u8>>> {
+    /// Copies rows of a table after a key, until they are enough for a group or some are left out: then this answers with the key
+    /// to go on after.
+    fn some(&mut self, view: &dyn Read, table: Table, after: &[u8], below: &Below) -> Result<Option<Vec<u8>>> {
         let (mut last, rest) = (None, (Bound::Excluded(after), Bound::Unbounded));
         view.scan(table, rest, Direction::Asc, &mut |key, value| {
+            last = below.end(table, key);
+            if last.is_some() {
+                return Ok(ControlFlow::Break(()));
+            }
             self.done += match table {
                 Table::Rows => u64::from(rows::is_record(key)),
                 Table::Archives => records_of(table, key, value),

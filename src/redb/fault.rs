@@ -4,12 +4,11 @@ use std::cell::Cell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
-use std::thread;
 
 use redb::{CommitError, DatabaseError, StorageError, TableError, TransactionError};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::sync::thread_local;
+use crate::sync::{is_unwinding, thread_local};
 
 /// A failed access to pages.
 pub(super) fn storage(error: StorageError) -> Error {
@@ -134,7 +133,7 @@ pub(super) fn guarded_opening<T>(path: &Path, what: impl FnOnce() -> Result<T>) 
 /// [`guarded`]: the rest of the file stays readable. redb can be left in that way where it reads for a reader, and cannot
 /// where it writes: it holds locks there, and looks at them while it unwinds.
 pub(super) fn of_damage(what: String) -> io::Error {
-    if NOW.with(Cell::get) == To::Read && !thread::panicking() {
+    if NOW.with(Cell::get) == To::Read && !is_unwinding() {
         resume_unwind(Box::new(what));
     }
     io::Error::new(io::ErrorKind::InvalidData, what)

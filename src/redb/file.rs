@@ -211,12 +211,7 @@ impl Said {
         let row = table.get(meta::FORMAT).map_err(fault::storage)?.ok_or_else(not_ours)?;
         let id = match Format::read(row.value()).ok_or_else(not_ours)? {
             (FORMAT_VERSION, id) => id.ok_or_else(not_ours)?,
-            (version, _) if version > FORMAT_VERSION => {
-                let text =
-                    format!("{} has format {version}; this library reads up to {FORMAT_VERSION}", path.display());
-                return Err(Error::new(ErrorKind::NewerFormat, text));
-            }
-            _ => return Err(not_ours()),
+            (version, _) => return Err(Error::other_format(path.display(), version, FORMAT_VERSION)),
         };
         let group = match table.get(meta::GROUP).map_err(fault::storage)? {
             Some(row) => codec::decode(Table::Meta, meta::GROUP, row.value())?,

@@ -13,6 +13,7 @@ use super::tables::{Table, activity, meta, names, sessions};
 use super::view::{Read, Stage};
 use super::write_set::WriteSet;
 use super::{scope, turn, view};
+use crate::bug::{Bug, is_planted};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AgentId, SessionId, WorkspaceId};
 use crate::page::{Direction, SessionPlace};
@@ -67,7 +68,7 @@ fn make(
     writes.put(Table::Names, names::session_id(workspace, id), &NumberRow { number })?;
     writes.put(Table::Names, names::session_key(agent, &key), &NumberRow { number })?;
     for scope in [workspace, agent] {
-        let sessions = count(view, scope)? + 1;
+        let sessions = count(view, scope)? + u64::from(!is_planted(Bug::CountForgotten));
         writes.put(Table::Names, names::count(scope), &CountRow { sessions })?;
     }
     let mut draft = Draft::new(view, Place { number, ..place }, op.stamp, writes);

@@ -2,14 +2,15 @@
 
 use std::fmt;
 use std::io;
+use std::ops::Bound;
 use std::path::Path;
 
-use redb::{ReadableDatabase, StorageBackend};
+use redb::{BackendError, ReadableDatabase, StorageBackend};
 
 use super::checked::Checked;
 use super::file::{self, Opened};
 use super::log::{Disk, DiskFile, Fault, How, Memory, Survives};
-use super::{LogLoss, Options, RedbStore, Trust, fault, look, pages};
+use super::{BLOCK, LogLoss, Options, RedbStore, Sharing, Trust, fault, look, pages};
 use crate::error::Result;
 use crate::redb::Durability;
 use crate::sync::Arc;
@@ -39,10 +40,12 @@ const SEGMENT_BYTES: u32 = 1 << 14;
 /// assert!(after.find_workspace("acme")?.is_some());
 /// # Ok::<(), parlor::Error>(())
 /// ```
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct SimulatedDisk {
     memory: Memory,
     watcher: Option<Arc<dyn Watcher>>,
+    /// Entries in a block of positions.
+    block: u32,
 }
 
 /// Is told of every change of a simulated disk, on the thread that makes it and before it is made.
@@ -124,18 +127,29 @@ impl SimulatedDisk {
 
     /// An empty one.
     pub fn new() -> Self {
-        Self::default()
+        Self::of(Memory::default())
+    }
+
+    fn of(memory: Memory) -> Self {
+        SimulatedDisk { memory, watcher: None, block: Self::BLOCK }
+    }
+
+    /// The same disk, on which a store has the blocks of positions that one has in a real file: for files that go from one to
+    /// the other.
+    #[must_use]
+    pub fn in_real_blocks(&self) -> Self {
+        SimulatedDisk { block: BLOCK, ..self.clone() }
     }
 
     /// One with these files on it for good, by the names that [`files`](Self::files) has for them.
     pub fn holding(files: impl IntoIterator<Item = (String, Vec<u8>)>) -> Self {
-        SimulatedDisk { memory: Memory::holding(files), watcher: None }
+        Self::of(Memory::holding(files))
     }
 
     /// The same disk, whose changes through this handle a watcher is told of.
     #[must_use]
     pub fn watched(&self, watcher: impl Watcher) -> Self {
-        SimulatedDisk { memory: self.memory.clone(), watcher: Some(Arc::new(watcher)) }
+        SimulatedDisk { watcher: Some(Arc::new(watcher)), ..self.clone() }
     }
 
     /// Opens the store on it, which is made when it is missing. One at a time: nothing locks it.
@@ -165,6 +179,15 @@ impl SimulatedDisk {
         self.open_as(Options { durability, log_loss: LogLoss::Accept, ..Options::default() })
     }
 
+    /// Opens it as [`Builder::shared_readers`](crate::Builder::shared_readers) does: without a log.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Builder::open`](crate::Builder::open).
+    pub fn open_for_readers(&self) -> Result<Arc<dyn crate::store::Store>> {
+        self.open_as(Options { sharing: Sharing::Readers, ..Options::default() })
+    }
+
     fn open_as(&self, options: Options) -> Result<Arc<dyn crate::store::Store>> {
         Ok(Arc::new(self.store(options)?))
     }
@@ -172,7 +195,7 @@ impl SimulatedDisk {
     /// The store as it is.
     pub(crate) fn store(&self, options: Options) -> Result<RedbStore> {
         options.durability.check()?;
-        let options = Options { cache_bytes: 1 << 20, block: Self::BLOCK, segment_bytes: SEGMENT_BYTES, ..options };
+        let options = Options { cache_bytes: 1 << 20, block: self.block, segment_bytes: SEGMENT_BYTES, ..options };
         RedbStore::over(Path::new(FILE), self.opened(options)?, options)
     }
 
@@ -256,7 +279,7 @@ impl SimulatedDisk {
     /// Another disk with the same past, which goes its own way, watched by nobody.
     #[must_use]
     pub fn copy(&self) -> Self {
-        SimulatedDisk { memory: self.memory.copy(), watcher: None }
+        SimulatedDisk { memory: self.memory.copy(), watcher: None, block: self.block }
     }
 
     /// The disk as it may be after a power loss.
@@ -267,7 +290,7 @@ impl SimulatedDisk {
             FILE | FILE_NEW => loss.file,
             _ => loss.log,
         });
-        SimulatedDisk { memory, watcher: None }
+        SimulatedDisk { memory, watcher: None, block: self.block }
     }
 
     /// The names of the files there are, and what they hold.
@@ -280,6 +303,12 @@ impl SimulatedDisk {
         if let Some(watcher) = &self.watcher {
             watcher.before(self, touch);
         }
+    }
+}
+
+impl Default for SimulatedDisk {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -346,6 +375,32 @@ impl StorageBackend for Storage {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.0.write_at(offset, data)
+    }
+
+    // Nobody else has it open, so who asks for a lock has it.
+
+    fn try_lock_range(&self, _: Bound<u64>, _: Bound<u64>) -> std::result::Result<bool, BackendError> {
+        Ok(true)
+    }
+
+    fn try_lock_shared_range(&self, _: Bound<u64>, _: Bound<u64>) -> std::result::Result<bool, BackendError> {
+        Ok(true)
+    }
+
+    fn lock_range(&self, _: Bound<u64>, _: Bound<u64>) -> std::result::Result<(), BackendError> {
+        Ok(())
+    }
+
+    fn lock_shared_range(&self, _: Bound<u64>, _: Bound<u64>) -> std::result::Result<(), BackendError> {
+        Ok(())
+    }
+
+    fn unlock_range(&self, _: Bound<u64>, _: Bound<u64>) -> std::result::Result<(), BackendError> {
+        Ok(())
+    }
+
+    fn query_lock_range(&self, _: Bound<u64>, _: Bound<u64>) -> std::result::Result<bool, BackendError> {
+        Ok(false)
     }
 }
 

@@ -74,7 +74,8 @@ impl Workspace {
 }
 
 impl Session {
-    /// Writes the session as lines: see [`Engine::export`](crate::Engine::export). [`AgentHandle::import`] takes them.
+    /// Writes the session as lines: see [`Engine::export`](crate::Engine::export). [`AgentHandle::import`] takes them. Through a
+    /// handle that was made from an agent key they tell of the workspace no more than its id.
     ///
     /// ```
     /// # fn main() -> parlor::Result<()> {
@@ -204,6 +205,10 @@ impl Door {
         mut on: impl FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<ExportReport> {
         self.check(act)?;
+        let whole = match whole {
+            Whole::Session(at) if self.pass().is_of_agent() => Whole::SessionAlone(at),
+            whole => whole,
+        };
         self.long(act, &mut on, |on| Core::export(self, whole, &mut out, on))
     }
 }

@@ -270,3 +270,32 @@ fn a_task_that_waits_with_a_key_is_woken_when_it_is_revoked() {
     assert!(refused(live.poll_next(cx).map(|item| item.and_then(Result::err))));
     assert!(refused(watch.poll_next(cx).map(|item| item.and_then(Result::err))));
 }
+
+#[test]
+fn lines_that_an_agent_key_exports_tell_nothing_of_the_workspace() {
+    let (engine, _clock) = engine();
+    let (access, _) = opened(&engine, Scopes::ALL);
+    let agent = access.agent(access.key().agent_id.unwrap()).unwrap();
+    let session = agent.create_session(NewSession::default().key("k")).unwrap();
+    session.append(["hello"]).unwrap();
+    let lines = |session: &Session| {
+        let mut lines = Vec::new();
+        session.export(&mut lines).unwrap();
+        String::from_utf8(lines).unwrap()
+    };
+    let acme = engine.workspace("acme").unwrap();
+    let master = acme.create_master_key(NewKey::default()).unwrap();
+    let master = engine.open_key(master.secret.expose()).unwrap();
+    let id = acme.id();
+    for session in [acme.session(session.id()).unwrap(), master.session(session.id()).unwrap()] {
+        assert!(lines(&session).contains(&format!("\"id\":\"{id}\",\"name\":\"acme\"")));
+    }
+    let told = lines(&session);
+    assert!(told.contains(&format!("\"id\":\"{id}\",\"name\":\"{id}\",\"created_at_micros\":0")), "{told}");
+    assert!(!told.contains("acme"), "{told}");
+    // They come in as any others.
+    session.delete().unwrap();
+    agent.import(told.as_bytes(), Default::default()).unwrap();
+    assert_eq!(session.history(10).unwrap()[0].text(), "hello");
+    assert_eq!(engine.verify().unwrap(), Vec::<String>::new());
+}

@@ -5,7 +5,7 @@ use std::thread;
 
 use parlor::limit::ARCHIVE_BYTES;
 use parlor::testkit::{check_archive, pack_archive, unpack_archive};
-use parlor::{Engine, ErrorKind, ImportIds, NewMessage, NewSession, Session};
+use parlor::{Engine, Error, ErrorKind, ImportIds, NewMessage, NewSession, Session};
 
 use super::agent;
 
@@ -33,12 +33,13 @@ impl Exported {
     }
 
     #[track_caller]
-    fn is_refused(&self, what: &str, stream: &[u8], kind: ErrorKind) {
+    fn is_refused(&self, what: &str, stream: &[u8], kind: ErrorKind) -> Error {
         let refused = agent(&self.engine).import_archive(stream, ImportIds::Keep).unwrap_err();
         assert_eq!(refused.kind(), kind, "{what}: {refused}");
         assert_eq!(agent(&self.engine).archives(()).unwrap().meta.total, 0, "{what}: nothing of it shows");
         assert_eq!(agent(&self.engine).sessions(()).unwrap().meta.total, 0, "{what}: nothing of it shows");
         assert_eq!(self.engine.verify().unwrap(), Vec::<String>::new(), "{what}");
+        refused
     }
 
     fn is_good(&self) {
@@ -98,7 +99,13 @@ fn a_stream_that_was_tampered_with_is_refused_without_a_trace() {
     corrupt("another checksum of it all", &le(48, &7_u64.to_le_bytes()));
     corrupt("another id", &le(12, &[9; 16]));
     exported.is_refused("too many bytes", &le(32, &u64::MAX.to_le_bytes()), ErrorKind::TooLarge);
-    exported.is_refused("a newer version", &le(8, &2_u32.to_le_bytes()), ErrorKind::NewerFormat);
+    for (version, kind, text) in [
+        (2_u32, ErrorKind::NewerFormat, "the archive has format 2; this library reads up to 1"),
+        (0, ErrorKind::Corrupt, "the archive has format 0; this library reads 1"),
+    ] {
+        let error = exported.is_refused("another version", &le(8, &version.to_le_bytes()), kind);
+        assert_eq!(error.to_string(), text);
+    }
     // Lengths that lie about a chunk.
     for (at, what) in [(HEADER, "a chunk that says it is larger"), (HEADER + 4, "a block that says it is larger")] {
         for length in [u32::MAX, 1 << 20, 0] {

@@ -1,6 +1,6 @@
 //! How a follower and a watch end: after the close, having told what was before.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use parlor::limit::FOLLOW_BATCH;
@@ -160,5 +160,30 @@ fn a_close_between_the_read_and_the_sleep_is_not_missed() {
         engine.close().unwrap();
         keeper.open();
         assert!(follower.join().unwrap());
+    });
+}
+
+#[test]
+fn who_reads_on_after_its_tail_was_kept_is_told_of_the_archiving() {
+    on_every_store(|store| {
+        let faulty = Arc::new(Faulty::new(store));
+        let store: Arc<dyn parlor::store::Store> = Arc::clone(&faulty) as _;
+        let engine = echo(&store);
+        let session = session(&engine, "echo");
+        // With the creation more than are kept, so what is kept is not all.
+        let messages = FOLLOW_BATCH + 10;
+        session.append(vec!["hello"; messages as usize]).unwrap();
+        let follow = Arc::new(Mutex::new(session.follow(0)));
+        let reads_on = Arc::clone(&follow);
+        faulty.before_archive(move || {
+            let mut follow = reads_on.lock().unwrap();
+            let read = std::iter::from_fn(|| follow.try_next()).map(|event| event.unwrap().number);
+            assert!(read.eq(1..=u64::from(messages) + 1));
+        });
+        session.archive().unwrap();
+        let mut follow = follow.lock().unwrap();
+        assert_eq!(follow.next().unwrap().unwrap().kind, ChangeKind::Archived);
+        assert!(follow.next().is_none());
+        engine.close().unwrap();
     });
 }

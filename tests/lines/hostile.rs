@@ -123,7 +123,10 @@ fn a_value_that_is_no_such_thing_is_named_with_its_line_and_its_bound() {
     assert_eq!(kind, ErrorKind::InvalidArgument);
     assert!(text.starts_with("line 2: created_at_micros is \"991") && text.contains("253402300799999999"), "{text}");
     let (kind, text) = refused(&with("\"parlor\":1", "\"parlor\":2"));
-    assert_eq!((kind, &*text), (ErrorKind::NewerFormat, "line 1: lines of version 2; 1 is known"));
+    let newer = "line 1: the export has format 2; this library reads up to 1";
+    assert_eq!((kind, &*text), (ErrorKind::NewerFormat, newer));
+    let (kind, text) = refused(&with("\"parlor\":1", "\"parlor\":0"));
+    assert_eq!((kind, &*text), (ErrorKind::Corrupt, "line 1: the export has format 0; this library reads 1"));
 }
 
 #[test]

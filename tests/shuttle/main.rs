@@ -79,7 +79,8 @@ fn explore(claim: fn(), by: By, one_in: usize) {
     let asked = env::var("PARLOR_SCHEDULES").ok().map(|text| text.parse().expect("PARLOR_SCHEDULES is a number"));
     let schedules = asked.unwrap_or(SCHEDULES[usize::from(long)]).div_ceil(one_in);
     println!("{} schedules", if matches!(by, By::Twice) { schedules.div_ceil(4) } else { schedules });
-    let seed = if long { uuid::Uuid::new_v4().as_u64_pair().0 } else { 0 };
+    let first = env::var("PARLOR_FIRST").ok().map(|text| text.parse().expect("PARLOR_FIRST is a number"));
+    let seed = first.unwrap_or(if long { uuid::Uuid::new_v4().as_u64_pair().0 } else { 0 });
     match by {
         By::Random => run(claim, RandomScheduler::new_from_seed(seed, schedules)),
         By::Urw => run(claim, UrwRandomScheduler::new_from_seed(seed, schedules)),

@@ -2,12 +2,13 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use parlor::{Reason, TurnState};
+use parlor::{ErrorKind, Reason, Result, Session, TurnState};
 use shuttle::future::block_on;
+use shuttle::sync::mpsc::channel;
 use shuttle::thread;
 
 use crate::claims;
@@ -98,6 +99,43 @@ claims! {
         // Until the workers are gone, one may still be about to wake it.
         scene.close();
         assert_eq!(Arc::strong_count(&count), 1);
+    }
+
+    fn an_agent_that_waits_for_its_own_session_is_told_at_once() {
+        let own = Arc::new(OnceLock::<Session>::new());
+        let (answer, answers) = channel();
+        let scene = Scene::open(1, {
+            let own = Arc::clone(&own);
+            move |turn, log| {
+                if let Some(session) = own.get().filter(|_| turn.input().text() == "one") {
+                    // What it sends begins when it returns; who waits for that elsewhere does not keep it from it.
+                    let sent = session.enqueue("two")?;
+                    answer.send(sent.clone()).unwrap();
+                    let told = [
+                        sent.wait().map(drop),
+                        sent.wait_timeout(Duration::MAX).map(drop),
+                        session.turn(turn.turn().id)?.wait().map(drop),
+                        session.idle().wait().map(drop),
+                        block_on(sent).map(drop),
+                    ];
+                    let is_told = |told: &Result<()>| {
+                        told.as_ref().is_err_and(|error| error.kind() == ErrorKind::WouldDeadlock)
+                    };
+                    log.expect(told.iter().all(is_told), "an agent that waits for its own session is told");
+                }
+                echo(turn, log)
+            }
+        });
+        let session = scene.session();
+        own.set(session.clone()).unwrap();
+        let one = session.send("one").unwrap();
+        let two = answers.recv().unwrap();
+        let waiters = [waiter(&one), waiter(&two)];
+        for (turn, waiter) in [&one, &two].into_iter().zip(waiters) {
+            completed(turn, &waiter.join().unwrap().unwrap(), if turn.id() == one.id() { "one" } else { "two" });
+        }
+        assert_eq!(scene.log.texts(), ["one", "two"]);
+        scene.close();
     }
 
     fn a_time_out_says_running_and_loses_nothing() {

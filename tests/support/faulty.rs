@@ -35,6 +35,7 @@ struct Spoiled {
     hold_read: Option<Gate>,
     read: Option<ErrorKind>,
     messages: Vec<u32>,
+    before_archive: Option<Box<dyn FnOnce() + Send>>,
 }
 
 impl Faulty {
@@ -90,6 +91,11 @@ impl Faulty {
 
     fn check_read(&self) -> Result<()> {
         self.spoiled().read.map_or(Ok(()), |kind| Err(Error::new(kind, "the storage is broken")))
+    }
+
+    /// The next time a session is about to be archived, this is done first: what the engine keeps for those who follow is kept.
+    pub fn before_archive(&self, what: impl FnOnce() + Send + 'static) {
+        self.spoiled().before_archive = Some(Box::new(what));
     }
 
     /// From now on all is well again.
@@ -217,7 +223,14 @@ impl Store for Faulty {
     }
 
     fn archive_session(&self, op: ArchiveSession, on: &mut OnProgress<'_>) -> Result<ArchiveRecord> {
-        self.inner.archive_session(op, on)
+        let mut before = self.spoiled().before_archive.take();
+        self.inner.archive_session(op, &mut |progress| {
+            let went = on(progress);
+            if let Some(before) = before.take_if(|_| progress.is_last()) {
+                before();
+            }
+            went
+        })
     }
 
     fn archives(&self, op: ArchivesQuery) -> Result<Listed<ArchiveRecord>> {

@@ -236,7 +236,31 @@ pub fn the_readme_names_every_example(sources: &[Source]) -> Vec<String> {
     unnamed.collect()
 }
 
-/// Each promise of SECURITY.md names tests, as a file and a function, and they are there.
+/// Where hashes of secrets are made and compared, and where what somebody brought is held against what is kept.
+const LOOKS_AT_HASHES: [&str; 2] = ["src/record/secret.rs", "src/engine/access.rs"];
+
+/// What somebody brought is held against what is kept in one place, which takes as long whatever the answer is.
+pub fn secrets_are_compared_in_constant_time(sources: &[Source]) -> Vec<String> {
+    let mut breaches = Vec::new();
+    let place = sources.iter().find(|source| source.path == LOOKS_AT_HASHES[0]);
+    let comparing = place.and_then(|place| place.code.split_once("fn is(")).map_or("", |(_, after)| after);
+    let comparing = comparing.split_once("\n    }").map_or("", |(body, _)| body);
+    if !comparing.contains(".ct_eq(") {
+        breaches.push(format!("{}:1: Presented::is does not compare by ct_eq", LOOKS_AT_HASHES[0]));
+    }
+    for source in sources.iter().filter(|source| LOOKS_AT_HASHES.contains(&source.path.as_str())) {
+        let library = source.code.split_once("#[cfg(test)]").map_or(source.code.as_str(), |(library, _)| library);
+        for (index, line) in library.lines().enumerate() {
+            let compares = line.split_whitespace().any(|word| ["==", "!="].contains(&word));
+            if compares && line.contains("hash") {
+                breaches.push(breach(source, index + 1, "compares a hash as it stands"));
+            }
+        }
+    }
+    breaches
+}
+
+/// Each promise of SECURITY.md names tests, as a file and a function, and they are there, and are run.
 pub fn every_promise_names_tests_that_are_there(sources: &[Source]) -> Vec<String> {
     let Some(page) = sources.iter().find(|source| source.path == "SECURITY.md") else {
         return vec!["SECURITY.md:1: it is not there".into()];
@@ -251,9 +275,18 @@ pub fn every_promise_names_tests_that_are_there(sources: &[Source]) -> Vec<Strin
         }
         for (path, name) in named {
             let path = format!("{path}.rs");
-            let is_there = |source: &&Source| source.path == path && source.text.contains(&format!("fn {name}("));
-            if !sources.iter().any(|source| is_there(&source)) {
+            let source = sources.iter().find(|source| source.path == path);
+            let before = source.and_then(|source| source.text.split_once(&format!("fn {name}(")));
+            let Some((before, _)) = before else {
                 breaches.push(breach(page, 1, format_args!("there is no {path}::{name}")));
+                continue;
+            };
+            // Between the attribute and the function there are other attributes and comments, at most.
+            let (above, _) = before.rsplit_once('\n').unwrap_or_default();
+            let above = above.lines().rev().map(str::trim);
+            let mut above = above.take_while(|line| line.starts_with("#[") || line.starts_with("//"));
+            if !above.any(|line| line == "#[test]") {
+                breaches.push(breach(page, 1, format_args!("{path}::{name} is no test")));
             }
         }
     }

@@ -37,7 +37,6 @@ hold!(
     nothing_is_left_unfinished
     nobody_sleeps
     no_file_names_a_registry_or_a_machine
-    unsafe_code_is_forbidden
     the_readme_names_every_example
     the_readme_names_every_limit
     one_oldest_compiler_is_named
@@ -47,6 +46,32 @@ hold!(
 #[test]
 fn handles_are_checked_by_the_table() {
     holds(handles::handles_are_checked_by_the_table);
+}
+
+#[test]
+fn unsafe_code_is_forbidden() {
+    holds(checks::unsafe_code_is_forbidden);
+}
+
+#[test]
+fn secrets_are_compared_in_constant_time() {
+    holds(checks::secrets_are_compared_in_constant_time);
+}
+
+#[test]
+fn a_secret_that_is_compared_as_it_stands_is_seen() {
+    let check = checks::secrets_are_compared_in_constant_time;
+    let is = |how: &str| format!("impl Presented {{\n    fn is(&self) -> bool {{\n        {how}\n    }}\n}}");
+    let (right, wrong) = (is("self.hash.ct_eq(stored).into()"), is("self.hash == *stored"));
+    says(check, &[("src/record/secret.rs", &right), ("src/engine/access.rs", "kind == other")], &[]);
+    let place = "src/record/secret.rs";
+    let breaches = [
+        "src/record/secret.rs:1: Presented::is does not compare by ct_eq",
+        "src/record/secret.rs:3: compares a hash as it stands",
+    ];
+    says(check, &[(place, &wrong)], &breaches);
+    let other = [(place, right.as_str()), ("src/engine/access.rs", "let same = stored.hash == presented;")];
+    says(check, &other, &["src/engine/access.rs:1: compares a hash as it stands"]);
 }
 
 #[test]
@@ -240,7 +265,10 @@ fn what_a_manifest_a_root_or_the_readme_forgets_is_seen() {
                     | three | `tests/a.rs::is_not_held`, `tests/b.rs::is_held` |\n## Out of scope\n| `tests/c.rs::x` |";
     let named = ["SECURITY.md:1: names no test: | two | hope |", "SECURITY.md:1: there is no tests/a.rs::is_not_held"];
     let named = [&named[..], &["SECURITY.md:1: there is no tests/b.rs::is_held"]].concat();
-    let sources = [("SECURITY.md", promises), ("tests/a.rs", "fn is_held() {}")];
+    let sources = [("SECURITY.md", promises), ("tests/a.rs", "#[test]\n// It is.\n#[cfg(unix)]\nfn is_held() {}")];
+    says(checks::every_promise_names_tests_that_are_there, &sources, &named);
+    let named = [&["SECURITY.md:1: tests/a.rs::is_held is no test"], &named[..]].concat();
+    let sources = [sources[0], ("tests/a.rs", "#[test]\nfn other() {}\n\nfn is_held() {}")];
     says(checks::every_promise_names_tests_that_are_there, &sources, &named);
 
     let manifest = ("Cargo.toml", "[package]\nrust-version = \"1.90\"");

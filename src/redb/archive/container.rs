@@ -54,8 +54,7 @@ impl Header {
             return Err(Error::corrupt("the stream is no archive"));
         }
         if u32::from_le_bytes(version) != VERSION {
-            let text = format!("the archive has version {}; {VERSION} is known", u32::from_le_bytes(version));
-            return Err(Error::new(ErrorKind::NewerFormat, text));
+            return Err(Error::other_format("the archive", u32::from_le_bytes(version), VERSION));
         }
         let rest: [u8; HEADER_BYTES - 12] = array(from)?;
         let sum = xxh3_64(&[&magic[..], &version, &rest].concat());

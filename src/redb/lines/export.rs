@@ -3,6 +3,8 @@
 use std::io::{self, Write};
 use std::ops::{Bound, ControlFlow};
 
+use uuid::Uuid;
+
 use super::ending::Ending;
 use super::print;
 use super::walk::{Item, Walk};
@@ -17,7 +19,7 @@ use crate::redb::codec::{self, CountRow, HeadRow, LabelRow, ScopeRow};
 use crate::redb::load::{Record, Unread, records, scaled};
 use crate::redb::tables::{Table, archives, names, of_session, sessions};
 use crate::redb::view::{self, Read};
-use crate::redb::{access, fault};
+use crate::redb::{access, fault, scope};
 
 /// Writes lines of what the view has.
 pub(super) fn export(
@@ -77,6 +79,9 @@ impl Export<'_, '_> {
     }
 
     fn workspace(&mut self, number: u32, whole: Whole) -> Result<()> {
+        if matches!(whole, Whole::SessionAlone(_)) {
+            return self.unnamed(number);
+        }
         if !matches!(whole, Whole::Session(_)) {
             let key = archives::count(number);
             let (count, keys) = fault::guarded(|| {
@@ -86,6 +91,15 @@ impl Export<'_, '_> {
             self.report.access_keys_left_out += keys;
         }
         self.scope("workspace", number)
+    }
+
+    /// A workspace by its id alone: in place of its name, too, and made nobody says when.
+    fn unnamed(&mut self, number: u32) -> Result<()> {
+        self.report.workspaces += 1;
+        let id = fault::guarded(|| scope::id(self.view, number))?;
+        let name = Uuid::from_bytes(id).to_string();
+        self.lines.line("workspace").id("id", id).text("name", &name).number("created_at_micros", 0_u64).end();
+        self.write_some()
     }
 
     fn scope(&mut self, kind: &str, number: u32) -> Result<()> {

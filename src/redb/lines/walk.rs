@@ -39,7 +39,7 @@ impl Walk {
         match whole {
             Whole::Engine => walk.workspaces = Some(vec![names::WORKSPACES]),
             Whole::Workspace(id) => walk.workspace(place::workspace(view, id)?),
-            Whole::Session(at) => {
+            Whole::Session(at) | Whole::SessionAlone(at) => {
                 let Place { number, workspace, agent, .. } = place::find(view, at)?;
                 walk.next.extend([Item::Workspace(workspace), Item::Agent(agent), Item::Session(number)]);
             }

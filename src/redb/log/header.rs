@@ -15,7 +15,7 @@ use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::options::{BLOCK_BYTES, Options, Origin};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 
 const MAGIC: &[u8; 8] = b"parlorlg";
 
@@ -67,11 +67,10 @@ impl Header {
             return Err(damaged());
         }
         let version = field(&mut fields).map(u32::from_le_bytes).ok_or_else(damaged)?;
-        if version > VERSION {
-            let text = format!("{} has format {version}; this library reads up to {VERSION}", path.display());
-            return Err(Error::new(ErrorKind::NewerFormat, text));
+        if version != VERSION {
+            return Err(Error::other_format(path.display(), version, VERSION));
         }
-        let header = Self::fields(fields).filter(|_| version == VERSION).ok_or_else(damaged)?;
+        let header = Self::fields(fields).ok_or_else(damaged)?;
         header.options.check().map_err(|error| damaged().with_source(error))?;
         Ok(header)
     }

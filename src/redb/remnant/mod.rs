@@ -6,12 +6,13 @@
 //!
 //! What is written in many steps before it shows begins with a remnant, too, so that a crash leaves nothing of it.
 
+use std::collections::BTreeSet;
 use std::ops::{Bound, ControlFlow};
 
 use super::codec::{self, CountRow, HeadRow, RemnantRow};
 use super::hidden::{self, Hidden};
 use super::place::{self, Place};
-use super::tables::{Table, activity, archives, claims, meta, names, of_session, sessions};
+use super::tables::{Table, activity, archives, claims, meta, names, of_session, session_of, sessions};
 use super::view::Read;
 use super::write_set::WriteSet;
 use super::{message, scope, session};
@@ -184,6 +185,36 @@ impl Gone {
     /// Whether a row of the outbox, of this session, is of one of them.
     pub(super) fn has(&self, view: &dyn Read, session: u32, key: &[u8], value: &[u8]) -> Result<bool> {
         Ok(self.deleted.binary_search(&session).is_ok() || self.hidden.has_announced(view, session, key, value)?)
+    }
+}
+
+/// The remnants of a state: what stands below them is not there, and a copy has none of it.
+pub(super) struct Below(BTreeSet<Remnant>);
+
+impl Below {
+    pub(super) fn of(view: &dyn Read) -> Result<Self> {
+        let mut all = BTreeSet::new();
+        for kind in Remnant::kinds() {
+            each(view, kind, &mut |remnant| {
+                match remnant.is_there(view) {
+                    // `verify` names it, and nothing is cleared away below it.
+                    Err(error) if error.kind() == ErrorKind::Corrupt => {}
+                    is_there => all.extend((!is_there?).then_some(remnant)),
+                }
+                Ok(ControlFlow::Continue(()))
+            })?;
+        }
+        Ok(Below(all))
+    }
+
+    /// The last key of what stands below the remnant that this key of a table stands below; none where it stands below none.
+    pub(super) fn end(&self, table: Table, key: &[u8]) -> Option<Vec<u8>> {
+        let number = |from: usize| key.get(from..from.saturating_add(4)).and_then(session_of);
+        // The number of a session comes first, that of an archive behind what the row is.
+        let kinds = [(0, Remnant::Session as fn(u32) -> Remnant), (0, Remnant::Archived), (1, Remnant::Archive)];
+        let may = kinds.into_iter().filter_map(|(from, kind)| number(from).map(kind));
+        let rows = may.filter(|remnant| self.0.contains(remnant)).filter_map(|remnant| remnant.rows(table));
+        rows.into_iter().find(|(from, to)| (from.as_slice()..=to.as_slice()).contains(&key)).map(|(_, to)| to)
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) struct Form {
     pub(super) table: Table,
     pub(super) what: &'static str,
     lead: usize,
-    tag: Option<u8>,
+    pub(super) tag: Option<u8>,
     rest: Rest,
     sound: Sound,
 }

@@ -12,18 +12,20 @@ pub(in crate::redb) struct Unsynced;
 /// The thread's whole life: it ends when the store is closed.
 pub(in crate::redb) fn run(shared: &Shared, within: Duration, notes: &Receiver<Unsynced>) {
     while notes.recv().is_ok() {
-        let since = Stopwatch::start();
-        // What is noted meanwhile is synced with it.
-        let silence = loop {
-            if let Err(silence) = receive_within(notes, within.saturating_sub(since.elapsed())) {
-                break silence;
-            }
-        };
-        if silence == Silence::Gone {
+        if wait(notes, within, Stopwatch::start()) == Silence::Gone {
             return;
         }
         // Its error is told to whoever writes next.
         let _ = sync_now(shared);
+    }
+}
+
+/// Waits until it is time. What is noted meanwhile is synced with the rest, and however much that is, it puts nothing off.
+fn wait(notes: &Receiver<Unsynced>, within: Duration, since: Stopwatch) -> Silence {
+    loop {
+        if let Err(silence) = receive_within(notes, within.saturating_sub(since.elapsed())) {
+            return silence;
+        }
     }
 }
 
@@ -42,5 +44,20 @@ fn sync(shared: &Shared) -> Result<()> {
     match shared.log.lock().as_mut() {
         Some(log) => log.was_synced(until, synced),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::{bounded, offer};
+
+    #[test]
+    fn however_much_is_noted_the_sync_is_not_put_off() {
+        let (noted, notes) = bounded(2);
+        offer(&noted, Unsynced);
+        offer(&noted, Unsynced);
+        assert_eq!(wait(&notes, Duration::ZERO, Stopwatch::start()), Silence::TimedOut);
+        assert_eq!(notes.len(), 2, "it is time, and more is taken first");
     }
 }

@@ -9,7 +9,7 @@ use crate::id::MessageId;
 use crate::page::Matching;
 use crate::progress::Progress;
 use crate::record::{ChangeKind, ContextMark, ForkedFrom, Message, NewMessage, NewSession, Role, SessionRecord};
-use crate::store::{CreateSession, ForkSession, SessionRef, SetContextMark};
+use crate::store::{ArchiveSession, CreateSession, DeleteMessage, ForkSession, Purge, SessionRef, SetContextMark};
 use crate::testkit::snapshot::EVERY;
 
 super::subject! {
@@ -26,6 +26,8 @@ super::subject! {
     a_fork_of_another_agent_is_no_original,
     what_is_not_there_cannot_be_forked,
     who_breaks_off_has_made_nothing,
+    a_message_that_is_erased_meanwhile_is_not_copied_as_an_empty_one,
+    an_archive_that_comes_meanwhile_keeps_its_id,
     a_fork_of_a_fork_of_a_long_session_is_whole,
 }
 
@@ -270,6 +272,56 @@ fn who_breaks_off_has_made_nothing(factory: Factory<'_>) {
     assert!(told > 0);
     let op = ForkSession { new: NewSession::default().key("k"), ..forking(&scene, at, written[0].id) };
     ok(scene.store.fork_session(op, &mut go_on));
+}
+
+fn a_message_that_is_erased_meanwhile_is_not_copied_as_an_empty_one(factory: Factory<'_>) {
+    let scene = Scene::new(factory);
+    let at = scene.session();
+    let written = scene.append(at, (0..100).map(|nth| NewMessage::from(format!("{nth}"))).collect::<Vec<_>>());
+    let (deletion, purge) = (scene.stamp(), scene.stamp());
+    let erased = written[97].id;
+    let mut is_erased = false;
+    let mut meanwhile = |_: Progress| {
+        if !std::mem::replace(&mut is_erased, true) {
+            ok(scene.store.delete_message(DeleteMessage { stamp: deletion, at, message: erased }));
+            assert_eq!(ok(scene.store.purge(Purge { stamp: purge, at, message: None })), 1);
+        }
+        ControlFlow::Continue(())
+    };
+    match scene.store.fork_session(forking(&scene, at, written[99].id), &mut meanwhile) {
+        // It was copied before, or left behind.
+        Ok(fork) => {
+            let copies = all(&scene, SessionRef { workspace: at.workspace, session: fork.id });
+            let said: Vec<String> = copies.iter().map(Message::text).collect();
+            let due = |text: &&String| *text != "97" || said.len() == 100;
+            let all: Vec<String> = (0..100).map(|nth| format!("{nth}")).collect();
+            assert_eq!(said.iter().collect::<Vec<_>>(), all.iter().filter(due).collect::<Vec<_>>());
+        }
+        Err(error) => assert_eq!(error.kind(), Conflict, "{error}"),
+    }
+    assert!(is_erased);
+}
+
+fn an_archive_that_comes_meanwhile_keeps_its_id(factory: Factory<'_>) {
+    let scene = Scene::new(factory);
+    let (at, id) = (scene.session(), scene.uuid());
+    let written = scene.append(at, ["a".into()]);
+    let theirs = scene.creation(NewSession::default().id(id).key("theirs"));
+    let archiving = scene.stamp();
+    let mut meanwhile = |progress: Progress| {
+        if progress.is_last() {
+            ok(scene.store.create_session(theirs.clone()));
+            let at = SessionRef { workspace: at.workspace, session: id.into() };
+            let op = ArchiveSession { stamp: archiving, at, only_at: None };
+            ok(scene.store.archive_session(op, &mut go_on));
+        }
+        ControlFlow::Continue(())
+    };
+    let op = ForkSession { new: NewSession::default().id(id), ..forking(&scene, at, written[0].id) };
+    let forked = scene.store.fork_session(op, &mut meanwhile);
+    assert_eq!(forked.map(|_| ()).map_err(|error| error.kind()), Err(Conflict), "the id is that of an archive");
+    let forked = SessionRef { workspace: at.workspace, session: id.into() };
+    assert!(scene.store.session(forked).is_err_and(|error| error.is_not_found()));
 }
 
 fn a_fork_of_a_fork_of_a_long_session_is_whole(factory: Factory<'_>) {

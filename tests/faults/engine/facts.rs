@@ -1,17 +1,22 @@
 //! What an engine acknowledged and what somebody read in it, and what must therefore be there after a crash.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use parlor::id::{MessageId, SessionId, TurnId};
-use parlor::{Change, ChangeKind, Engine, Error, Message, Session, Turn, TurnState};
+use parlor::id::{SessionId, TurnId};
+use parlor::store::ImportIds;
+use parlor::{Change, Engine, Error, ErrorKind, Message, Result, Turn, Workspace};
 
+use super::lives::{Commits, Life, Lives, Span, Who};
+use super::there::There;
+
+/// Where people send, and the operator moves sessions.
 pub const WORKSPACE: &str = "acme";
 
 /// Something that is true from now on.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fact {
-    /// Messages were acknowledged or read. One may be soft-deleted by a rollback.
+    /// A message was acknowledged or read. One may be soft-deleted by a rollback.
     Message(SessionId, Box<Message>),
     /// A turn was accepted.
     Turn(SessionId, TurnId),
@@ -19,49 +24,58 @@ pub enum Fact {
     Ended(SessionId, Box<Turn>),
     /// A follower was told of an event.
     Told(SessionId, Change),
-    /// A workspace has so many sessions: as many as came in as lines, or as were kept.
-    Holds(String, u64),
-}
-
-/// How a session of the operator's stands.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Life {
-    /// With these texts.
-    Live(Vec<String>),
-    /// Under this filename, or any where the archive's maker never learnt it.
-    Archived(Option<String>),
-    Gone,
-}
-
-/// A step of a session's life. One that was refused stays, not submitted.
-#[derive(Debug, Clone)]
-struct Step {
-    life: Life,
-    submitted: bool,
-    acknowledged: bool,
+    /// A session of a workspace came in with these lines, and goes out with them.
+    Lines(String, SessionId, String),
 }
 
 /// See the [module](self).
 #[derive(Default)]
-pub struct Facts(Mutex<Inner>);
+pub struct Facts {
+    inner: Mutex<Inner>,
+    /// What is in the streams of archives.
+    unpacked: Mutex<HashMap<Vec<u8>, Vec<String>>>,
+}
 
 #[derive(Default)]
 struct Inner {
     facts: Vec<Fact>,
-    lives: Vec<(SessionId, Vec<Step>)>,
+    /// So many of them are on disk for good.
+    settled: usize,
+    lives: Lives,
+    /// How often something was done, and how often it was refused as it may be.
+    done: BTreeMap<&'static str, u64>,
+    refused: BTreeMap<&'static str, u64>,
+}
+
+/// What an acknowledgement promises.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Promise {
+    /// It is on disk.
+    #[default]
+    OnDisk,
+    /// It is there if anything is that came after it.
+    InOrder,
 }
 
 /// What a crash at a moment may not take.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Floor {
+    /// So many facts are there; those up to the second number are, or are not there at all.
     facts: usize,
-    /// How each of the operator's sessions may stand.
-    lives: Vec<(SessionId, Vec<Life>)>,
+    known: usize,
+    lives: Span,
+}
+
+impl Floor {
+    /// Without what may be there or not.
+    pub fn due(self) -> Self {
+        Floor { known: self.facts, ..self }
+    }
 }
 
 impl Facts {
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn learn(&self, fact: Fact) {
@@ -72,211 +86,128 @@ impl Facts {
         self.lock().facts.len()
     }
 
-    /// A session of the operator's is about to stand so.
-    pub fn submit(&self, session: SessionId, life: Life) {
+    /// Something was done.
+    pub fn done(&self, what: &'static str) {
+        *self.lock().done.entry(what).or_default() += 1;
+    }
+
+    /// Something was refused, as it may be.
+    pub fn refused(&self, what: &'static str) {
+        *self.lock().refused.entry(what).or_default() += 1;
+    }
+
+    /// What was done and what was refused, each with how often.
+    pub fn acts(&self) -> [BTreeMap<&'static str, u64>; 2] {
+        let inner = self.lock();
+        [inner.done.clone(), inner.refused.clone()]
+    }
+
+    /// These are about to stand so, by one operation.
+    pub fn submit(&self, lives: Vec<(Who, Life)>, commits: Commits) {
+        self.lock().lives.submit(lives, commits);
+    }
+
+    /// They do.
+    pub fn acknowledge(&self) {
+        self.lock().lives.acknowledge();
+    }
+
+    /// They do not, and never did.
+    pub fn withdraw(&self) {
+        self.lock().lives.withdraw();
+    }
+
+    /// The archive that was made last has this filename.
+    pub fn name(&self, filename: &str) {
+        self.lock().lives.name(filename);
+    }
+
+    /// Everything that was acknowledged is on disk for good.
+    pub fn settle(&self) {
         let mut inner = self.lock();
-        let step = Step { life, submitted: true, acknowledged: false };
-        match inner.lives.iter_mut().find(|(known, _)| *known == session) {
-            Some((_, steps)) => steps.push(step),
-            None => {
-                let none = Step { life: Life::Gone, submitted: true, acknowledged: true };
-                inner.lives.push((session, vec![none, step]));
-            }
-        }
-    }
-
-    /// It does.
-    pub fn acknowledge(&self, session: SessionId, life: Option<Life>) {
-        if let Some(step) = self.lock().last(session) {
-            step.acknowledged = true;
-            step.life = life.unwrap_or_else(|| step.life.clone());
-        }
-    }
-
-    /// It does not, and never did.
-    pub fn withdraw(&self, session: SessionId) {
-        if let Some(step) = self.lock().last(session) {
-            step.submitted = false;
-        }
+        inner.settled = inner.facts.len();
+        inner.lives.settle();
     }
 
     /// What is known now. To be asked before the disk is copied.
-    pub fn floor(&self) -> Floor {
+    pub fn floor(&self, promise: Promise) -> Floor {
         let inner = self.lock();
-        let lives = inner.lives.iter().map(|(session, steps)| {
-            let last = steps.iter().rposition(|step| step.acknowledged).unwrap_or(0);
-            let may = steps.iter().skip(last).filter(|step| step.submitted).map(|step| step.life.clone());
-            (*session, may.collect())
-        });
-        Floor { facts: inner.facts.len(), lives: lives.collect() }
+        let (known, is_deferred) = (inner.facts.len(), promise == Promise::InOrder);
+        let facts = if is_deferred { inner.settled } else { known };
+        Floor { facts, known, lives: inner.lives.span(is_deferred) }
     }
 
     /// What came until the disk was copied may be there.
     pub fn widen(&self, floor: &mut Floor) {
-        let later = self.floor();
-        for (session, may) in later.lives {
-            match floor.lives.iter_mut().find(|(known, _)| *known == session) {
-                Some((_, known)) => known.extend(may),
-                None => {
-                    let mut may = may;
-                    may.push(Life::Gone);
-                    floor.lives.push((session, may));
-                }
-            }
-        }
+        floor.lives.most = self.lock().lives.span(false).most;
     }
 
     /// Compares an engine with what must be in it.
-    pub fn check(&self, engine: &Engine, floor: &Floor) -> Result<(), String> {
+    pub fn check(&self, engine: &Engine, floor: &Floor) -> std::result::Result<(), String> {
         let failed = |error: Error| format!("it cannot be read: {error:?}");
         let breaches = engine.verify().map_err(failed)?;
         if !breaches.is_empty() {
             return Err(format!("it is broken: {breaches:#?}"));
         }
-        let facts: Vec<Fact> = self.lock().facts.iter().take(floor.facts).cloned().collect();
-        let mut there = There { engine, sessions: HashMap::new() };
-        facts.iter().try_for_each(|fact| there.has(fact).map_err(|failure| format!("{fact:?}: {failure}")))?;
-        for (session, may) in &floor.lives {
-            let life = life_of(engine, *session).map_err(failed)?;
-            let is_due = |due: &Life| match (due, &life) {
-                (Life::Archived(None), Life::Archived(_)) => true,
-                (due, life) => due == life,
-            };
-            if !may.iter().any(is_due) {
-                return Err(format!("session {session} stands as {life:?}, and may stand as {may:#?}"));
+        let facts: Vec<Fact> = self.lock().facts.iter().take(floor.known).cloned().collect();
+        let mut there = There::of(engine);
+        facts.iter().try_for_each(|fact| there.reach(fact))?;
+        for (number, fact) in facts.iter().enumerate() {
+            let is_due = number < floor.facts;
+            if is_due || there.tells_of(fact)? {
+                there.has(fact).map_err(|failure| format!("{fact:?}: {failure}"))?;
             }
         }
-        Ok(())
+        there.check_law()?;
+        let lives = self.lock().lives.clone();
+        lives.check(floor.lives, |who| self.stands(engine, who).map_err(failed))
     }
-}
 
-impl Inner {
-    fn last(&mut self, session: SessionId) -> Option<&mut Step> {
-        self.lives.iter_mut().find(|(known, _)| *known == session).and_then(|(_, steps)| steps.last_mut())
-    }
-}
-
-/// How a session stands.
-fn life_of(engine: &Engine, id: SessionId) -> Result<Life, Error> {
-    let Some(workspace) = engine.find_workspace(WORKSPACE)? else { return Ok(Life::Gone) };
-    match workspace.session(id) {
-        Ok(session) => {
-            let texts = session.history(1000)?.iter().map(Message::text).collect();
-            return Ok(Life::Live(texts));
-        }
-        Err(error) if error.is_not_found() => {}
-        Err(error) => return Err(error),
-    }
-    let Some(agent) = workspace.find_agent("desk")? else { return Ok(Life::Gone) };
-    for page in 1.. {
-        let archives = agent.archives((page, 100))?.items;
-        if archives.is_empty() {
-            break;
-        }
-        if let Some(archive) = archives.into_iter().find(|archive| archive.session_id == id) {
-            // It can be read to its end.
-            agent.archive(&archive.filename)?.export(std::io::sink())?;
-            return Ok(Life::Archived(Some(archive.filename)));
+    fn stands(&self, engine: &Engine, who: &Who) -> Result<Life> {
+        match who {
+            Who::Key(secret) => match engine.open_key(secret) {
+                Ok(_) => Ok(Life::Opens),
+                Err(error) if error.kind() == ErrorKind::Unauthorized => Ok(Life::Gone),
+                Err(error) => Err(error),
+            },
+            Who::Session(workspace, id) => match engine.find_workspace(workspace)? {
+                Some(workspace) => self.session_stands(&workspace, *id),
+                None => Ok(Life::Gone),
+            },
         }
     }
-    Ok(Life::Gone)
-}
 
-/// What was read of an engine.
-struct There<'e> {
-    engine: &'e Engine,
-    sessions: HashMap<SessionId, Feed>,
-}
-
-struct Feed {
-    session: Session,
-    changes: Vec<Change>,
-    deleted: HashSet<MessageId>,
-}
-
-impl There<'_> {
-    fn feed(&mut self, id: SessionId) -> Result<&Feed, String> {
-        if !self.sessions.contains_key(&id) {
-            let feed = self.read(id).map_err(|error| format!("its feed cannot be read: {error:?}"))?;
-            let is_dense = (1..).zip(&feed.changes).all(|(number, change)| change.number == number);
-            if !is_dense {
-                return Err(format!("its feed has gaps: {:?}", feed.changes));
-            }
-            self.sessions.insert(id, feed);
+    fn session_stands(&self, workspace: &Workspace, id: SessionId) -> Result<Life> {
+        match workspace.session(id) {
+            Err(error) if error.is_not_found() => {}
+            found => return Ok(Life::Live(found?.history(1000)?.iter().map(Message::text).collect())),
         }
-        self.sessions.get(&id).ok_or_else(|| "it was not read".to_owned())
-    }
-
-    fn read(&self, id: SessionId) -> Result<Feed, Error> {
-        let session = self.engine.workspace(WORKSPACE)?.session(id)?;
-        let mut changes: Vec<Change> = Vec::new();
-        loop {
-            let read = session.changes(changes.len() as u64, 1000)?;
-            if read.is_empty() {
+        let Some(agent) = workspace.find_agent("desk")? else { return Ok(Life::Gone) };
+        for page in 1.. {
+            let archives = agent.archives((page, 100))?.items;
+            if archives.is_empty() {
                 break;
             }
-            changes.extend(read);
+            if let Some(archive) = archives.into_iter().find(|archive| archive.session_id == id) {
+                let mut stream = Vec::new();
+                agent.archive(&archive.filename)?.export(&mut stream)?;
+                return Ok(Life::Archived(Some(archive.filename), self.unpacked(stream)?));
+            }
         }
-        let deleted = changes.iter().filter_map(|change| match change.kind {
-            ChangeKind::Deleted(id) => Some(id),
-            _ => None,
-        });
-        Ok(Feed { session, deleted: deleted.collect(), changes })
+        Ok(Life::Gone)
     }
 
-    fn has(&mut self, fact: &Fact) -> Result<(), String> {
-        match fact {
-            Fact::Message(session, message) => self.feed(*session)?.has(message),
-            Fact::Turn(session, turn) => {
-                let feed = self.feed(*session)?;
-                let states =
-                    feed.changes.iter().filter(|change| matches!(change.kind, ChangeKind::Turn(id, _) if id == *turn));
-                let ends =
-                    states.filter(|change| matches!(change.kind, ChangeKind::Turn(_, state) if state.is_terminal()));
-                let ends = ends.count();
-                let state = feed.turn(*turn)?.state;
-                match (state, ends) {
-                    (TurnState::Queued, 0) => Ok(()),
-                    (state, 1) if state.is_terminal() => Ok(()),
-                    found => Err(format!("its state and how many ends it has are {found:?}")),
-                }
-            }
-            Fact::Ended(session, turn) => {
-                let found = self.feed(*session)?.turn(turn.id)?;
-                if found == **turn { Ok(()) } else { Err(format!("it is {found:?}")) }
-            }
-            Fact::Told(session, change) => {
-                let at = usize::try_from(change.number).unwrap_or(0).saturating_sub(1);
-                match self.feed(*session)?.changes.get(at) {
-                    Some(found) if found == change => Ok(()),
-                    found => Err(format!("in its place stands {found:?}")),
-                }
-            }
-            Fact::Holds(name, sessions) => {
-                let failed = |error: Error| format!("it cannot be read: {error:?}");
-                let found = self.engine.find_workspace(name).map_err(failed)?.ok_or("it is lost")?;
-                let total = found.sessions((1, 1)).map_err(failed)?.meta.total;
-                if total == *sessions { Ok(()) } else { Err(format!("it has {total} sessions")) }
-            }
+    /// The texts in the stream of an archive, which is the same on every disk that has it.
+    fn unpacked(&self, stream: Vec<u8>) -> Result<Vec<String>> {
+        let lock = || self.unpacked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(texts) = lock().get(&stream) {
+            return Ok(texts.clone());
         }
-    }
-}
-
-impl Feed {
-    fn has(&self, due: &Message) -> Result<(), String> {
-        let is_it = |change: &Change| matches!(change.kind, ChangeKind::Message(id) if id == due.id);
-        if !self.changes.iter().any(is_it) {
-            return Err("its feed does not tell of it".into());
-        }
-        match self.session.message(due.id) {
-            Ok(found) if found == *due => Ok(()),
-            Ok(found) => Err(format!("it is {found:?}")),
-            Err(error) if error.is_not_found() && self.deleted.contains(&due.id) => Ok(()),
-            Err(error) => Err(format!("{error:?}")),
-        }
-    }
-
-    fn turn(&self, id: TurnId) -> Result<Turn, String> {
-        self.session.turn(id).and_then(|turn| turn.get()).map_err(|error| format!("{error:?}"))
+        let other = Engine::in_memory().open()?;
+        let archive = other.workspace("elsewhere")?.agent("desk")?.import_archive(&*stream, ImportIds::Keep)?;
+        let texts: Vec<_> = archive.restore()?.history(1000)?.iter().map(Message::text).collect();
+        other.close()?;
+        lock().insert(stream, texts.clone());
+        Ok(texts)
     }
 }

@@ -1,72 +1,150 @@
 //! The engine as its users have it: senders with every policy, agents, followers, readers of pages, archives, forks,
-//! streams, lines, backups and compaction, all at once, on a disk that loses power or fails.
+//! streams, lines, access keys, backups and compaction, all at once, on a disk that loses power or fails.
 
 mod facts;
+pub mod images;
+mod law;
+mod lives;
+mod operator;
 mod people;
+pub mod points;
+mod there;
 
-use std::panic::resume_unwind;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use std::{fs, thread};
 
-use parlor::testkit::{Failure, Loss, SimulatedDisk, Touch, Watcher};
-use parlor::{Builder, Engine, Error, ErrorKind, NewSession, Session};
+use parlor::testkit::SimulatedDisk;
+use parlor::{Builder, Durability, Engine, Error, NewSession, Session};
 
-use self::facts::{Facts, Floor, WORKSPACE};
-use self::people::Operator;
+use self::facts::{Facts, Floor, Promise, WORKSPACE};
+use self::operator::Operator;
+use self::people::{Sender, Waiters, Waits, Went};
 use crate::suite::random::Random;
 
 /// What was done.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Counts {
     /// Disks as a power loss left them, each opened and compared.
     pub images: u64,
     /// Of those, after a second power loss, while the first was recovered from.
     pub twice: u64,
-    /// Operations that failed, each in a run of its own.
+    /// Of those, with agents that ran what was left to run; and turns that were run again then.
+    pub gone_on: u64,
+    pub again: u64,
+    /// Of those, of an engine that acknowledges before it syncs, and of one that lets others read.
+    pub deferred: u64,
+    pub shared: u64,
+    /// Operations that failed, each in a run of its own; of those, where somebody was told.
     pub points: u64,
+    pub told: u64,
     /// What was acknowledged or read.
     pub facts: u64,
+    /// What was done, and what was refused as it may be.
+    pub done: BTreeMap<&'static str, u64>,
+    pub refused: BTreeMap<&'static str, u64>,
 }
 
 impl Counts {
     pub fn add(&mut self, other: Counts) {
         self.images += other.images;
         self.twice += other.twice;
+        self.gone_on += other.gone_on;
+        self.again += other.again;
+        self.deferred += other.deferred;
+        self.shared += other.shared;
         self.points += other.points;
+        self.told += other.told;
         self.facts += other.facts;
+        for (sum, added) in [(&mut self.done, other.done), (&mut self.refused, other.refused)] {
+            added.into_iter().for_each(|(what, count)| *sum.entry(what).or_default() += count);
+        }
+    }
+
+    fn of(facts: &Facts) -> Self {
+        let [done, refused] = facts.acts();
+        Counts { facts: facts.count() as u64, done, refused, ..Counts::default() }
     }
 }
 
-/// A moment at which the power may fail.
-struct Cut {
-    number: u64,
-    next: Touch,
-    floor: Floor,
-    disk: SimulatedDisk,
+/// All that people do, and what is refused them now and then as it may be. (Cancelling comes too late most times.)
+const DONE: [&str; 35] = [
+    "append",
+    "archive",
+    "back up",
+    "compact",
+    "create",
+    "delete",
+    "delete an agent",
+    "delete an archive",
+    "enqueue",
+    "export an archive",
+    "export lines",
+    "follow",
+    "follow up",
+    "fork",
+    "import an archive",
+    "import lines",
+    "interrupt",
+    "label an agent",
+    "make a key",
+    "message",
+    "page",
+    "purge",
+    "rename",
+    "replace a key",
+    "restore",
+    "retain",
+    "revoke a key",
+    "send",
+    "send and interrupt",
+    "send and roll back",
+    "stop",
+    "tool call",
+    "usage",
+    "wait",
+    "write",
+];
+const REFUSED: [&str; 4] = ["append", "cancel", "follow up", "send"];
+
+/// What was never done, and what was never refused.
+pub fn missed(counts: &Counts) -> Vec<&'static str> {
+    let done = DONE.into_iter().filter(|what| !counts.done.contains_key(what));
+    done.chain(REFUSED.into_iter().filter(|what| !counts.refused.contains_key(what))).collect()
 }
 
-/// Takes a copy of the disk before some of its changes.
-struct Cutter {
-    seed: u64,
-    every: u64,
-    facts: Arc<Facts>,
-    changes: AtomicU64,
-    cuts: SyncSender<Cut>,
+/// How the engine of a seed is opened.
+#[derive(Debug, Clone, Copy)]
+struct Mode {
+    durability: Durability,
+    is_shared: bool,
+    /// How often a turn is run in all.
+    attempts: u32,
 }
 
-impl Watcher for Cutter {
-    fn before(&self, disk: &SimulatedDisk, next: Touch) {
-        let number = self.changes.fetch_add(1, Ordering::SeqCst);
-        if !Random::of(self.seed, number).one_in(self.every) {
-            return;
-        }
-        let mut floor = self.facts.floor();
-        let disk = disk.copy();
-        self.facts.widen(&mut floor);
-        // Nobody takes it any more once something was found.
-        let _ = self.cuts.send(Cut { number, next, floor, disk });
+impl Mode {
+    fn of_seed(seed: u64) -> Self {
+        let deferred = Durability::Deferred(Duration::from_millis(1 + seed / 4 % 20));
+        let durability = if seed % 4 == 3 { deferred } else { Durability::Sync };
+        Mode { durability, is_shared: seed % 4 == 1, attempts: 1 + (seed % 2) as u32 }
+    }
+
+    /// What an acknowledgement promises of a disk that loses power.
+    fn promise(self) -> Promise {
+        if self.durability == Durability::Sync { Promise::OnDisk } else { Promise::InOrder }
+    }
+
+    /// An engine with the behaviour of the agents on a disk.
+    fn open(self, disk: &SimulatedDisk, facts: &Arc<Facts>) -> parlor::Result<Engine> {
+        let facts = Arc::clone(facts);
+        let builder = builder().durability(self.durability).attempts(self.attempts);
+        let builder = if self.is_shared { builder.shared_readers() } else { builder };
+        builder.agent_fn("worker", move |turn| people::agent(turn, &facts)).open_on(disk)
     }
 }
 
@@ -74,57 +152,51 @@ fn builder() -> Builder {
     Engine::builder("a simulated disk").workers(4)
 }
 
-/// An engine with the behaviour of the agents on it.
-fn open(disk: &SimulatedDisk, facts: &Arc<Facts>) -> parlor::Result<Engine> {
-    let facts = Arc::clone(facts);
-    builder().agent_fn("worker", move |turn| people::agent(turn, &facts)).open_on(disk)
-}
-
-/// How long people work on a disk.
-#[derive(Clone, Copy)]
-struct Effort {
-    steps: u64,
-    /// Who waits for turns never comes back where the storage fails and no turn ends.
-    waits: bool,
-}
-
 /// Everybody works on an engine, which is closed then. What failed.
-fn live(engine: Engine, facts: &Facts, random: &mut Random, effort: Effort) -> Vec<Error> {
+fn live(engine: Engine, facts: &Facts, random: &mut Random, steps: u64, waiters: Option<Waiters>) -> Vec<Error> {
     let sessions = match sessions(&engine, 1 + random.below(3)) {
         Ok(sessions) => sessions,
         Err(error) => return vec![error],
     };
     let seeds = [random.next(), random.next(), random.next()];
-    thread::scope(|scope| {
+    let waits = waiters.as_ref().map_or(Waits::Inline, Waits::Beside);
+    let mut failed = thread::scope(|scope| {
         let follow = |session| scope.spawn(move || people::follow(session, facts));
         let followers: Vec<_> = sessions.iter().map(follow).collect();
-        let mut went = work(&engine, &sessions, facts, seeds, effort);
+        let mut went = work(&engine, &sessions, facts, seeds, (steps, waits));
         // Followers end with the engine.
         went.push(engine.close());
-        for follower in followers {
-            follower.join().unwrap_or_else(|panic| resume_unwind(panic));
-        }
-        went.into_iter().filter_map(Result::err).collect()
-    })
+        let told = followers.into_iter().map(|follower| follower.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        let told: Vec<_> = told.flatten().collect();
+        went.into_iter().filter_map(Result::err).chain(told).collect::<Vec<_>>()
+    });
+    failed.extend(waiters.into_iter().flat_map(|waiters| waiters.join(facts)));
+    failed
 }
 
 /// Senders and the operator do what they do, and somebody reads meanwhile.
-fn work(engine: &Engine, sessions: &[Session], facts: &Facts, seeds: [u64; 3], effort: Effort) -> Vec<people::Went> {
+fn work(
+    engine: &Engine,
+    sessions: &[Session],
+    facts: &Facts,
+    seeds: [u64; 3],
+    (steps, waits): (u64, Waits<'_>),
+) -> Vec<Went> {
     let (directory, stop) = (tempfile::tempdir().expect("a directory"), AtomicBool::new(false));
     thread::scope(|scope| {
         let reader = scope.spawn(|| people::read(sessions, facts, &stop, &mut Random::new(seeds[0])));
         let senders = sessions.iter().zip(0..).map(|(session, number)| {
-            let mut random = Random::of(seeds[1], number);
-            scope.spawn(move || people::send(session, facts, &mut random, effort.steps, effort.waits))
+            let random = Random::of(seeds[1], number);
+            scope.spawn(move || Sender::new(session, facts, random, waits)?.work(steps))
         });
         let mut working: Vec<_> = senders.collect();
         working.push(scope.spawn(|| {
             let random = Random::new(seeds[2]);
-            Operator { engine, facts, random, directory: directory.path() }.work(effort.steps / 3)
+            Operator { engine, facts, random, directory: directory.path() }.work(steps / 3)
         }));
-        let went: Vec<_> = working.into_iter().map(|worker| worker.join()).collect();
+        let mut went: Vec<_> = working.into_iter().map(|worker| worker.join()).collect();
         stop.store(true, Ordering::SeqCst);
-        reader.join().unwrap_or_else(|panic| resume_unwind(panic));
+        went.push(reader.join());
         went.into_iter().map(|went| went.unwrap_or_else(|panic| resume_unwind(panic))).collect()
     })
 }
@@ -142,137 +214,32 @@ fn sessions(engine: &Engine, count: u64) -> parlor::Result<Vec<Session>> {
     named.collect()
 }
 
-/// Plays the script of a seed, and tries what a power loss leaves at about one of `every` changes of the disk, in
-/// `losses` ways each.
-///
-/// # Panics
-///
-/// When what a power loss left is not what must be there.
-pub fn play(seed: u64, every: u64, losses: u64) -> Counts {
-    let (cuts, queue) = sync_channel(4);
-    let queue = Arc::new(Mutex::new(queue));
-    let facts = Arc::new(Facts::default());
-    let cutter = Cutter { seed, every, facts: Arc::clone(&facts), changes: AtomicU64::new(0), cuts };
-    thread::scope(|scope| {
-        let checkers: Vec<_> = (0..2)
-            .map(|_| {
-                let (queue, facts) = (Arc::clone(&queue), Arc::clone(&facts));
-                scope.spawn(move || check_all(seed, losses, &queue, &facts))
-            })
-            .collect();
-        drop(queue);
-        // The cutter, and with it the queue's other end, ends with the script.
-        script(seed, &facts, SimulatedDisk::new().watched(cutter));
-        let mut counts = Counts { facts: facts.count() as u64, ..Counts::default() };
-        for checker in checkers {
-            counts.add(checker.join().unwrap_or_else(|panic| resume_unwind(panic)));
-        }
-        counts
+/// Opens a disk where nothing that waits is run, and compares it. How many operations the opening took.
+fn check(disk: &SimulatedDisk, facts: &Facts, floor: &Floor) -> Result<u64, String> {
+    caught(|| {
+        let engine = builder().open_on(disk).map_err(|error| format!("it does not open: {error:?}"))?;
+        let opening = disk.operations();
+        facts.check(&engine, floor)?;
+        engine.close().map_err(|error| format!("it does not close: {error:?}"))?;
+        Ok(opening)
     })
 }
 
-fn script(seed: u64, facts: &Arc<Facts>, disk: SimulatedDisk) {
-    let mut random = Random::of(seed, 1);
-    for _ in 0..2 {
-        let engine =
-            open(&disk, facts).unwrap_or_else(|error| panic!("PARLOR_SEED={seed}: it does not open: {error:?}"));
-        let effort = Effort { steps: 6 + random.below(12), waits: true };
-        let failed = live(engine, facts, &mut random, effort);
-        assert!(failed.is_empty(), "PARLOR_SEED={seed}: nothing fails, and somebody is told {failed:?}");
-    }
+/// A panic is a failure like others.
+fn caught<T>(what: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    let text = |panic: Box<dyn Any + Send>| match panic.downcast::<String>() {
+        Ok(text) => *text,
+        Err(panic) => panic.downcast_ref::<&str>().unwrap_or(&"no text").to_string(),
+    };
+    catch_unwind(AssertUnwindSafe(what)).unwrap_or_else(|panic| Err(format!("it panics: {}", text(panic))))
 }
 
-fn check_all(seed: u64, losses: u64, queue: &Mutex<Receiver<Cut>>, facts: &Facts) -> Counts {
-    let mut counts = Counts::default();
-    loop {
-        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(cut) = next else { return counts };
-        for number in 0..losses {
-            let mut random = Random::of(seed ^ cut.number, number);
-            let loss = Loss::of_seed(random.next());
-            check_image(&cut, loss, facts, &mut random, &mut counts).unwrap_or_else(|failure| {
-                panic!(
-                    "PARLOR_SEED={seed}: the power fails at change {} of the disk, before {:?}, and {loss:?}: {failure}",
-                    cut.number, cut.next
-                )
-            });
-        }
+/// Keeps the files of disks on which something failed, each in a folder of its name.
+fn keep(name: &str, disks: &[(&str, &SimulatedDisk)]) -> PathBuf {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    for (disk, files) in disks.iter().map(|(name, disk)| (directory.join(name), disk.files())) {
+        fs::create_dir_all(&disk).expect("a directory");
+        files.iter().for_each(|(name, content)| fs::write(disk.join(name), content).expect("it is written"));
     }
-}
-
-fn check_image(cut: &Cut, loss: Loss, facts: &Facts, random: &mut Random, counts: &mut Counts) -> Result<(), String> {
-    let image = || cut.disk.after_power_loss(loss);
-    let disk = image();
-    check(&disk, facts, &cut.floor)?;
-    counts.images += 1;
-    if random.one_in(6) {
-        (counts.images, counts.twice) = (counts.images + 1, counts.twice + 1);
-        let (again, at) = (image(), random.below(disk.operations()));
-        again.fail(at, Failure::Cut);
-        drop(builder().open_on(&again));
-        let loss = Loss::of_seed(random.next());
-        let checked = check(&again.after_power_loss(loss), facts, &cut.floor);
-        checked.map_err(|failure| format!("cut again at operation {at}, and {loss:?}: {failure}"))?;
-    }
-    Ok(())
-}
-
-/// Opens it where nothing that waits is run, and compares it.
-fn check(disk: &SimulatedDisk, facts: &Facts, floor: &Floor) -> Result<(), String> {
-    let engine = builder().open_on(disk).map_err(|error| format!("it does not open: {error:?}"))?;
-    facts.check(&engine, floor)?;
-    engine.close().map_err(|error| format!("it does not close: {error:?}"))
-}
-
-/// Plays the script of a seed with some operation of the disk failing in each run, about one of `every`.
-///
-/// # Panics
-///
-/// When an answer was not true, or the file does not open again.
-pub fn play_points(seed: u64, every: u64) -> Counts {
-    use std::io::ErrorKind::{Other, StorageFull};
-
-    let hows = [
-        Failure::Once(Other),
-        Failure::Forever(Other),
-        Failure::Short(Other),
-        Failure::Once(StorageFull),
-        Failure::Forever(StorageFull),
-    ];
-    let mut counts = Counts::default();
-    let mut at = Random::of(seed, 2).below(every);
-    loop {
-        let mut random = Random::of(seed, at);
-        let how = random.pick(&hows).unwrap_or(Failure::Cut);
-        let name = format!("PARLOR_SEED={seed}: operation {at} fails as {how:?}");
-        let (facts, disk) = (Arc::new(Facts::default()), SimulatedDisk::new());
-        disk.fail(at, how);
-        for _ in 0..2 {
-            let effort = Effort { steps: 4 + random.below(6), waits: false };
-            let failed = match open(&disk, &facts) {
-                Ok(engine) => live(engine, &facts, &mut random, effort),
-                Err(error) => vec![error],
-            };
-            let kinds = [ErrorKind::Storage, ErrorKind::NoSpace, ErrorKind::OutcomeUnknown, ErrorKind::Closed];
-            let is_true = |error: &Error| disk.operations() > at && kinds.contains(&error.kind());
-            assert!(failed.iter().all(is_true), "{name}: somebody is told {failed:?}");
-            if !failed.is_empty() {
-                break;
-            }
-        }
-        if disk.operations() <= at {
-            return counts;
-        }
-        disk.mend();
-        let floor = facts.floor();
-        let loss = Loss::of_seed(random.next());
-        for (disk, what) in
-            [(disk.after_power_loss(loss), format!("after {loss:?}")), (disk, "opened again".to_owned())]
-        {
-            check(&disk, &facts, &floor).unwrap_or_else(|failure| panic!("{name}: {what}: {failure}"));
-        }
-        counts.points += 1;
-        counts.facts += facts.count() as u64;
-        at += 1 + random.below(2 * every - 1);
-    }
+    directory
 }

@@ -47,10 +47,20 @@ pub enum Item {
     Waiting(String),
 }
 
+/// What was asked, and of which session, message, turn or archive.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Question(pub &'static str, String);
+
+impl From<&'static str> for Question {
+    fn from(what: &'static str) -> Self {
+        Question(what, String::new())
+    }
+}
+
 /// What was answered to one question.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
-    pub question: &'static str,
+    pub question: Question,
     items: Vec<Item>,
     total: Option<u64>,
     /// It says itself that something of it is damaged.
@@ -70,11 +80,11 @@ pub struct Differs {
     pub is_old: bool,
 }
 
-/// Everything that was ever true.
+/// Everything that was ever true, each under the question it answered.
 pub type History = HashSet<String>;
 
-/// What an item is in a history: its rows, each for itself.
-pub fn rows(item: &Item) -> Vec<String> {
+/// The rows of an item, each for itself.
+fn rows(item: &Item) -> Vec<String> {
     let Item::Session(session) = item else { return vec![format!("{item:?}")] };
     // What it is, and where it stands.
     let (mut is, at) = ((**session).clone(), &**session);
@@ -95,11 +105,11 @@ pub fn rows(item: &Item) -> Vec<String> {
 }
 
 impl Answer {
-    fn none(question: &'static str) -> Self {
-        Answer { question, items: Vec::new(), total: None, is_damaged: false, failed: None }
+    fn none(question: impl Into<Question>) -> Self {
+        Answer { question: question.into(), items: Vec::new(), total: None, is_damaged: false, failed: None }
     }
 
-    fn error(question: &'static str, error: &Error) -> Self {
+    fn error(question: impl Into<Question>, error: &Error) -> Self {
         let mut answer = Self::none(question);
         match error.kind() {
             ErrorKind::Corrupt => answer.is_damaged = true,
@@ -111,24 +121,24 @@ impl Answer {
         answer
     }
 
-    fn one(question: &'static str, read: Result<Option<Item>>) -> Self {
+    fn one(question: impl Into<Question>, read: Result<Option<Item>>) -> Self {
         match read {
             Ok(item) => Answer { items: item.into_iter().collect(), ..Self::none(question) },
             Err(error) => Self::error(question, &error),
         }
     }
 
-    fn all<T>(question: &'static str, read: Result<Vec<T>>, item: impl Fn(T) -> Item) -> Self {
+    fn all<T>(question: impl Into<Question>, read: Result<Vec<T>>, item: impl Fn(T) -> Item) -> Self {
         match read {
             Ok(items) => Answer { items: items.into_iter().map(item).collect(), ..Self::none(question) },
             Err(error) => Self::error(question, &error),
         }
     }
 
-    fn listed<T>(question: &'static str, read: Result<Listed<T>>, item: impl Fn(T) -> Item) -> Self {
+    fn listed<T>(question: impl Into<Question>, read: Result<Listed<T>>, item: impl Fn(T) -> Item) -> Self {
         match read {
             Ok(Listed { items, total, damaged, .. }) => Answer {
-                question,
+                question: question.into(),
                 items: items.into_iter().map(item).collect(),
                 total: Some(total),
                 is_damaged: !damaged.is_empty(),
@@ -142,9 +152,23 @@ impl Answer {
         &self.items
     }
 
+    /// What a history has of it.
+    pub fn history(&self) -> impl Iterator<Item = String> {
+        self.items.iter().flat_map(|item| self.rows_of(item))
+    }
+
+    fn rows_of(&self, item: &Item) -> Vec<String> {
+        rows(item).into_iter().map(|row| format!("{:?} {row}", self.question)).collect()
+    }
+
+    /// Whether an item once was the answer to this question, or its rows were.
+    pub fn was(&self, item: &Item, history: &History) -> bool {
+        self.rows_of(item).iter().all(|row| history.contains(row))
+    }
+
     /// It fails in no other way than by damage and absence.
     pub fn check_kind(&self) -> Result<(), String> {
-        self.failed.as_ref().map_or(Ok(()), |failed| Err(format!("{} fails: {failed}", self.question)))
+        self.failed.as_ref().map_or(Ok(()), |failed| Err(format!("{:?} fails: {failed}", self.question)))
     }
 
     /// Compares it with the true one. An error says what is a lie in it.
@@ -153,18 +177,19 @@ impl Answer {
         let mut differs = Differs { names: self.is_damaged, ..Differs::default() };
         let mut due = truth.items.iter();
         for item in &self.items {
-            if due.any(|due| due == item) {
-                continue;
-            }
-            // From the beginning again: what is old may stand at another place.
-            due = truth.items.iter();
-            if !rows(item).iter().all(|row| history.contains(row)) {
-                return Err(format!(
-                    "{} answers {item:#?}\n--- where these are due\n{:#?}",
-                    self.question, truth.items
-                ));
-            }
-            differs.is_old = true;
+            let why = match (truth.items.contains(item), self.was(item, history)) {
+                (true, _) if due.any(|due| due == item) => continue,
+                (true, _) => "out of its place, or once more",
+                (false, true) => {
+                    differs.is_old = true;
+                    continue;
+                }
+                (false, false) => "which it never answered",
+            };
+            return Err(format!(
+                "{:?} answers {item:#?}, {why}\n--- where these are due\n{:#?}",
+                self.question, truth.items
+            ));
         }
         differs.lacks = !self.is_damaged && (self.items != truth.items || self.total != truth.total);
         Ok(differs)
@@ -182,7 +207,8 @@ pub fn ask(store: &dyn Store, known: &Known) -> Vec<Answer> {
         let listed = store.sessions(SessionsQuery { workspace, agent, page, after: None });
         answers.push(Answer::listed(question, listed, |session| Item::Session(Box::new(session))));
         let listed = store.archives(ArchivesQuery { workspace, agent, page });
-        answers.push(Answer::listed("archives", listed, |archive| Item::Archive(Box::new(archive))));
+        let question = Question("archives", question.to_owned());
+        answers.push(Answer::listed(question, listed, |archive| Item::Archive(Box::new(archive))));
     }
     answers.push(Answer::all("outbox", store.outbox(1000), row));
     for (question, rows) in [("outbox heads", OutboxRows::Heads), ("dead rows", OutboxRows::Dead)] {
@@ -194,43 +220,55 @@ pub fn ask(store: &dyn Store, known: &Known) -> Vec<Answer> {
         ask_of_session(store, place, agent, &mut answers);
     }
     for at in &known.archives {
-        answers.push(Answer::one("archive", store.archive(at).map(|archive| Some(Item::Archive(Box::new(archive))))));
+        let of = |question| Question(question, at.filename.clone());
+        answers
+            .push(Answer::one(of("archive"), store.archive(at).map(|archive| Some(Item::Archive(Box::new(archive))))));
         let mut stream = Vec::new();
         let exported = store.export_archive(at, &mut stream, &mut |_: Progress| std::ops::ControlFlow::Continue(()));
-        answers.push(Answer::one("exported archive", exported.map(|()| Some(Item::Exported(stream)))));
+        answers.push(Answer::one(of("exported archive"), exported.map(|()| Some(Item::Exported(stream)))));
     }
     answers
 }
 
 fn ask_of_session(store: &dyn Store, place: &Place, agent: AgentId, answers: &mut Vec<Answer>) {
     let at = place.at;
+    let of = |question| Question(question, at.session.to_string());
     let session = |read: Result<SessionRecord>| read.map(|session| Some(Item::Session(Box::new(session))));
     let turn = |turn| Item::Turn(Box::new(turn));
     let message = |message| Item::Message(Box::new(message));
-    answers.push(Answer::one("session", session(store.session(at))));
-    answers.push(Answer::one("session by key", session(store.session_by_key(at.workspace, agent, &place.key))));
+    answers.push(Answer::one(of("session"), session(store.session(at))));
+    answers.push(Answer::one(of("session by key"), session(store.session_by_key(at.workspace, agent, &place.key))));
     for (question, matching) in matchings(place) {
         let read = store.messages(at, matching);
         let listed = read.map(|found| {
             let last = None;
             Listed { items: found.items, total: found.total, damaged: found.damaged, last }
         });
-        answers.push(Answer::listed(question, listed, message));
+        answers.push(Answer::listed(of(question), listed, message));
     }
     for id in &place.messages {
-        answers.push(Answer::one("message", store.message(at, *id).map(|found| Some(message(found)))));
+        answers.push(Answer::one(
+            Question("message", format!("{} {id}", at.session)),
+            store.message(at, *id).map(|found| Some(message(found))),
+        ));
     }
-    answers.push(Answer::listed("turns", store.turns(at, PageAt { page: 1, limit: 100 }), turn));
+    answers.push(Answer::listed(of("turns"), store.turns(at, PageAt { page: 1, limit: 100 }), turn));
     for id in &place.turns {
-        answers.push(Answer::one("turn", store.turn(at, *id).map(|found| Some(turn(found)))));
+        answers.push(Answer::one(
+            Question("turn", format!("{} {id}", at.session)),
+            store.turn(at, *id).map(|found| Some(turn(found))),
+        ));
     }
     for id in &place.threads {
-        answers.push(Answer::one("thread", store.thread(at, *id).map(|found| Some(Item::Thread(found)))));
+        answers.push(Answer::one(
+            Question("thread", format!("{} {id}", at.session)),
+            store.thread(at, *id).map(|found| Some(Item::Thread(found))),
+        ));
     }
-    answers.push(Answer::all("changes", store.changes(at, 0, 1000), Item::Change));
-    answers.push(Answer::one("context mark", store.context_mark(at).map(|mark| mark.map(Item::Mark))));
+    answers.push(Answer::all(of("changes"), store.changes(at, 0, 1000), Item::Change));
+    answers.push(Answer::one(of("context mark"), store.context_mark(at).map(|mark| mark.map(Item::Mark))));
     let head = store.outbox_head(at).map(|row| row.map(|row| Item::Row(Box::new(row))));
-    answers.push(Answer::one("outbox head", head));
+    answers.push(Answer::one(of("outbox head"), head));
 }
 
 fn matchings(place: &Place) -> Vec<(&'static str, Matching)> {

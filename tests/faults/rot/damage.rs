@@ -1,5 +1,7 @@
 //! What rots: bits, sectors, the end of a file, pages that stand in each other's place.
 
+use std::ops::Range;
+
 use crate::suite::random::Random;
 
 const SECTOR: usize = 512;
@@ -36,6 +38,16 @@ impl Damage {
             }),
             _ => Damage::Swapped(spot(random, content, PAGE), spot(random, content, PAGE)),
         }
+    }
+
+    /// Draws some to what was written last, and often to what was written right before.
+    pub fn draw_at_end(random: &mut Random, last: Range<usize>) -> Self {
+        if random.one_in(3) {
+            let bit = |random: &mut Random| last.start * 8 + random.below(8 * last.len() as u64) as usize;
+            return Damage::Flipped((0..1 + random.below(2)).map(|_| bit(random)).collect());
+        }
+        let first = last.start.saturating_sub(random.below(2_000) as usize);
+        Damage::Zeroed((first / SECTOR..last.end.div_ceil(SECTOR)).collect())
     }
 
     /// The file with it.

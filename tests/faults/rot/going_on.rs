@@ -11,7 +11,7 @@ use parlor::store::{
 use parlor::{Engine, Error, ErrorKind, NewMessage, NewSession, NewTurn, Progress, Timestamp};
 use uuid::Uuid;
 
-use super::answers::{Item, Known, ask, rows};
+use super::answers::{Item, Known, ask};
 use super::victim::Victim;
 use crate::suite::random::Random;
 
@@ -123,8 +123,8 @@ pub fn check(store: &dyn Store, victim: &Victim) -> Result<(), String> {
         let is_ours = |item: &Item| matches!(item, Item::Message(message) if message.text() == "after the damage");
         for item in answer.items().iter().filter(|item| matches!(item, Item::Message(_)) && !is_ours(item)) {
             let is_synthetic = matches!(item, Item::Message(message) if message.synthetic);
-            if !is_synthetic && !rows(item).iter().all(|row| victim.history.contains(row)) {
-                return Err(format!("written to, {} answers {item:#?}, which nobody wrote", answer.question));
+            if !is_synthetic && !answer.was(item, &victim.history) {
+                return Err(format!("written to, {:?} answers {item:#?}, which nobody wrote", answer.question));
             }
         }
     }

@@ -8,6 +8,7 @@
 
 mod answers;
 mod damage;
+mod ends;
 mod going_on;
 mod victim;
 
@@ -25,6 +26,7 @@ use parlor::{Durability, Error, ErrorKind, Result};
 use self::answers::{Answer, Differs, ask};
 use self::damage::Damage;
 use self::victim::Victim;
+use crate::suite::kept;
 use crate::suite::random::Random;
 
 /// What was done.
@@ -45,6 +47,9 @@ pub struct Counts {
     pub gone_on: u64,
     /// Those that stood in a directory, and not in memory.
     pub in_files: u64,
+    /// Those whose log was damaged, and of those that opened, those whose log ended earlier than it had.
+    pub in_logs: u64,
+    pub ended: u64,
 }
 
 impl Counts {
@@ -58,11 +63,13 @@ impl Counts {
         self.right += other.right;
         self.gone_on += other.gone_on;
         self.in_files += other.in_files;
+        self.in_logs += other.in_logs;
+        self.ended += other.ended;
     }
 }
 
 /// Cases of one file.
-const A_FILE: u64 = 250;
+pub const A_FILE: u64 = 25;
 
 /// Cases that may fail before the rest is left.
 const FAILURES: usize = 5;
@@ -123,21 +130,26 @@ fn play_file(seed: u64, cases: u64, worker: u64, counts: &mut Counts, failures: 
     for number in 0..cases {
         let mut random = Random::of(seed, number);
         let which = random.below(victim.files.len() as u64) as usize;
-        let damage = Damage::draw(&mut random, &victim.files[which].1);
+        let (file, content) = &victim.files[which];
+        let damage = match victim.ends.last().filter(|_| is_log(file) && random.one_in(3)) {
+            Some(last) => Damage::draw_at_end(&mut random, last),
+            None => Damage::draw(&mut random, content),
+        };
         let mut files = victim.files.clone();
-        files[which].1 = damage.of(&victim.files[which].1);
-        let name = format!("PARLOR_SEED={seed}, case {number}: {} {damage:?}", files[which].0);
+        files[which].1 = damage.of(content);
+        let name = format!("PARLOR_SEED={seed}, case {number}: {file} {damage:?}");
         // What ends the whole process leaves this.
-        fs::write(kept(&format!("rot-{worker}")), &name).expect("it is written");
+        fs::write(kept::place(&format!("rot-{worker}")), &name).expect("it is written");
         let place = match random.one_in(8) {
             true => Place::Files(directory.path().to_owned()),
             false => Place::Memory,
         };
         counts.cases += 1;
         counts.in_files += u64::from(matches!(place, Place::Files(_)));
+        counts.in_logs += u64::from(is_log(file));
         let case = Case { victim: &victim, files: &files, damage: &damage, place };
         if let Err(failure) = case.check(&mut random, counts) {
-            let kept = keep(&files, seed, number);
+            let kept = kept::keep(&format!("rot-{seed}-{number}"), &files);
             let mut failures = failures.lock().expect("nobody panics with it");
             failures.push(format!("{name}; the files are in {}: {failure}", kept.display()));
         }
@@ -147,22 +159,14 @@ fn play_file(seed: u64, cases: u64, worker: u64, counts: &mut Counts, failures: 
     }
 }
 
+fn is_log(name: &str) -> bool {
+    name.ends_with("-log")
+}
+
 /// Where files are quick, if there is such a place.
 fn memory() -> PathBuf {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() }
-}
-
-fn kept(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
-}
-
-/// Keeps the files of a case that failed.
-fn keep(files: &[(String, Vec<u8>)], seed: u64, number: u64) -> PathBuf {
-    let directory = kept(&format!("rot-{seed}-{number}"));
-    fs::create_dir_all(&directory).expect("a directory");
-    files.iter().for_each(|(name, content)| fs::write(directory.join(name), content).expect("it is written"));
-    directory
 }
 
 /// Where the damaged files stand.
@@ -227,7 +231,7 @@ impl Case<'_> {
                 return self.refused(&error);
             }
         };
-        let differs = self.answers(&*open.store)?;
+        let differs = self.answers(&*open.store, counts)?;
         counts.names += u64::from(differs.names);
         counts.lacks += u64::from(differs.lacks);
         counts.old += u64::from(differs.is_old);
@@ -282,19 +286,19 @@ impl Case<'_> {
         }
     }
 
-    /// Whether all is as it was before some of the last operations, and their records are not proved.
+    /// Whether all is as it was before some of the last operations, whose records are damaged and not proved.
     fn ends_earlier(&self, answers: &[Answer]) -> bool {
-        let log = self.victim.files.iter().zip(self.files).find(|(file, _)| file.0.ends_with("-log"));
-        let Some(((_, sound), (_, damaged))) = log else { return false };
-        let is_hit = |at: &usize| sound.get(*at) != damaged.get(*at);
-        self.victim.end.iter().any(is_hit) && self.victim.earlier.iter().any(|earlier| earlier == answers)
+        let log = self.files.iter().find(|file| is_log(&file.0));
+        answers != self.victim.truth
+            && log.is_some_and(|(_, damaged)| self.victim.ends.allow(damaged, &self.victim.known, answers))
     }
 
     /// What one answers that was not.
-    fn answers(&self, store: &dyn Store) -> Result<Differs, String> {
+    fn answers(&self, store: &dyn Store, counts: &mut Counts) -> Result<Differs, String> {
         let answers = caught(|| ask(store, &self.victim.known)).map_err(|panic| format!("it panics: {panic}"))?;
         let mut all = Differs::default();
         if self.ends_earlier(&answers) {
+            counts.ended += 1;
             return Ok(all);
         }
         for (answer, truth) in answers.iter().zip(&self.victim.truth) {

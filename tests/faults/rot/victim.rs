@@ -7,7 +7,8 @@ use parlor::page::PageAt;
 use parlor::store::{ArchiveRef, ArchivesQuery, SessionRef, Store};
 use parlor::testkit::SimulatedDisk;
 
-use super::answers::{Answer, History, Known, Place, ask, rows};
+use super::answers::{Answer, History, Known, Place, ask};
+use super::ends::Ends;
 use crate::suite::client::{self, Client, Went};
 use crate::suite::random::Random;
 use crate::suite::record::Record;
@@ -18,17 +19,13 @@ pub struct Victim {
     pub files: Vec<(String, Vec<u8>)>,
     pub known: Known,
     pub truth: Vec<Answer>,
-    /// Where its end stands in the log, and what was true before each operation that the file may lack.
-    ///
-    /// A record proves that those before it were synced, and nothing proves the last one: where that is damaged, and what
-    /// stands before it too, the log ends earlier, and nobody can tell.
-    pub end: Vec<usize>,
-    pub earlier: Vec<Vec<Answer>>,
+    /// Of one that was not closed.
+    pub ends: Ends,
     pub history: History,
 }
 
 impl Victim {
-    /// The one of a seed, as far as threads allow.
+    /// The one of a seed, as far as threads allow. Of four in a row one is not closed.
     pub fn of(seed: u64) -> Self {
         let mut random = Random::of(seed, 1);
         let disk = SimulatedDisk::new();
@@ -38,8 +35,8 @@ impl Victim {
         let mut known = Known { names: Some(names), ..Known::default() };
         let mut history = History::new();
         let count = 1 + random.below(4);
-        let mut clients: Vec<_> = (0..count).map(|n| Client::new(seed ^ (n << 56), Arc::clone(&record))).collect();
-        let is_closed = !random.one_in(4);
+        let mut clients = Client::several(count, seed, &record);
+        let is_closed = !seed.is_multiple_of(4);
         let mut images = Vec::new();
         for _ in 0..20 + random.below(if is_closed { 120 } else { 30 }) {
             let client = random.below(count) as usize;
@@ -47,7 +44,7 @@ impl Victim {
                 panic!("the script of seed {seed} fails: {error:?}");
             }
             learn(&mut known, &*store, &record);
-            history.extend(ask(&*store, &known).iter().flat_map(Answer::items).flat_map(rows));
+            history.extend(ask(&*store, &known).iter().flat_map(Answer::history));
             if !is_closed {
                 images.push(disk.copy());
             }
@@ -55,24 +52,14 @@ impl Victim {
         let truth = ask(&*store, &known);
         if is_closed {
             store.close().expect("it closes");
-            return Victim { files: disk.files(), known, truth, end: Vec::new(), earlier: Vec::new(), history };
+            return Victim { files: disk.files(), known, truth, ends: Ends::default(), history };
         }
-        let before = disk.copy().files();
+        // What no answer shows: where the log loses it alone, the truth is due.
         client::write_elsewhere(&*store, "elsewhere").expect("it is written");
-        let files = disk.copy().files();
-        let earlier = |image: SimulatedDisk| ask(&*image.open(Durability::Sync).expect("it opens"), &known);
-        let earlier = images.into_iter().map(earlier).collect();
-        Victim { end: end(&before, &files), files, truth, earlier, known, history }
+        images.push(disk.copy());
+        let files = images.last().map(SimulatedDisk::files).unwrap_or_default();
+        Victim { files, known, truth, ends: Ends::of(images), history }
     }
-}
-
-/// Where two states of a log differ.
-fn end(before: &[(String, Vec<u8>)], after: &[(String, Vec<u8>)]) -> Vec<usize> {
-    let is_log = |file: &&(String, Vec<u8>)| file.0.ends_with("-log");
-    let Some((_, after)) = after.iter().find(is_log) else { return Vec::new() };
-    let before = before.iter().find(is_log).map(|(_, content)| content.as_slice()).unwrap_or_default();
-    let same = |at: &usize| before.get(*at) == after.get(*at);
-    (0..after.len()).filter(|at| !same(at)).collect()
 }
 
 /// Learns what there is to ask about.

@@ -1,21 +1,16 @@
 //! Who writes: operations drawn at random, each done to a model first, so that it is known what it must lead to.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use parlor::id::{AgentId, MessageId, OwnerId, SessionId, Stamp, TurnId, WorkspaceId};
-use parlor::store::{
-    Append, ArchiveRef, ArchiveSession, Behaviour, Claim, CreateSession, DeleteMessage, DeleteSession, Emit,
-    EnsureAgent, EnsureWorkspace, Finish, Interrupt, Outcome, Policy, QueueBounds, Runner, SessionRef, SetContextMark,
-    Stop, Store, Submit, UpdateSession,
-};
+use parlor::id::{AgentId, MessageId, SessionId, Stamp, TurnId, WorkspaceId};
+use parlor::store::{Append, ArchiveRef, Claim, CreateSession, EnsureAgent, EnsureWorkspace, SessionRef, Store};
 use parlor::testkit::ModelStore;
-use parlor::{
-    ContextMark, Error, ErrorKind, NewMessage, NewSession, NewTurn, Reason, Result, SessionUpdate, Timestamp, ToolCall,
-    TurnState, Usage, Webhook,
-};
+use parlor::{Error, ErrorKind, NewSession, Result, Timestamp, TurnState};
 use uuid::Uuid;
 
+use super::content::place_of;
+use super::house::{self, Home};
 use super::op::{Answer, Op};
 use super::random::Random;
 use super::record::Record;
@@ -23,17 +18,18 @@ use super::state::State;
 
 pub const WORKSPACE: &str = "acme";
 
-/// Most sessions that a client makes.
-const SESSIONS: usize = 3;
-
 const BEGIN_MICROS: u64 = 1_777_573_302_000_000;
 
 /// Workspace and agent, with the same ids in every store.
 pub fn set_up(store: &dyn Store) -> Result<(WorkspaceId, AgentId)> {
-    let stamp = |seed| Stamp::new(Timestamp::from_micros(BEGIN_MICROS), seed);
-    let workspace = store.ensure_workspace(EnsureWorkspace { stamp: stamp(1), name: WORKSPACE.into() })?.id;
-    let agent = store.ensure_agent(EnsureAgent { stamp: stamp(2), workspace, name: "greeter".into() })?;
+    let workspace = store.ensure_workspace(EnsureWorkspace { stamp: first_stamp(1), name: WORKSPACE.into() })?.id;
+    let agent = store.ensure_agent(EnsureAgent { stamp: first_stamp(2), workspace, name: "greeter".into() })?;
     Ok((workspace, agent.id))
+}
+
+/// A stamp of the beginning.
+pub fn first_stamp(seed: u64) -> Stamp {
+    Stamp::new(Timestamp::from_micros(BEGIN_MICROS), seed)
 }
 
 /// The session in which everybody writes.
@@ -43,7 +39,7 @@ pub fn shared(workspace: WorkspaceId) -> SessionRef {
 
 pub fn make_shared(store: &dyn Store, (workspace, agent): (WorkspaceId, AgentId)) -> Result<()> {
     let new = NewSession::default().id(shared(workspace).session);
-    let stamp = Stamp::new(Timestamp::from_micros(BEGIN_MICROS), 3);
+    let stamp = first_stamp(3);
     store.create_session(CreateSession { stamp, workspace, agent, new, first: None }).map(drop)
 }
 
@@ -57,19 +53,33 @@ pub struct Client {
     pub(super) names: (WorkspaceId, AgentId),
     pub(super) sessions: Vec<Mine>,
     /// Those that were deleted, whose ids may be used again.
-    gone: Vec<(usize, SessionRef)>,
+    pub(super) gone: Vec<SessionRef>,
     pub(super) archived: Vec<(Mine, ArchiveRef)>,
+    /// What is in archives, the one that was made last of each session.
+    contents: HashMap<SessionId, State>,
+    pub(super) home: Home,
     pub(super) clock: u64,
+    /// In whose name turns run: another one in each life of the process.
+    pub(super) owner: u128,
+    /// Nobody else has turns.
+    pub(super) is_alone: bool,
+    /// So many steps more look for what the process before left.
+    pub(super) looks_back: u32,
     /// The kinds of operations that were acknowledged.
     pub kinds: BTreeSet<String>,
+    /// How many writes with a claim that no longer holds were refused.
+    pub fenced: u64,
+    /// What was drawn has such a claim.
+    pub(super) is_stale: bool,
     /// What is neither known to be there nor not to be.
     pub unknown: Option<Unknown>,
 }
 
 pub(super) struct Mine {
-    track: usize,
     pub(super) at: SessionRef,
-    claim: Option<Claim>,
+    pub(super) claim: Option<Claim>,
+    /// Those that no longer hold.
+    pub(super) stale: Vec<Claim>,
     pub(super) messages: Vec<MessageId>,
     /// Turns that waited once.
     pub(super) queued: Vec<TurnId>,
@@ -78,8 +88,17 @@ pub(super) struct Mine {
 }
 
 impl Mine {
-    fn new(track: usize, at: SessionRef) -> Self {
-        Mine { track, at, claim: None, messages: Vec::new(), queued: Vec::new(), deleted: Vec::new() }
+    fn new(at: SessionRef) -> Self {
+        let (stale, messages, queued, deleted) = Default::default();
+        Mine { at, claim: None, stale, messages, queued, deleted }
+    }
+
+    /// Its running turn is run with this claim from now on.
+    fn hold(&mut self, claim: Option<Claim>) {
+        if claim != self.claim {
+            self.stale.extend(self.claim);
+            self.claim = claim;
+        }
     }
 }
 
@@ -113,10 +132,35 @@ impl Client {
             sessions: Vec::new(),
             gone: Vec::new(),
             archived: Vec::new(),
+            contents: HashMap::new(),
+            home: Home::default(),
             clock: BEGIN_MICROS,
+            owner: 1,
+            is_alone: false,
+            looks_back: 0,
             kinds: BTreeSet::new(),
+            fenced: 0,
+            is_stale: false,
             unknown: None,
         }
+    }
+
+    /// One that alone has turns: it may do what finds one of all there are.
+    pub fn alone(mut self) -> Self {
+        self.is_alone = true;
+        self
+    }
+
+    /// As many as are wanted, each with numbers of its own.
+    pub fn several(count: u64, seed: u64, record: &Arc<Record>) -> Vec<Self> {
+        let client = |number| Client::new(seed ^ (number << 56), Arc::clone(record));
+        if count == 1 { vec![client(0).alone()] } else { (0..count).map(client).collect() }
+    }
+
+    /// The process is another one: turns of the one before are orphans.
+    pub fn begin_life(&mut self) {
+        self.owner += 1;
+        self.looks_back = 4;
     }
 
     /// Does something.
@@ -125,30 +169,43 @@ impl Client {
             return self.append_shared(store);
         }
         let op = self.draw();
+        let is_stale = std::mem::take(&mut self.is_stale);
+        let before = match &op {
+            Op::Archive(op) => State::of(&self.model, op.at).expect("the model can be read"),
+            _ => None,
+        };
         let expected = match op.apply(&self.model) {
+            Ok(answer) if is_stale => panic!("{op:?} has a claim that no longer holds, and is answered {answer:?}"),
             Ok(answer) => answer,
             Err(expected) => {
+                assert!(!is_stale || expected.kind() == ErrorKind::Fenced, "{op:?} is refused as {expected:?}");
                 return match op.apply(store) {
-                    Err(error) if error.kind() == expected.kind() => Went::Refused,
+                    Err(error) if error.kind() == expected.kind() => {
+                        self.fenced += u64::from(is_stale);
+                        Went::Refused
+                    }
                     Err(error) => Went::Failed(error),
                     Ok(answer) => panic!("{op:?} must be refused as {expected:?}, and answers {answer:?}"),
                 };
             }
         };
-        let at = op.at(&expected);
-        let known =
-            self.sessions.iter().chain(self.archived.iter().map(|(mine, _)| mine)).map(|mine| (mine.track, mine.at));
-        let known = known.chain(self.gone.iter().copied());
-        let known = known.filter(|known| known.1 == at).map(|(track, _)| track).next();
-        let track = known.unwrap_or_else(|| self.record.track(at));
+        let Some(at) = op.at(&expected) else {
+            return match op.apply(store) {
+                Ok(answer) if answer == expected => Went::Refused,
+                Ok(answer) => panic!("{op:?} finds nothing, and answers {answer:?}"),
+                Err(error) => Went::Failed(error),
+            };
+        };
+        let track = self.record.track(at);
         let state = State::of(&self.model, at).expect("the model can be read");
+        let state = state.map(|state| self.with_content(&op, before, state));
         self.record.submit(track, state);
         match op.apply(store) {
             Ok(answer) => {
                 self.record.acknowledge(track);
                 assert_eq!(answer, expected, "{op:?}");
                 self.kinds.insert(op.kind());
-                self.learn(track, at, op, &answer);
+                self.learn(at, op, &answer);
                 Went::Well
             }
             Err(error) if error.kind() == ErrorKind::OutcomeUnknown => {
@@ -163,13 +220,30 @@ impl Client {
         }
     }
 
+    /// A state that says what is in its archive, if it is one; of a session that was archived now, what it was `before`.
+    fn with_content(&mut self, op: &Op, before: Option<State>, state: State) -> State {
+        let Some(archive) = &state.archive else { return state };
+        let id = archive.session_id;
+        let content = match (op, before) {
+            (Op::Archive(_), Some(before)) => Some(before.archived(archive)),
+            (Op::Import(_, from), _) => {
+                let (of, _) = self.archived.iter().find(|(_, archive)| archive == from).expect("it was drawn");
+                self.contents.get(&of.at.session).map(|content| content.clone().renamed(id))
+            }
+            _ => self.contents.get(&id).cloned(),
+        };
+        let content = content.expect("it was archived or imported before");
+        self.contents.insert(id, content.clone());
+        state.holding(content)
+    }
+
     /// Learns whether what is unknown is there. Whether it is.
     pub fn settle(&mut self, steps: &[usize]) -> bool {
         let Some(Unknown { track, op, answer }) = self.unknown.take() else { return false };
         if steps.get(track).copied().unwrap_or(0) == self.record.submitted(track) {
             self.record.acknowledge(track);
             let at = self.record.places()[track];
-            self.learn(track, at, op, &answer);
+            self.learn(at, op, &answer);
             true
         } else {
             self.record.withdraw(track);
@@ -186,7 +260,7 @@ impl Client {
         assert_eq!(Answer::Written(written), answer);
         self.record.acknowledge(track);
         let at = self.record.places()[track];
-        self.learn(track, at, op, &answer);
+        self.learn(at, op, &answer);
         true
     }
 
@@ -199,7 +273,7 @@ impl Client {
         }
     }
 
-    fn learn(&mut self, track: usize, at: SessionRef, op: Op, answer: &Answer) {
+    fn learn(&mut self, at: SessionRef, op: Op, answer: &Answer) {
         let (deletes, deletes_archive) = (matches!(op, Op::DeleteSession(_)), matches!(op, Op::DeleteArchive(..)));
         let (imports, announces) =
             (matches!(op, Op::Import(..)), matches!(op, Op::Delivered(_) | Op::Undelivered(_) | Op::Redrive(_)));
@@ -208,68 +282,67 @@ impl Client {
             _ => None,
         };
         self.done.push(op);
+        if house::is_house(at) {
+            return self.home.learn(&self.model, at.workspace);
+        }
         if announces {
             return;
         }
         if deletes {
             self.sessions.retain(|mine| mine.at != at);
-            self.gone.push((track, at));
+            self.gone.push(at);
             return;
         }
         if deletes_archive {
             self.archived.retain(|(mine, _)| mine.at != at);
-            self.gone.push((track, at));
+            self.gone.push(at);
             return;
         }
         if let (true, Answer::Archived(record)) = (imports, answer) {
-            let filename = record.filename.clone();
-            let archive = ArchiveRef { workspace: record.workspace_id, agent: record.agent_id, filename };
-            self.archived.push((Mine::new(track, at), archive));
+            self.archived.push((Mine::new(at), place_of(record)));
             return;
         }
         if let Answer::Archived(record) = answer {
-            let archive = ArchiveRef {
-                workspace: record.workspace_id,
-                agent: record.agent_id,
-                filename: record.filename.clone(),
-            };
             if let Some(index) = self.sessions.iter().position(|mine| mine.at == at) {
-                self.archived.push((self.sessions.remove(index), archive));
+                self.archived.push((self.sessions.remove(index), place_of(record)));
             }
             return;
         }
         if let Some(index) = self.archived.iter().position(|(mine, _)| mine.at == at) {
             self.sessions.push(self.archived.remove(index).0);
         }
-        self.gone.retain(|gone| gone.1 != at);
+        self.gone.retain(|gone| *gone != at);
         let known = self.sessions.iter().position(|mine| mine.at == at).unwrap_or_else(|| {
-            self.sessions.push(Mine::new(track, at));
+            self.sessions.push(Mine::new(at));
             self.sessions.len() - 1
         });
         let mine = &mut self.sessions[known];
         mine.deleted.extend(deleted);
         match answer {
             Answer::Created(created) => {
-                mine.claim = created.first.as_ref().and_then(|first| first.claim);
+                mine.hold(created.first.as_ref().and_then(|first| first.claim));
                 mine.messages.extend(created.first.as_ref().map(|first| first.message.id));
             }
             Answer::Written(messages) => mine.messages.extend(messages.iter().map(|message| message.id)),
             Answer::Submitted(submitted) => {
                 // One that waits leaves the running turn its claim.
                 let promoted = submitted.promoted.as_ref().map(|started| started.claim);
-                mine.claim = submitted.claim.or(promoted).or(mine.claim);
+                mine.hold(submitted.claim.or(promoted).or(mine.claim));
                 mine.messages.push(submitted.message.id);
                 mine.queued.extend((submitted.turn.state == TurnState::Queued).then_some(submitted.turn.id));
             }
             Answer::Ended(finished) => {
                 if let Some(finished) = &**finished {
-                    mine.claim = finished.next.as_ref().map(|next| next.claim);
+                    mine.hold(finished.next.as_ref().map(|next| next.claim));
                     mine.messages.extend(finished.turn.final_message);
                 }
             }
-            Answer::Stopped(_) => mine.claim = None,
+            Answer::Stopped(_) => mine.hold(None),
             Answer::Deleted | Answer::Marked | Answer::Updated(_) | Answer::Archived(_) | Answer::Restored(_) => {}
             Answer::Forked(_) | Answer::Cancelled(_) | Answer::Row(_) | Answer::Driven(_) => {}
+            Answer::Recovered(recovered) => mine.hold(recovered.again.first().map(|started| started.claim)),
+            Answer::Promoted(started) => mine.hold(started.first().map(|started| started.claim)),
+            Answer::House(_) | Answer::Agent(_) | Answer::Key(_) => {}
         }
     }
 
@@ -300,141 +373,10 @@ impl Client {
     pub(super) fn id(&mut self) -> Uuid {
         Uuid::from_u64_pair(self.random.next() | 1, self.random.next())
     }
-
-    fn runner(&self) -> Runner {
-        Runner { owner: OwnerId::from_uuid(Uuid::from_u128(1)), lease: None, behaviour: Behaviour::Registered }
-    }
-
-    /// Now and then one that is too large for the log, or for two of its segments.
-    fn text(&mut self) -> String {
-        let bytes = match self.random.below(20) {
-            0 => 3_000 + self.random.below(4_000),
-            1 => 15_000 + self.random.below(25_000),
-            _ => self.random.below(200),
-        };
-        format!("{} ", self.random.below(1000)).repeat(bytes as usize / 4)
-    }
-
-    fn message(&mut self) -> NewMessage {
-        NewMessage::text(self.text()).id(MessageId::from_uuid(self.id()))
-    }
-
-    fn batch(&mut self) -> Vec<NewMessage> {
-        let count = self.random.pick(&[1, 1, 1, 2, 3, 6]).unwrap_or(1);
-        (0..count).map(|_| self.message()).collect()
-    }
-
-    fn turn(&mut self) -> NewTurn {
-        let mut new = NewTurn::from(self.message());
-        new.webhook = self.random.one_in(3).then(|| Webhook {
-            url: "https://example.org/".into(),
-            token: None,
-            secret: None,
-            include_messages: false,
-        });
-        new
-    }
-
-    fn draw(&mut self) -> Op {
-        if !self.archived.is_empty() && self.random.one_in(5) {
-            return self.draw_archived();
-        }
-        let few = self.sessions.is_empty() || self.sessions.len() < SESSIONS && self.random.one_in(8);
-        if few {
-            return self.creation();
-        }
-        let pick = self.random.below(self.sessions.len() as u64) as usize;
-        let mine = &self.sessions[pick];
-        let (at, claim) = (mine.at, mine.claim);
-        if let Some(op) = self.draw_whole(pick) {
-            return op;
-        }
-        if self.random.one_in(8) {
-            let messages = &self.sessions[pick].messages;
-            if let Some(message) = self.random.pick(messages) {
-                return Op::Delete(DeleteMessage { stamp: self.stamp(), at, message });
-            }
-        }
-        if self.random.one_in(12) {
-            // A busy one is refused.
-            return Op::DeleteSession(DeleteSession { stamp: self.stamp(), at, only_at: None });
-        }
-        if self.random.one_in(if claim.is_some() { 40 } else { 6 }) {
-            return Op::Archive(ArchiveSession { stamp: self.stamp(), at, only_at: None });
-        }
-        match (claim, self.random.below(8)) {
-            (Some(claim), 0..=2) => self.emit(at, claim),
-            (Some(claim), 3..=5) => self.finish(at, claim),
-            (_, 6) if self.random.one_in(2) => self.submit(at, Policy::Interrupt),
-            (_, 6) => self.submit(at, Policy::FollowUp),
-            (_, 7) if self.random.one_in(2) => self.control(at, claim),
-            (None, 5) => self.submit(at, Policy::Reject),
-            // In a busy session it is refused.
-            _ => Op::Append(Append { stamp: self.stamp(), at, thread: None, messages: self.batch() }),
-        }
-    }
-
-    fn creation(&mut self) -> Op {
-        let (workspace, agent) = self.names;
-        let first = self.random.one_in(2).then(|| (self.turn(), self.runner()));
-        // Often the id of one that was deleted, and may not be cleared away yet.
-        let again = self.random.pick(&self.gone).filter(|_| !self.random.one_in(3));
-        let id = again.map_or_else(|| SessionId::from_uuid(self.id()), |(_, at)| at.session);
-        let new = NewSession::default().id(id);
-        Op::Create(Box::new(CreateSession { stamp: self.stamp(), workspace, agent, new, first }))
-    }
-
-    fn submit(&mut self, at: SessionRef, policy: Policy) -> Op {
-        let new = self.turn();
-        Op::Submit(Box::new(Submit {
-            stamp: self.stamp(),
-            at,
-            new,
-            policy,
-            runner: self.runner(),
-            sender: None,
-            queue: QueueBounds::default(),
-        }))
-    }
-
-    /// What others than the agent do to its turn and to those that wait.
-    fn control(&mut self, at: SessionRef, claim: Option<Claim>) -> Op {
-        let (stamp, reason) = (self.stamp(), Reason::Request);
-        // Where nothing is running these would write nothing.
-        match self.random.below(if claim.is_some() { 8 } else { 4 }) {
-            4 => Op::Interrupt(Interrupt { stamp, at, turn: None, reason, next: Some(self.runner()) }),
-            5 => Op::Stop(Stop { stamp, at, reason }),
-            1 => Op::Update(Box::new(UpdateSession { stamp, at, update: SessionUpdate::default().label(self.text()) })),
-            2 => Op::Mark(SetContextMark { stamp, at, claim, mark: Some(ContextMark::new(1, self.text())) }),
-            3 => self.submit(at, Policy::Rollback),
-            _ => self.submit(at, Policy::Enqueue),
-        }
-    }
-
-    fn emit(&mut self, at: SessionRef, claim: Claim) -> Op {
-        let mut messages = self.batch();
-        if let Some(last) = messages.last_mut().filter(|_| self.random.one_in(3)) {
-            last.tool_calls.push(ToolCall::new("1", "look", "{}"));
-        }
-        let started_at = Timestamp::from_micros(self.clock);
-        Op::Emit(Emit { stamp: self.stamp(), at, claim, started_at, messages, usage: Usage::ZERO })
-    }
-
-    fn finish(&mut self, at: SessionRef, claim: Claim) -> Op {
-        let outcome = match self.random.below(4) {
-            0 => Outcome::Completed(None),
-            1 => Outcome::Failed(Reason::Error, Some("why".into())),
-            _ => Outcome::Completed(Some(Box::new(NewMessage::text(self.text())))),
-        };
-        let usage = Usage { input: self.random.below(1000), ..Usage::ZERO };
-        let next = (!self.random.one_in(4)).then(|| self.runner());
-        Op::Finish(Box::new(Finish { stamp: self.stamp(), at, claim, started_at: None, outcome, usage, next }))
-    }
 }
 
 /// Writes what no client reads: a workspace of this name.
 pub fn write_elsewhere(store: &dyn Store, name: &str) -> Result<()> {
     let seed = 4 + name.bytes().map(u64::from).sum::<u64>();
-    let stamp = Stamp::new(Timestamp::from_micros(BEGIN_MICROS), seed);
-    store.ensure_workspace(EnsureWorkspace { stamp, name: name.into() }).map(drop)
+    store.ensure_workspace(EnsureWorkspace { stamp: first_stamp(seed), name: name.into() }).map(drop)
 }

@@ -7,6 +7,7 @@ use parlor::testkit::SimulatedDisk;
 use parlor::{Durability, ErrorKind};
 
 use super::client::{self, Client, Went};
+use super::named::Named;
 use super::random::Random;
 use super::record::{Promise, Record};
 
@@ -16,6 +17,7 @@ use super::record::{Promise, Record};
 ///
 /// When an operation that was refused is there, or one that was acknowledged is not.
 pub fn close_beside_writers(seed: u64) {
+    let _named = Named::seed(seed);
     let record = Arc::new(Record::default());
     let disk = SimulatedDisk::new();
     let store = disk.open(Durability::Sync).expect("it opens");
@@ -23,8 +25,7 @@ pub fn close_beside_writers(seed: u64) {
     let mut random = Random::of(seed, 3);
     let before = random.below(30);
     thread::scope(|scope| {
-        for number in 0..3_u64 {
-            let mut client = Client::new(seed ^ (number << 56), Arc::clone(&record));
+        for (number, mut client) in Client::several(3, seed, &record).into_iter().enumerate() {
             let store = &store;
             scope.spawn(move || {
                 for step in 0.. {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -13,6 +13,9 @@ use parlor::store::Store;
 use parlor::testkit::{Failure, Loss, SimulatedDisk, Touch, Watcher};
 
 use super::client::{self, Client, Went};
+use super::kept;
+use super::mode::Mode;
+use super::named::Named;
 use super::random::Random;
 use super::reader::Reader;
 use super::record::{Floor, Promise, Record};
@@ -29,6 +32,16 @@ pub struct Counts {
     /// Operations acknowledged, and syncs of the log: a group has several operations where there are fewer.
     pub acked: u64,
     pub syncs: u64,
+    /// Reads beside them that showed something.
+    pub shown: u64,
+    /// Writes of turns that no longer owned their session, all refused.
+    pub fenced: u64,
+    /// Pages of listings that were walked there and back.
+    pub pages: u64,
+    /// Cuts that may not take what a sync made durable after it was acknowledged.
+    pub raised: u64,
+    /// Of the images, those of a store that others can read.
+    pub for_readers: u64,
     /// Changes of the disk that a cut could come before.
     pub changes: u64,
     /// The kinds of operations that were acknowledged.
@@ -42,6 +55,11 @@ impl Counts {
         self.gone_on += other.gone_on;
         self.acked += other.acked;
         self.syncs += other.syncs;
+        self.shown += other.shown;
+        self.fenced += other.fenced;
+        self.pages += other.pages;
+        self.raised += other.raised;
+        self.for_readers += other.for_readers;
         self.changes += other.changes;
         self.kinds.extend(other.kinds);
     }
@@ -66,8 +84,33 @@ struct Cutter {
     reader: Arc<Reader>,
     changes: AtomicU64,
     syncs: AtomicU64,
+    /// With deferred durability: what the sync of the log that is under way makes durable, and what the one before it did.
+    synced: Mutex<[Floor; 2]>,
+    /// Cuts that may not take what such a sync made durable.
+    raised: AtomicU64,
     /// None once somebody found something.
     cuts: SyncSender<Cut>,
+}
+
+impl Cutter {
+    /// Of the log: one at a time, so the one before is done.
+    fn begin_sync(&self) {
+        let [under_way, done] = &mut *self.synced.lock().unwrap_or_else(PoisonError::into_inner);
+        *done = std::mem::replace(under_way, self.record.floor(Promise::OnDisk));
+    }
+
+    /// What may not be lost from now on.
+    fn floor(&self) -> Floor {
+        let mut floor = self.record.floor(self.promise);
+        if self.promise == Promise::OnDisk {
+            floor.seen = self.reader.seen();
+            return floor;
+        }
+        let [_, synced] = &*self.synced.lock().unwrap_or_else(PoisonError::into_inner);
+        let raised = floor.and(synced);
+        self.raised.fetch_add(u64::from(raised != floor), Ordering::SeqCst);
+        raised
+    }
 }
 
 struct Shared(Arc<Cutter>);
@@ -80,17 +123,15 @@ impl Watcher for Shared {
             cutter.syncs.fetch_add(1, Ordering::SeqCst);
         }
         // Who syncs the log holds nothing that a reader could wait for.
-        if cutter.promise == Promise::OnDisk && next == Touch::LogSync {
+        if next == Touch::LogSync {
             cutter.reader.read_now();
+            cutter.begin_sync();
         }
         if !Random::of(cutter.seed, number).one_in(cutter.every) {
             return;
         }
         // Before the copy: what was acknowledged or seen by now must be in it.
-        let mut floor = cutter.record.floor(cutter.promise);
-        if cutter.promise == Promise::OnDisk {
-            floor.seen = cutter.reader.seen();
-        }
+        let floor = cutter.floor();
         // Nobody takes it any more once something was found.
         let _ = cutter.cuts.send(Cut { number, next, floor, disk: disk.copy() });
     }
@@ -103,11 +144,12 @@ impl Watcher for Shared {
 ///
 /// When what a power loss left is not what must be there.
 pub fn play(seed: u64, every: u64, losses: u64) -> Counts {
+    let _named = Named::seed(seed);
     let (cuts, queue) = sync_channel(4);
     let queue = Arc::new(Mutex::new(queue));
     let record = Arc::new(Record::default());
-    let deferred = seed % 4 == 3;
-    let promise = if deferred { Promise::InOrder } else { Promise::OnDisk };
+    let mode = Mode::of(seed, Duration::from_millis(1 + Random::of(seed, 4).below(20)));
+    let promise = mode.promise();
     let reader = Arc::new(Reader::new(Arc::clone(&record)));
     let cutter = Arc::new(Cutter {
         seed,
@@ -117,6 +159,8 @@ pub fn play(seed: u64, every: u64, losses: u64) -> Counts {
         reader: Arc::clone(&reader),
         changes: AtomicU64::new(0),
         syncs: AtomicU64::new(0),
+        synced: Mutex::default(),
+        raised: AtomicU64::new(0),
         cuts,
     });
     thread::scope(|scope| {
@@ -128,41 +172,40 @@ pub fn play(seed: u64, every: u64, losses: u64) -> Counts {
             .collect();
         drop(queue);
         // The cutter, and with it the queue's other end, ends with the script.
-        let mut counts = script(seed, deferred, cutter);
+        let mut counts = script(seed, mode, cutter);
         for checker in checkers {
             match checker.join() {
                 Ok(checked) => counts.add(checked),
                 Err(panic) => std::panic::resume_unwind(panic),
             }
         }
+        counts.pages = record.pages();
+        counts.for_readers = if mode == Mode::ForReaders { counts.images } else { 0 };
         counts
     })
 }
 
 /// The script of a seed: lives of a store, each of which ends with a close. What was done but for the images.
-fn script(seed: u64, deferred: bool, cutter: Arc<Cutter>) -> Counts {
+fn script(seed: u64, mode: Mode, cutter: Arc<Cutter>) -> Counts {
     let mut random = Random::of(seed, 1);
     let (record, reader) = (Arc::clone(&cutter.record), Arc::clone(&cutter.reader));
-    let durability = match deferred {
-        true => Durability::Deferred(Duration::from_millis(1 + random.below(20))),
-        false => Durability::Sync,
-    };
     let disk = SimulatedDisk::new().watched(Shared(Arc::clone(&cutter)));
-    let count = 1 + random.below(4);
-    let mut clients: Vec<_> =
-        (0..count).map(|number| Client::new(seed ^ (number << 56), Arc::clone(&record))).collect();
-    let mut acked = 0;
+    let count = random.pick(&[1, 1, 2, 3, 4]).unwrap_or(1);
+    let mut clients = Client::several(count, seed, &record);
+    let (mut acked, mut shown) = (0, 0);
     for life in 0..2 + random.below(2) {
-        let store = disk.open(durability).expect("it opens");
+        let store = mode.open(&disk).expect("it opens");
         let names = client::set_up(&*store).expect("it is set up");
         record.share(client::shared(names.0));
         client::make_shared(&*store, names).expect("the shared session is made");
-        if !deferred {
+        if mode.promise() == Promise::OnDisk {
             record.set_up();
         }
+        clients.iter_mut().for_each(Client::begin_life);
         let steps = 5 + random.below(60) / count;
         let closes_early = life > 0 && random.one_in(3);
-        acked += live(&store, &mut clients, steps, closes_early, &reader);
+        let lived = live(&store, &mut clients, steps, closes_early, &reader);
+        (acked, shown) = (acked + lived.0, shown + lived.1);
         // Dropped without a close, it closes by itself.
         if random.one_in(5) && !closes_early {
             drop(store);
@@ -173,17 +216,20 @@ fn script(seed: u64, deferred: bool, cutter: Arc<Cutter>) -> Counts {
         record.settle();
     }
     let (syncs, changes) = (cutter.syncs.load(Ordering::SeqCst), cutter.changes.load(Ordering::SeqCst));
+    let fenced = clients.iter().map(|client| client.fenced).sum();
     let kinds = clients.into_iter().flat_map(|client| client.kinds).collect();
-    Counts { acked, syncs, changes, kinds, ..Counts::default() }
+    let raised = cutter.raised.load(Ordering::SeqCst);
+    Counts { acked, syncs, shown, fenced, raised, changes, kinds, ..Counts::default() }
 }
 
-/// Every client does so many steps, or as many as it can before the store is closed.
-fn live(store: &Arc<dyn Store>, clients: &mut [Client], steps: u64, closes_early: bool, reader: &Reader) -> u64 {
-    let acked = AtomicU64::new(0);
+/// Every client does so many steps, or as many as it can before the store is closed. How many operations were acknowledged,
+/// and how many reads beside them showed something.
+fn live(store: &Arc<dyn Store>, clients: &mut [Client], steps: u64, closes_early: bool, reader: &Reader) -> (u64, u64) {
+    let (acked, mut shown) = (AtomicU64::new(0), 0);
     let most = steps * clients.len() as u64;
     thread::scope(|scope| {
         reader.begin(store);
-        scope.spawn(|| reader.run());
+        let reads = scope.spawn(|| reader.run());
         let writers: Vec<_> = clients
             .iter_mut()
             .map(|client| {
@@ -209,6 +255,10 @@ fn live(store: &Arc<dyn Store>, clients: &mut [Client], steps: u64, closes_early
             .collect();
         let ended: Vec<_> = writers.into_iter().map(|writer| writer.join()).collect();
         reader.end();
+        match reads.join() {
+            Ok(reads) => shown = reads,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
         if let Some(panic) = ended.into_iter().find_map(Result::err) {
             std::panic::resume_unwind(panic);
         }
@@ -217,22 +267,24 @@ fn live(store: &Arc<dyn Store>, clients: &mut [Client], steps: u64, closes_early
         // Closed already, unless too few steps went well.
         let _ = store.close();
     }
-    acked.into_inner()
+    (acked.into_inner(), shown)
 }
 
 fn check_all(seed: u64, losses: u64, queue: &Mutex<Receiver<Cut>>, record: &Record) -> Counts {
     let mut counts = Counts::default();
     loop {
-        let next = queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).recv();
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(cut) = next else { return counts };
         for number in 0..losses {
             let loss_seed = Random::of(seed ^ cut.number, number).next();
             check_image(&cut, loss_seed, record, &mut counts).unwrap_or_else(|failure| {
+                let loss = Loss::of_seed(loss_seed);
+                let name = format!("image-{seed}-{}-{number}", cut.number);
+                let kept = kept::keep_image(&name, &cut.disk, &cut.disk.after_power_loss(loss));
                 panic!(
-                    "PARLOR_SEED={seed}: the power fails at change {} of the disk, before {:?}, and {:?}: {failure}",
-                    cut.number,
-                    cut.next,
-                    Loss::of_seed(loss_seed)
+                    "PARLOR_SEED={seed}: the power fails at change {} of the disk, before {:?}, and {loss:?}; {kept}: \
+                     {failure}",
+                    cut.number, cut.next,
                 )
             });
         }

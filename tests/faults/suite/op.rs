@@ -2,12 +2,19 @@
 
 use std::ops::ControlFlow;
 
+use parlor::id::WorkspaceId;
 use parlor::store::{
-    Append, ArchiveRef, ArchiveSession, Cancel, CreateSession, Created, DeleteArchive, DeleteMessage, DeleteSession,
-    Emit, Finish, Finished, ForkSession, ImportArchive, Interrupt, OutboxDelivered, OutboxFailed, Purge, Redrive,
-    RestoreArchive, SessionRef, SetContextMark, Stop, Stopped, Store, Submit, Submitted, UpdateSession,
+    Append, ArchiveRef, ArchiveSession, Cancel, CreateAgent, CreateKey, CreateSession, Created, DeleteAgent,
+    DeleteArchive, DeleteMessage, DeleteSession, Emit, EndOrphans, EnsureWorkspace, Finish, Finished, ForkSession,
+    ImportArchive, Interrupt, LabelAgent, OutboxDelivered, OutboxFailed, Promote, Purge, Recovered, Redrive,
+    RestoreArchive, RevokeKey, SessionRef, SetContextMark, Started, Stop, Stopped, Store, Submit, Submitted,
+    UpdateSession,
 };
-use parlor::{ArchiveRecord, Message, Progress, Result, SessionRecord, Turn, WebhookRow};
+use parlor::{
+    AgentRecord, ArchiveRecord, KeyRecord, Message, Progress, Result, SessionRecord, Turn, WebhookRow, WorkspaceRecord,
+};
+
+use super::house;
 
 #[derive(Debug, Clone)]
 pub enum Op {
@@ -35,6 +42,23 @@ pub enum Op {
     Delivered(OutboxDelivered),
     Undelivered(OutboxFailed),
     Redrive(Redrive),
+    /// Of one session of this workspace at most; so are the two below.
+    EndOrphans(EndOrphans, WorkspaceId),
+    RunAgain(EndOrphans, WorkspaceId),
+    Promote(Promote),
+    /// A house; the others below are done in it.
+    Found(EnsureWorkspace),
+    CreateAgent(CreateAgent),
+    LabelAgent(LabelAgent),
+    DeleteAgent(DeleteAgent),
+    CreateKey(CreateKey),
+    /// In the place of the master key.
+    ReplaceKey(CreateKey),
+    RevokeKey(RevokeKey),
+    /// A session.
+    Furnish(Box<CreateSession>),
+    /// Messages.
+    Inscribe(Append),
 }
 
 #[derive(Debug, PartialEq)]
@@ -53,6 +77,11 @@ pub enum Answer {
     Cancelled(Box<Turn>),
     Row(Box<WebhookRow>),
     Driven(u32),
+    Recovered(Box<Recovered>),
+    Promoted(Vec<Started>),
+    House(Box<WorkspaceRecord>),
+    Agent(Box<AgentRecord>),
+    Key(Box<KeyRecord>),
 }
 
 fn go_on(_: Progress) -> ControlFlow<()> {
@@ -105,11 +134,34 @@ impl Op {
             }
             Op::Undelivered(op) => Answer::Row(Box::new(store.outbox_failed(op)?)),
             Op::Redrive(op) => Answer::Driven(store.redrive(op)?),
+            Op::EndOrphans(op, _) | Op::RunAgain(op, _) => Answer::Recovered(Box::new(store.end_orphans(op)?)),
+            Op::Promote(op) => Answer::Promoted(store.promote(op)?),
+            at_home => at_home.apply_at_home(store)?,
+        })
+    }
+
+    fn apply_at_home(self, store: &dyn Store) -> Result<Answer> {
+        Ok(match self {
+            Op::Found(op) => Answer::House(Box::new(store.ensure_workspace(op)?)),
+            Op::CreateAgent(op) => Answer::Agent(Box::new(store.create_agent(op)?)),
+            Op::LabelAgent(op) => Answer::Agent(Box::new(store.label_agent(op)?)),
+            Op::DeleteAgent(op) => {
+                store.delete_agent(op)?;
+                Answer::Deleted
+            }
+            Op::CreateKey(op) | Op::ReplaceKey(op) => Answer::Key(Box::new(store.create_key(op)?)),
+            Op::RevokeKey(op) => {
+                store.revoke_key(op)?;
+                Answer::Deleted
+            }
+            Op::Furnish(op) => Answer::Created(Box::new(store.create_session(*op)?)),
+            Op::Inscribe(op) => Answer::Written(store.append(op)?),
+            other => panic!("{other:?} is not done in a house"),
         })
     }
 
     /// How many kinds there are.
-    pub const KINDS: usize = 21;
+    pub const KINDS: usize = 33;
 
     /// What it is called.
     pub fn kind(&self) -> String {
@@ -117,8 +169,28 @@ impl Op {
         text.split('(').next().unwrap_or_default().to_owned()
     }
 
-    /// The session; of what makes one, the one that its answer names.
-    pub fn at(&self, answer: &Answer) -> SessionRef {
+    /// The session, or the house; of what makes or finds a session, the one that its answer names. None where it finds none.
+    pub fn at(&self, answer: &Answer) -> Option<SessionRef> {
+        Some(match (self, answer) {
+            (Op::EndOrphans(_, workspace) | Op::RunAgain(_, workspace), Answer::Recovered(recovered)) => {
+                let ended = recovered.ended.first().map(|turn| turn.session_id);
+                let again = recovered.again.first().map(|started| started.at.session);
+                SessionRef { workspace: *workspace, session: ended.or(again)? }
+            }
+            (Op::Promote(_), Answer::Promoted(started)) => started.first()?.at,
+            (Op::Found(_), Answer::House(workspace)) => house::place(workspace.id),
+            (Op::CreateAgent(op), _) => house::place(op.workspace),
+            (Op::LabelAgent(op), _) => house::place(op.workspace),
+            (Op::DeleteAgent(op), _) => house::place(op.workspace),
+            (Op::CreateKey(op) | Op::ReplaceKey(op), _) => house::place(op.workspace),
+            (Op::RevokeKey(op), _) => house::place(op.workspace),
+            (Op::Furnish(op), _) => house::place(op.workspace),
+            (Op::Inscribe(op), _) => house::place(op.at.workspace),
+            _ => self.session(answer),
+        })
+    }
+
+    fn session(&self, answer: &Answer) -> SessionRef {
         match (self, answer) {
             (_, Answer::Created(created)) => at_of(&created.session),
             (_, Answer::Forked(record)) => at_of(record),
@@ -142,7 +214,7 @@ impl Op {
             (Op::Delivered(op), _) => op.row.at,
             (Op::Undelivered(op), _) => op.row.at,
             (Op::Redrive(op), _) => op.at,
-            (Op::Create(_) | Op::Fork(_) | Op::Import(..), answer) => panic!("{self:?} answers {answer:?}"),
+            (_, answer) => panic!("{self:?} answers {answer:?}"),
         }
     }
 }

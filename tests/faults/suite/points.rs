@@ -11,6 +11,8 @@ use parlor::testkit::{Failure, Loss, SimulatedDisk};
 use parlor::{Durability, Error, ErrorKind};
 
 use super::client::{self, Client, Went};
+use super::mode::Mode;
+use super::named::Named;
 use super::random::Random;
 use super::record::{Found, Promise, Record};
 
@@ -30,6 +32,8 @@ pub struct Counts {
     pub closes: u64,
     /// Full disks.
     pub no_space: u64,
+    /// Runs of a store that others can read.
+    pub for_readers: u64,
 }
 
 impl Counts {
@@ -41,6 +45,7 @@ impl Counts {
         self.there += other.there;
         self.closes += other.closes;
         self.no_space += other.no_space;
+        self.for_readers += other.for_readers;
     }
 }
 
@@ -60,6 +65,7 @@ const FAILURES: [Failure; 6] = [
 ///
 /// When an answer was not true, or the file does not open again.
 pub fn play(seed: u64, every: u64) -> Counts {
+    let _named = Named::seed(seed);
     let mut counts = Counts::default();
     let mut at = Random::of(seed, 1).below(every);
     loop {
@@ -85,7 +91,7 @@ struct Point {
     record: Arc<Record>,
     clients: Vec<Client>,
     how: Failure,
-    durability: Durability,
+    mode: Mode,
     /// What an acknowledgement promises of the disk.
     promise: Promise,
     counts: Counts,
@@ -96,16 +102,14 @@ impl Point {
         let record = Arc::new(Record::default());
         // Several, so that groups have several operations, and one is applied while another is synced.
         let count = if seed % 3 == 2 { 3 } else { 1 };
-        let clients = (0..count).map(|number| Client::new(seed ^ (number << 56), Arc::clone(&record))).collect();
+        let clients = Client::several(count, seed, &record);
         let disk = SimulatedDisk::new();
         disk.fail(at, how);
         let name = format!("PARLOR_SEED={seed}: operation {at} fails as {how:?}");
-        let (durability, promise) = match seed % 5 {
-            4 => (Durability::Deferred(Duration::from_millis(1 + seed % 7)), Promise::InOrder),
-            _ => (Durability::Sync, Promise::OnDisk),
-        };
-        let counts = Counts { points: 1, ..Counts::default() };
-        Point { name, seed, at, disk, record, clients, how, durability, promise, counts }
+        let mode = Mode::of(seed, Duration::from_millis(1 + seed % 7));
+        let for_readers = u64::from(mode == Mode::ForReaders);
+        let counts = Counts { points: 1, for_readers, ..Counts::default() };
+        Point { name, seed, at, disk, record, clients, how, mode, promise: mode.promise(), counts }
     }
 
     /// Whether the script has such an operation.
@@ -117,6 +121,7 @@ impl Point {
                 self.reopen(random);
                 return true;
             };
+            self.clients.iter_mut().for_each(Client::begin_life);
             let went = self.live(&store, steps);
             let closed = store.close();
             if let Err(error) = &closed {
@@ -140,7 +145,7 @@ impl Point {
 
     /// None where it fails.
     fn open(&self) -> Option<Arc<dyn Store>> {
-        match self.disk.open(self.durability) {
+        match self.mode.open(&self.disk) {
             Ok(store) => Some(store),
             Err(error) => {
                 let met = self.disk.operations() > self.at;

@@ -1,10 +1,14 @@
-//! Who reads beside the clients, and notes how many operations of each track it saw.
+//! Who reads beside the clients, and notes how many operations of each track it saw. On a disk that is sound whatever it reads
+//! is what a session is after some number of them, and no earlier one than it saw before.
 
+use std::fmt::Debug;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
-use parlor::store::Store;
+use parlor::store::{SessionRef, Store};
+use parlor::{ErrorKind, Result};
 
 use super::record::Record;
+use super::state::{self, State};
 
 /// See the [module](self). It reads when it is asked to.
 pub struct Reader {
@@ -16,9 +20,18 @@ pub struct Reader {
 #[derive(Default)]
 struct Notes {
     store: Option<Arc<dyn Store>>,
-    asked: u64,
-    read: u64,
+    asked: usize,
+    read: usize,
     seen: Vec<usize>,
+}
+
+/// Whatever becomes of who reads, nobody waits for it any longer.
+struct Ends<'r>(&'r Reader);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.end();
+    }
 }
 
 impl Reader {
@@ -41,8 +54,14 @@ impl Reader {
         self.moved.notify_all();
     }
 
-    /// Reads whenever it is asked to, until it is ended.
-    pub fn run(&self) {
+    /// Reads whenever it is asked to, until it is ended. How many of its reads showed something.
+    ///
+    /// # Panics
+    ///
+    /// When a read fails but for a store that was closed, or shows what never was.
+    pub fn run(&self) -> u64 {
+        let _ends = Ends(self);
+        let mut shown = 0;
         let mut notes = self.lock();
         while let Some(store) = notes.store.clone() {
             if notes.asked == notes.read {
@@ -51,25 +70,29 @@ impl Reader {
             }
             let (asked, mut seen) = (notes.asked, notes.seen.clone());
             drop(notes);
-            self.read(&*store, &mut seen);
+            shown += self.read(&*store, asked, &mut seen);
             notes = self.lock();
             (notes.read, notes.seen) = (asked, seen);
             self.moved.notify_all();
         }
+        shown
     }
 
-    fn read(&self, store: &dyn Store, seen: &mut Vec<usize>) {
-        for (track, at) in self.record.places().into_iter().enumerate() {
-            seen.resize(seen.len().max(track + 1), 0);
-            let read = match store.session(at) {
-                // It is not there yet, or not any more.
-                Err(error) if error.is_not_found() => Ok(None),
-                read => read.map(Some),
-            };
-            // A store that was closed shows nothing.
-            let count = read.ok().and_then(|read| self.record.seen(track, seen[track], read.as_ref()));
-            seen[track] = count.unwrap_or(seen[track]);
+    /// Of all the records, and of one after the other all that is in it.
+    fn read(&self, store: &dyn Store, asked: usize, seen: &mut Vec<usize>) -> u64 {
+        let mut shown = 0;
+        let places = self.record.places();
+        seen.resize(seen.len().max(places.len()), 0);
+        for (track, at) in places.iter().enumerate() {
+            let seen = &mut seen[track];
+            let mut look = Look { record: &self.record, track, at: *at, seen, shown: &mut shown };
+            look.at(store.session(*at), |state| state.record.as_ref());
+            if asked % places.len() == track {
+                look.at(state::messages(store, *at), |state| state.record.as_ref().map(|_| &state.messages));
+                look.at(state::changes(store, *at, 0), |state| state.record.as_ref().map(|_| &state.changes));
+            }
         }
+        shown
     }
 
     /// Lets it read once, and waits until it has.
@@ -86,5 +109,34 @@ impl Reader {
     /// What it has seen.
     pub fn seen(&self) -> Vec<usize> {
         self.lock().seen.clone()
+    }
+}
+
+/// A look at one session.
+struct Look<'l> {
+    record: &'l Record,
+    track: usize,
+    at: SessionRef,
+    seen: &'l mut usize,
+    shown: &'l mut u64,
+}
+
+impl Look<'_> {
+    /// What was read is what `part` of the session was after some operation, not before what was seen.
+    fn at<T: PartialEq + Debug>(&mut self, read: Result<T>, part: impl Fn(&State) -> Option<&T>) {
+        let read = match read {
+            Ok(read) => Some(read),
+            // It is not there yet, or not any more.
+            Err(error) if error.is_not_found() => None,
+            // A store that was closed shows nothing.
+            Err(error) if error.kind() == ErrorKind::Closed => return,
+            Err(error) => panic!("a reader of {:?} is told {error:?}", self.at),
+        };
+        let is_it = |state: Option<&State>| state.and_then(&part) == read.as_ref();
+        let count = self.record.seen(self.track, *self.seen, is_it);
+        *self.seen = count.unwrap_or_else(|| {
+            panic!("a reader of {:?} saw {} operations, and then what never was: {read:#?}", self.at, self.seen)
+        });
+        *self.shown += u64::from(read.is_some());
     }
 }

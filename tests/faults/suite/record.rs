@@ -1,17 +1,27 @@
 //! What was submitted and what was acknowledged, in which order; and what must therefore be there after a crash.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use parlor::id::{MessageId, SessionId};
+use parlor::Message;
+use parlor::id::MessageId;
 use parlor::store::{SessionRef, Store};
-use parlor::{Message, SessionRecord};
 
-use super::state::{self, State};
+use super::content::Contents;
+use super::random::Random;
+use super::state::{self, Announced, State};
+use super::walk::walk;
 
 /// See the [module](self).
 #[derive(Default)]
-pub struct Record(Mutex<Inner>);
+pub struct Record {
+    inner: Mutex<Inner>,
+    contents: Contents,
+    /// Sessions that were walked, and pages of theirs.
+    walks: AtomicU64,
+    pages: AtomicU64,
+}
 
 #[derive(Default)]
 struct Inner {
@@ -55,7 +65,7 @@ struct Batch {
 }
 
 /// What a crash at a moment may not take.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Floor {
     is_set_up: bool,
     /// So many steps of each track.
@@ -63,6 +73,18 @@ pub struct Floor {
     batches: Vec<usize>,
     /// So many steps of each track a reader saw.
     pub seen: Vec<usize>,
+}
+
+impl Floor {
+    /// What neither of the two may lose.
+    pub fn and(&self, other: &Floor) -> Floor {
+        let tracks = self.steps.len().max(other.steps.len());
+        let at = |steps: &[usize], track: usize| steps.get(track).copied().unwrap_or(0);
+        let steps = (0..tracks).map(|track| at(&self.steps, track).max(at(&other.steps, track))).collect();
+        let batches: BTreeSet<_> = self.batches.iter().chain(&other.batches).copied().collect();
+        let is_set_up = self.is_set_up || other.is_set_up;
+        Floor { is_set_up, steps, batches: batches.into_iter().collect(), seen: self.seen.clone() }
+    }
 }
 
 /// What was found after a crash.
@@ -84,16 +106,19 @@ pub enum Promise {
 
 impl Record {
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     pub fn set_up(&self) {
         self.lock().is_set_up = true;
     }
 
-    /// A track for a session that is about to be made.
+    /// The track of a session, which may be about to be made.
     pub fn track(&self, at: SessionRef) -> usize {
         let mut inner = self.lock();
+        if let Some(known) = inner.tracks.iter().position(|track| track.at == at) {
+            return known;
+        }
         inner.tracks.push(Track { at, steps: Vec::new(), settled: 0 });
         inner.tracks.len() - 1
     }
@@ -127,11 +152,10 @@ impl Record {
     }
 
     /// How many operations of a track, `seen` at least, lead to what a reader reads now; none where no such number does.
-    pub fn seen(&self, track: usize, seen: usize, read: Option<&SessionRecord>) -> Option<usize> {
+    pub fn seen(&self, track: usize, seen: usize, is_it: impl Fn(Option<&State>) -> bool) -> Option<usize> {
         let inner = self.lock();
         let track = &inner.tracks[track];
-        let is_it = |count: &usize| track.after(*count).and_then(|state| state.record.as_ref()) == read;
-        (seen..=track.steps.len()).find(is_it)
+        (seen..=track.steps.len()).find(|count| is_it(track.after(*count)))
     }
 
     pub fn share(&self, at: SessionRef) {
@@ -190,31 +214,51 @@ impl Record {
         if floor.is_set_up && workspace.is_none() {
             return Err("the workspace is lost".into());
         }
+        let announced = Announced::of(store).map_err(failed)?;
         let mut there = HashMap::new();
         let (tracks, shared) = {
             let inner = self.lock();
             (inner.tracks.iter().map(|track| track.at).collect::<Vec<_>>(), inner.shared)
         };
         for at in tracks.into_iter().chain(shared) {
-            if let Some(state) = State::of(store, at).map_err(failed)? {
-                there.insert(at.session, state);
+            if let Some(state) = State::beside(store, at, &announced).map_err(failed)? {
+                there.insert(at, self.contents.fill(store, state).map_err(failed)?);
             }
         }
         if let Some(workspace) = workspace {
             let live = there.values().filter(|state| state.record.is_some()).count();
             let listed = state::sessions(store, workspace.id).map_err(failed)?;
-            let strange = listed.iter().find(|session| !there.contains_key(&session.id));
+            let at = |session| SessionRef { workspace: workspace.id, session };
+            let strange = listed.iter().find(|session| !there.contains_key(&at(session.id)));
             if listed.len() != live || strange.is_some() {
                 return Err(format!("{live} sessions are there, and {} listed; {strange:?}", listed.len()));
             }
             let archives = state::archives(store, workspace.id).map_err(failed)?;
-            let strange = archives.iter().find(|archive| !there.contains_key(&archive.session_id));
-            if archives.len() != there.len() - live || strange.is_some() {
-                let count = there.len() - live;
+            let strange = archives.iter().find(|archive| !there.contains_key(&at(archive.session_id)));
+            let count = there.values().filter(|state| state.archive.is_some()).count();
+            if archives.len() != count || strange.is_some() {
                 return Err(format!("{count} archives are there, and {} listed; {strange:?}", archives.len()));
             }
         }
+        self.walk(store, &there)?;
         self.lock().compare(&there, floor)
+    }
+
+    /// Walks a listing of one of the sessions.
+    fn walk(&self, store: &dyn Store, there: &HashMap<SessionRef, State>) -> Result<(), String> {
+        let mut random = Random::of(self.walks.fetch_add(1, Ordering::Relaxed), 0);
+        let live = there.values().filter_map(|state| Some((state.record.as_ref()?, &state.messages)));
+        let mut live: Vec<_> = live.collect();
+        live.sort_by_key(|(record, _)| record.id);
+        let Some((record, messages)) = random.pick(&live) else { return Ok(()) };
+        let at = SessionRef { workspace: record.workspace_id, session: record.id };
+        self.pages.fetch_add(walk(store, at, messages, &mut random)?, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// How many pages were walked.
+    pub fn pages(&self) -> u64 {
+        self.pages.load(Ordering::Relaxed)
     }
 }
 
@@ -223,7 +267,8 @@ impl Record {
     /// read shows nothing.
     pub fn check_published(&self, store: &dyn Store, floor: &Floor) -> Result<(), String> {
         for (number, at) in self.places().into_iter().enumerate() {
-            let Ok(state) = State::of(store, at) else { continue };
+            let filled = |state| self.contents.fill(store, state);
+            let Ok(state) = State::of(store, at).and_then(|state| state.map(filled).transpose()) else { continue };
             let found = self.lock().tracks[number].found(state.as_ref(), floor.steps[number])?;
             if found[0] != floor.steps[number] {
                 return Err(format!("track {number} shows {found:?} operations, and {} are due", floor.steps[number]));
@@ -239,15 +284,15 @@ impl Inner {
         Times { submitted: self.now, acked: None }
     }
 
-    fn compare(&self, there: &HashMap<SessionId, State>, floor: &Floor) -> Result<Found, String> {
+    fn compare(&self, there: &HashMap<SessionRef, State>, floor: &Floor) -> Result<Found, String> {
         let mut steps = Vec::new();
         for (number, track) in self.tracks.iter().enumerate() {
             let due = floor.steps.get(number).copied().unwrap_or(0);
             let seen = floor.seen.get(number).copied().unwrap_or(0);
-            let found = track.found(there.get(&track.at.session), due.max(seen));
+            let found = track.found(there.get(&track.at), due.max(seen));
             steps.push(found.map_err(|failure| format!("track {number}, {due} due, {seen} seen: {failure}"))?);
         }
-        let batches = match self.shared.and_then(|at| there.get(&at.session)) {
+        let batches = match self.shared.and_then(|at| there.get(&at)) {
             Some(state) => self.batches_in(&state.messages)?,
             None => Vec::new(),
         };

@@ -1,9 +1,9 @@
-//! What a client does with archives, forks, turns that wait, and what is to be announced.
+//! What a client does with archives, forks, turns that wait or were left, and what is to be announced.
 
 use parlor::id::SessionId;
 use parlor::store::{
-    Cancel, DeleteArchive, ForkSession, ImportArchive, ImportIds, OutboxDelivered, OutboxFailed, OutboxKey, Purge,
-    Redrive, RestoreArchive, Store,
+    Cancel, DeleteArchive, EndOrphans, ForkSession, ImportArchive, ImportIds, OutboxDelivered, OutboxFailed, OutboxKey,
+    Promote, Purge, Recovery, Redrive, RestoreArchive, Runners, Store,
 };
 use parlor::{NewSession, Timestamp, WebhookSecrets};
 
@@ -24,6 +24,23 @@ impl Client {
                 Op::Import(ImportArchive { stamp, workspace, agent, ids: ImportIds::New }, archive)
             }
             _ => Op::Restore(Box::new(RestoreArchive { stamp: self.stamp(), archive, label: None }), at),
+        }
+    }
+
+    /// Whether something may wait where nothing is running.
+    pub(super) fn has_waiting(&self) -> bool {
+        self.sessions.iter().any(|mine| mine.claim.is_none() && !mine.queued.is_empty())
+    }
+
+    /// What finds a session by itself: one with a turn that another process left, or with one that can start.
+    pub(super) fn draw_for_all(&mut self) -> Op {
+        let (stamp, owner, workspace) = (self.stamp(), self.owner(), self.names.0);
+        let runners = Runners { owner, lease: None, agents: ["greeter".to_owned()].into() };
+        let orphans = |recovery| EndOrphans { stamp, owner, limit: 1, recovery };
+        match self.random.below(4) {
+            0 => Op::EndOrphans(orphans(Recovery::End), workspace),
+            1 => Op::RunAgain(orphans(Recovery::RunAgain { attempts: 3, runners }), workspace),
+            _ => Op::Promote(Promote { stamp, runners, limit: 1 }),
         }
     }
 

@@ -166,7 +166,7 @@ fn a_newer_format_is_refused_and_so_is_none() {
     let content = memory.content(NAME).expect("the log");
     for (version, kind, text) in [
         (VERSION + 1, ErrorKind::NewerFormat, "has format 2; this library reads up to 1"),
-        (0, ErrorKind::Corrupt, "is damaged"),
+        (0, ErrorKind::Corrupt, "has format 0; this library reads 1"),
     ] {
         let mut content = content.clone();
         content[8..12].copy_from_slice(&version.to_le_bytes());

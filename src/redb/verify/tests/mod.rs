@@ -3,6 +3,7 @@
 
 mod failing;
 mod fields;
+mod golden;
 mod planted;
 mod rows;
 mod scene;

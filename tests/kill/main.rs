@@ -1,41 +1,87 @@
 //! A process that is killed at any moment: what it had acknowledged is there, and it goes on.
 //!
-//! The process is the replay example, which notes every message on its standard output as soon as
-//! the engine has acknowledged it. It is killed after so many lines, not after so much time.
+//! One is the replay example, which notes every message on its standard output as soon as the engine has acknowledged
+//! it. The [other](moving) is this test, which starts itself, and moves whole sessions and files. Both are killed after so many
+//! lines, not after so much time.
+//!
+//! Every failure names a seed; with `PARLOR_SEED` set to it the same kills are tried, as far as processes allow.
 
+#[path = "../example/mod.rs"]
 mod example;
-#[path = "../examples/replay/feed.rs"]
+#[path = "../../examples/replay/feed.rs"]
 mod feed;
+#[path = "../../examples/soak/killed.rs"]
+mod killed;
+mod moved;
+mod moving;
 
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use std::{env, fs};
+use std::{env, fs, thread};
 
 use feed::Feed;
+use killed::was_killed;
+use moving::Readers;
 use parlor::id::{MessageId, SessionId};
 use parlor::page::{Direction, MessageQuery};
 use parlor::{AgentHandle, Engine, Message, Reason, Session, SessionStatus, TurnState};
 use serde_json::{Value, json};
 
-/// Kills of a run, and of a long one (`PARLOR_LONG=1`), where `PARLOR_KILLS` does not say how many.
+/// Kills of a run, and of a long one (`PARLOR_LONG=1`), where `PARLOR_KILLS` does not say how many. Each of the two processes has
+/// half of them.
 const KILLS: [usize; 2] = [30, 300];
+
+fn is_long() -> bool {
+    env::var_os("PARLOR_LONG").is_some_and(|value| value == "1")
+}
+
+/// How many kills each process has, at least one.
+fn wanted() -> usize {
+    let asked = env::var("PARLOR_KILLS").ok().map(|text| text.parse().expect("PARLOR_KILLS is a number"));
+    asked.unwrap_or(KILLS[usize::from(is_long())]).div_ceil(2)
+}
+
+/// The seed of a test, which is told where it fails.
+struct Seed(u64);
+
+impl Seed {
+    fn of_test() -> Self {
+        let asked = env::var("PARLOR_SEED").ok().map(|text| text.parse().expect("PARLOR_SEED is a number"));
+        Seed(asked.unwrap_or(0x5eed))
+    }
+}
+
+impl Drop for Seed {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("PARLOR_SEED={}", self.0);
+        }
+    }
+}
+
+#[test]
+fn an_abort_is_no_kill() {
+    let start = |part| moving::start(Path::new(""), part, Readers::None, 0);
+    assert!(!was_killed(start(moving::ABORT).wait().unwrap()));
+    let mut killed = start(moving::HANG);
+    killed.kill().unwrap();
+    assert!(was_killed(killed.wait().unwrap()));
+}
 
 #[test]
 fn killed_at_any_moment_it_has_all_it_acknowledged_and_goes_on() {
     let replay = example::replay();
     let dir = tempfile::tempdir().unwrap();
-    let long = env::var_os("PARLOR_LONG").is_some_and(|value| value == "1");
+    let (long, wanted, seed) = (is_long(), wanted(), Seed::of_test());
     let recorded = if long { recorded_files() } else { None };
     let recorded = recorded.unwrap_or_else(|| vec![made_file(dir.path())]);
     let messages: usize = recorded.iter().map(|file| fs::read_to_string(file).unwrap().lines().count()).sum();
-    let asked = env::var("PARLOR_KILLS").ok().map(|text| text.parse().expect("PARLOR_KILLS is a number"));
-    let wanted = asked.unwrap_or(KILLS[usize::from(long)]);
     // A fifth of a file at most, so that a file sees several kills.
     let most = messages / 5 + 2;
-    let mut random = Random(0x5eed);
+    let mut random = Random(seed.0);
     let mut kills = 0;
     let mut opening = 0;
     let mut worst = Duration::ZERO;
@@ -49,7 +95,8 @@ fn killed_at_any_moment_it_has_all_it_acknowledged_and_goes_on() {
             let moment = if again { Moment::Lines(1) } else { moment(&mut random, most) };
             opening += usize::from(again);
             ended = run(&replay, &file, &recorded, moment, &mut acked);
-            kills += 1;
+            // One that had played all and ended before it was told to is no kill.
+            kills += usize::from(ended != Ended::Whole);
             // Half of the files are opened by the next run first, which then has to recover them.
             if ended == Ended::Closing || random.below(2) == 0 {
                 worst = worst.max(check(&file, &acked));
@@ -110,7 +157,7 @@ fn run(
         .spawn()
         .unwrap();
     let mut out = BufReader::new(child.stdout.take().unwrap());
-    let mut last = String::new();
+    let (mut last, mut is_sent) = (String::new(), false);
     let mut killed = Ended::Killed;
     for number in 0.. {
         if last.starts_with("played ") {
@@ -118,6 +165,7 @@ fn run(
         }
         if moment != Moment::Never && (moment == Moment::Lines(number) || killed == Ended::Closing) {
             child.kill().unwrap();
+            is_sent = true;
         }
         let mut line = String::new();
         if out.read_line(&mut line).unwrap() == 0 {
@@ -130,14 +178,13 @@ fn run(
         }
         last = line;
     }
-    match child.wait().unwrap().code() {
-        None => killed,
-        Some(0) => {
-            assert!(last.ends_with(" 0 differences\n"), "the last line is {last:?}");
-            Ended::Whole
-        }
-        Some(code) => panic!("replay ended with {code} after {last:?}"),
+    let status = child.wait().unwrap();
+    if status.success() {
+        assert!(last.ends_with(" 0 differences\n"), "the last line is {last:?}");
+        return Ended::Whole;
     }
+    assert!(is_sent && was_killed(status), "replay ended by itself, {status}, after {last:?}");
+    killed
 }
 
 /// What must hold of a file whose process was killed. How long it took to open.
@@ -247,7 +294,7 @@ fn conversation(number: usize) -> Vec<Value> {
     lines
 }
 
-/// A small generator of numbers: the same kills in every run, as far as processes allow.
+/// A small generator of numbers: the same kills with the same seed, as far as processes allow.
 struct Random(u64);
 
 impl Random {
