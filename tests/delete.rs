@@ -341,3 +341,14 @@ fn of_what_was_purged_nothing_is_left_in_a_backup_an_archive_or_an_export() {
     assert_eq!((session.purge().unwrap(), session.history(10).unwrap().len()), (0, 1));
     engine.close().unwrap();
 }
+
+#[test]
+fn what_is_purged_may_stand_far_behind() {
+    on_every_store(|store| {
+        let engine = echo(&store);
+        let session = session(&engine, "echo");
+        let last = (0..5).map(|_| session.append(vec!["x"; 1000]).unwrap().pop().unwrap()).last().unwrap();
+        session.delete_message(last.id).unwrap();
+        assert_eq!(session.purge().unwrap(), 1);
+    });
+}

@@ -173,3 +173,22 @@ fn caught<T>(what: impl FnOnce() -> Result<T>) -> Result<Result<T>, String> {
         Err(panic) => panic.downcast_ref::<&str>().map_or("panic", |text| text).to_owned(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_disk_has_lost_is_damage() {
+        let of = |kind: io::ErrorKind| storage(StorageError::Io(kind.into())).kind();
+        for damage in [io::ErrorKind::UnexpectedEof, io::ErrorKind::InvalidData] {
+            assert_eq!(of(damage), ErrorKind::Corrupt);
+        }
+        assert_eq!(
+            (of(io::ErrorKind::StorageFull), of(io::ErrorKind::Other)),
+            (ErrorKind::NoSpace, ErrorKind::Storage)
+        );
+        assert_eq!(storage(StorageError::Corrupted("a page".into())).kind(), ErrorKind::Corrupt);
+        assert_eq!(storage(StorageError::DatabaseClosed).kind(), ErrorKind::Closed);
+    }
+}

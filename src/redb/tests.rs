@@ -66,3 +66,12 @@ fn what_is_appended_counts_in_the_bytes_of_its_group() {
     assert!(size(&messages[1..]) > 1, "a row is more than its text");
     assert_eq!(size(&[]), 0);
 }
+
+#[test]
+fn a_key_of_another_form_is_none_of_a_listing_of_archives() {
+    use tables::archives::{listed, number_of_listed, row};
+    assert_eq!(number_of_listed(&listed(1, 5, 7)), Some(7));
+    for key in [&[2; 16][..], &[2; 18], &[1; 17], &row(7)] {
+        assert_eq!(number_of_listed(key), None, "{key:?}");
+    }
+}

@@ -131,6 +131,9 @@ mod tests {
         let old: Vec<u8> = (0..64).collect();
         assert!(changes(&old, &old).is_empty() && changes(&old, &old[..40]).is_empty());
         assert_eq!(changes(&old, &[&old[..], &[1, 2]].concat()), [(64, &[1, 2][..])]);
+        let mut new = old.clone();
+        (new[0], new[63]) = (9, 9);
+        assert_eq!(changes(&old, &new).len(), 2, "what stands between them is not said again");
     }
 
     #[test]

@@ -46,6 +46,7 @@ mod tests {
         let mut numbers = Numbers::default();
         let taken = [1, 64, 63, 1, 100_000, 64].map(|number| numbers.insert(number));
         assert_eq!((taken, numbers.len()), ([true, true, true, false, true, false], 4));
+        assert!(numbers.bits.len() <= 100_000 / 64 + 1, "{} words", numbers.bits.len());
         let there = |number: &u32| numbers.contains(*number);
         assert_eq!((0..100_100).filter(there).collect::<Vec<_>>(), [1, 63, 64, 100_000]);
     }

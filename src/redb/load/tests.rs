@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::*;
 use crate::error::ErrorKind;
 use crate::id::{OwnerId, Stamp};
-use crate::limit::TOOL_NAME_BYTES;
+use crate::limit::{TOOL_NAME_BYTES, TS_MICROS_MAX};
 use crate::record::{ContextMark, NewMessage, NewSession, NewTurn, Usage};
 use crate::redb::archive::open;
 use crate::redb::codec::{self, ArchiveRow, CHANGE_MARK, CHANGE_MESSAGE, ChunkRow, TurnRow};
@@ -124,7 +124,7 @@ type Alteration<'a> = (&'a str, &'a dyn Fn(&mut Record<'_>));
 fn what_a_stranger_says_twice_is_to_be_the_same() {
     let (store, stream) = archived();
     load(&store, &stream, Trust::Strangers).expect("nothing is wrong");
-    let alterations: [Alteration<'_>; 13] = [
+    let alterations: [Alteration<'_>; 17] = [
         ("a message more", &of_turns(|row| row.messages += 1)),
         ("a message less", &of_turns(|row| row.messages -= 1)),
         ("another attempt", &of_turns(|row| row.attempt += 1)),
@@ -137,6 +137,26 @@ fn what_a_stranger_says_twice_is_to_be_the_same() {
         ("words of what was erased", &|record| {
             if let Record::Message(row, Kept::Deleted) = record {
                 (row.body.form, row.body.content) = (1, "a word");
+            }
+        }),
+        ("a busy session", &|record| {
+            if let Record::Head(row) = record {
+                row.queued = 1;
+            }
+        }),
+        ("a session that changed before it was made", &|record| {
+            if let Record::Head(row) = record {
+                row.updated_at = 1;
+            }
+        }),
+        ("a ts that leaves no room", &|record| {
+            if let Record::Message(row, _) = record {
+                row.ts = TS_MICROS_MAX;
+            }
+        }),
+        ("a message of after the last change", &|record| {
+            if let Record::Message(row, _) = record {
+                row.created_at += 1 << 40;
             }
         }),
         ("a name that is too long", &|record| {

@@ -83,13 +83,68 @@ pub(super) fn list(view: &dyn Read, which: Which, messages: u32) -> Result<(Dire
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
     use crate::error::Error;
+    use crate::id::{OwnerId, Stamp};
+    use crate::page::MessageQuery;
+    use crate::record::{NewMessage, NewSession, NewTurn, Usage};
+    use crate::redb::tables::{Table, rows};
+    use crate::redb::write_set::WriteSet;
+    use crate::redb::{Options, RedbStore};
+    use crate::store::{Behaviour, CreateSession, Emit, EnsureAgent, EnsureWorkspace, Runner, SessionRef, Store};
+    use crate::time::Timestamp;
 
     #[test]
     fn what_fails_otherwise_is_not_taken_for_damage() {
         assert_eq!(unless_damaged(Err::<(), _>(Error::corrupt("a row"))).expect("it is passed over"), None);
         let failed = unless_damaged(Err::<(), _>(Error::new(ErrorKind::Storage, "the disk"))).expect_err("it failed");
         assert_eq!(failed.kind(), ErrorKind::Storage);
+    }
+
+    fn stamp() -> Stamp {
+        Stamp::random(Timestamp::from_micros(1_777_573_302_000_000))
+    }
+
+    #[test]
+    fn damaged_lists_of_a_thread_are_made_again() {
+        let store = RedbStore::in_memory(Options { block: 2, ..Options::default() }).expect("a store");
+        let op = EnsureWorkspace { stamp: stamp(), name: "acme".into() };
+        let workspace = store.ensure_workspace(op).expect("a workspace").id;
+        let op = EnsureAgent { stamp: stamp(), workspace, name: "greeter".into() };
+        let agent = store.ensure_agent(op).expect("an agent").id;
+        let runner =
+            Runner { owner: OwnerId::from_uuid(Uuid::from_u128(1)), lease: None, behaviour: Behaviour::Registered };
+        let first = Some((NewTurn::from("question"), runner));
+        let op = CreateSession { stamp: stamp(), workspace, agent, new: NewSession::default(), first };
+        let first = store.create_session(op).map(|made| (made.session.id, made.first)).expect("a session");
+        let (at, turn) = (SessionRef { workspace, session: first.0 }, first.1.expect("its turn"));
+        let claim = turn.claim.expect("it runs");
+        let emit = |count: usize| {
+            let messages = (0..count).map(|nth| NewMessage::text(format!("{nth}"))).collect();
+            let stamp = stamp();
+            let op = Emit { stamp, at, claim, started_at: stamp.at, messages, usage: Usage::ZERO };
+            store.emit(op).expect("they are written");
+        };
+        emit(7);
+        let damaged = store.write(1, |view| {
+            let mut writes = WriteSet::default();
+            for class in 0..Class::COUNT {
+                for key in [rows::block(1, 1, class, 1).to_vec(), rows::directory(1, 1, class)] {
+                    if view.get(Table::Rows, &key)?.is_some() {
+                        writes.put_value(Table::Rows, key, b"damaged".to_vec());
+                    }
+                }
+            }
+            let count = writes.len();
+            Ok((writes, count))
+        });
+        assert!(damaged.expect("it is written") >= 2, "a block and a directory");
+        emit(1);
+        assert_eq!(store.verify().expect("it verifies"), Vec::<String>::new(), "what writes makes them again");
+        let matching = MessageQuery::all().thread(turn.turn.thread_id).matching().expect("it is sound");
+        let listed = store.messages(at, matching).expect("a page");
+        assert_eq!((listed.total, listed.items.len()), (9, 9));
     }
 }

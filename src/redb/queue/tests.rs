@@ -118,6 +118,17 @@ fn a_promotion_and_a_stop_pass_over_damage_too() {
 }
 
 #[test]
+fn a_stop_passes_over_a_waiting_turn_that_is_damaged() {
+    let (scene, [_, next, last]) = Scene::three();
+    scene.damage(Table::Rows, rows::numbered(1, rows::Kind::Turn, 2));
+    let stop = Stop { stamp: stamp(), at: scene.at, reason: Reason::Request };
+    let stopped = scene.store.stop(stop).expect("it stops");
+    assert!(stopped.turn.is_some());
+    assert_eq!(stopped.cancelled.iter().map(|turn| turn.id).collect::<Vec<_>>(), [next.id, last.id]);
+    assert_eq!(scene.store.session(scene.at).expect("it is there").queued_turns, 0);
+}
+
+#[test]
 fn a_count_of_all_that_waits_is_counted_again_where_it_is_damaged() {
     let (scene, _) = Scene::three();
     scene.damage(Table::Meta, meta::WAITING);
