@@ -20,15 +20,20 @@ use crate::sync::Arc;
 /// Reads what the file says of itself, and what its log has. What is wrong with it is found when it is opened for
 /// writing, where it is not found here.
 pub(super) fn untouched(path: &Path, disk: &Arc<dyn Disk>, options: Options) -> Result<()> {
-    fault::guarded_opening(path, || match file::builder(options).open_read_only(path) {
-        Ok(database) => {
-            let file = File::open(path).map_err(|error| fault::file(path.display(), error))?;
-            check_pages(path, &file)?;
-            at(path, disk, &database.begin_read().map_err(fault::transaction)?, options)
+    fault::guarded_opening(path, || {
+        let failed = |error| fault::file(path.display(), error);
+        let file = File::open(path).map_err(failed)?;
+        let storage =
+            FileBackend::new(file.try_clone().map_err(failed)?).map_err(|error| fault::database(path, error))?;
+        match file::builder(options).open_read_only_with_backend(Checked::new(storage)) {
+            Ok(database) => {
+                check_pages(path, &file)?;
+                at(path, disk, &database.begin_read().map_err(fault::transaction)?, options)
+            }
+            Err(DatabaseError::RepairAborted) => recovered(path, disk, options),
+            // Opening it for writing says what is wrong, and who has it.
+            Err(_) => Ok(()),
         }
-        Err(DatabaseError::RepairAborted) => recovered(path, disk, options),
-        // Opening it for writing says what is wrong, and who has it.
-        Err(_) => Ok(()),
     })
 }
 

@@ -107,6 +107,8 @@ impl<'v> Times<'v> {
             }
             middle = low + (high - low).div_ceil(2);
         }
+        // Where the first block is the last, nobody has looked at it yet.
+        self.first_ts(low)?;
         let entries = self.block(low)?;
         let within = entries.partition_point(|entry| entry.ts() <= ts);
         let within = within.saturating_sub(usize::from(is_planted(Bug::CursorOffByOne)));
@@ -116,5 +118,27 @@ impl<'v> Times<'v> {
     fn first_ts(&mut self, block: u32) -> Result<u64> {
         let first = self.block(block)?.first().copied();
         first.map(Entry::ts).ok_or_else(|| Error::corrupt(format!("block {block} of the times is empty")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::redb::Options;
+    use crate::redb::base::Base;
+    use crate::redb::file::in_memory_alone;
+    use crate::redb::snapshot::{Layers, Snapshot};
+    use crate::redb::view::{Around, Stage};
+
+    #[test]
+    fn a_block_that_is_missing_is_damage_and_does_not_begin_with_the_first_message() {
+        let opened = in_memory_alone(Options::default()).expect("a file in memory");
+        let base = Base::last(&opened.database).expect("it is read");
+        let view = Snapshot::new(Layers::of(base, Around::new(3)), 0, Stage::Published);
+        for messages in [2, 9] {
+            let first = Times::new(&view, 1, messages).first_after(7);
+            assert!(first.as_ref().is_err_and(|error| error.kind() == ErrorKind::Corrupt), "{messages}: {first:?}");
+        }
     }
 }

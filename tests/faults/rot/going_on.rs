@@ -120,11 +120,13 @@ pub fn check(store: &dyn Store, victim: &Victim) -> Result<(), String> {
     let answers = ask(store, &victim.known);
     for answer in &answers {
         answer.check_kind().map_err(|failure| format!("written to, {failure}"))?;
-        let is_ours = |item: &Item| matches!(item, Item::Message(message) if message.text() == "after the damage");
-        for item in answer.items().iter().filter(|item| matches!(item, Item::Message(_)) && !is_ours(item)) {
-            let is_synthetic = matches!(item, Item::Message(message) if message.synthetic);
-            if !is_synthetic && !answer.was(item, &victim.history) {
-                return Err(format!("written to, {:?} answers {item:#?}, which nobody wrote", answer.question));
+        let messages = answer.items().iter().filter_map(|item| match item {
+            Item::Message(message) => Some(&**message),
+            _ => None,
+        });
+        for message in messages.filter(|message| !message.synthetic && message.text() != "after the damage") {
+            if victim.written.get(&(message.session_id, message.id)) != Some(message) {
+                return Err(format!("written to, {} answers {message:#?}, which nobody wrote", answer.question));
             }
         }
     }

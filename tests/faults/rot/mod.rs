@@ -3,8 +3,7 @@
 //! * Opened with full verification, a damaged file answers as the sound one does, or is refused.
 //! * Opened without, it may be refused; what it answers is true. What it cannot read it names as damaged. What cannot be
 //!   reached any more may read as not there, and then [`verify`](parlor::store::Store::verify) names something.
-//! * A damaged page may lead to one that is not in use any more, whose rows are whole and as they once were. Full
-//!   verification refuses such a file.
+//! * Nothing is answered as it once was: a page that is not the one that is due is refused, however whole its rows are.
 
 mod answers;
 mod damage;
@@ -37,10 +36,9 @@ pub struct Counts {
     /// Those that full verification refused, and those that do not open without it either.
     pub refused: u64,
     pub closed: u64,
-    /// Of those that opened, answers that name damage, that lack something, and that are old.
+    /// Of those that opened, those that name damage, and those that lack something.
     pub names: u64,
     pub lacks: u64,
-    pub old: u64,
     /// Of those that opened, all of which was right.
     pub right: u64,
     /// Those that were written to as well.
@@ -59,7 +57,6 @@ impl Counts {
         self.closed += other.closed;
         self.names += other.names;
         self.lacks += other.lacks;
-        self.old += other.old;
         self.right += other.right;
         self.gone_on += other.gone_on;
         self.in_files += other.in_files;
@@ -147,7 +144,7 @@ fn play_file(seed: u64, cases: u64, worker: u64, counts: &mut Counts, failures: 
         counts.cases += 1;
         counts.in_files += u64::from(matches!(place, Place::Files(_)));
         counts.in_logs += u64::from(is_log(file));
-        let case = Case { victim: &victim, files: &files, damage: &damage, place };
+        let case = Case { victim: &victim, files: &files, place };
         if let Err(failure) = case.check(&mut random, counts) {
             let kept = kept::keep(&format!("rot-{seed}-{number}"), &files);
             let mut failures = failures.lock().expect("nobody panics with it");
@@ -202,7 +199,6 @@ impl At {
 struct Case<'c> {
     victim: &'c Victim,
     files: &'c [(String, Vec<u8>)],
-    damage: &'c Damage,
     place: Place,
 }
 
@@ -234,7 +230,6 @@ impl Case<'_> {
         let differs = self.answers(&*open.store, counts)?;
         counts.names += u64::from(differs.names);
         counts.lacks += u64::from(differs.lacks);
-        counts.old += u64::from(differs.is_old);
         counts.right += u64::from(differs == Differs::default());
         let verified = caught(|| open.store.verify()).map_err(|panic| format!("verifying panics: {panic}"))?;
         let is_named = match verified {
@@ -242,9 +237,7 @@ impl Case<'_> {
             Err(error) if [ErrorKind::Corrupt, ErrorKind::Storage].contains(&error.kind()) => true,
             Err(error) => return Err(format!("verifying fails: {error:?}")),
         };
-        // Pages of earlier states in each other's place may agree with each other.
-        let may_be_old = differs.is_old || matches!(self.damage, Damage::Swapped(..));
-        if (differs.lacks || differs.names) && !is_named && !may_be_old {
+        if differs != Differs::default() && !is_named {
             return Err(format!("{differs:?}, and verify names nothing"));
         }
         if is_sound && differs != Differs::default() {
@@ -302,10 +295,9 @@ impl Case<'_> {
             return Ok(all);
         }
         for (answer, truth) in answers.iter().zip(&self.victim.truth) {
-            let differs = answer.against(truth, &self.victim.history)?;
+            let differs = answer.against(truth)?;
             all.lacks |= differs.lacks;
             all.names |= differs.names;
-            all.is_old |= differs.is_old;
         }
         Ok(all)
     }
@@ -315,8 +307,6 @@ impl Case<'_> {
         match error.kind() {
             // A damaged format row may say anything.
             ErrorKind::Corrupt | ErrorKind::NewerFormat => Ok(()),
-            // It once had a log.
-            ErrorKind::LogMissing if matches!(self.damage, Damage::Swapped(..)) => Ok(()),
             _ => Err(format!("it is refused as {error:?}")),
         }
     }

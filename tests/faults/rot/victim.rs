@@ -1,13 +1,15 @@
 //! A file to be damaged: what a random script left, closed or not, and what is true of it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use parlor::Durability;
+use parlor::id::{MessageId, SessionId};
 use parlor::page::PageAt;
 use parlor::store::{ArchiveRef, ArchivesQuery, SessionRef, Store};
 use parlor::testkit::SimulatedDisk;
+use parlor::{Durability, Message};
 
-use super::answers::{Answer, History, Known, Place, ask};
+use super::answers::{Answer, Known, Place, ask};
 use super::ends::Ends;
 use crate::suite::client::{self, Client, Went};
 use crate::suite::random::Random;
@@ -21,7 +23,8 @@ pub struct Victim {
     pub truth: Vec<Answer>,
     /// Of one that was not closed.
     pub ends: Ends,
-    pub history: History,
+    /// Every message that a live session had, as it was last.
+    pub written: HashMap<(SessionId, MessageId), Message>,
 }
 
 impl Victim {
@@ -33,7 +36,7 @@ impl Victim {
         let record = Arc::new(Record::default());
         let names = client::set_up(&*store).expect("it is set up");
         let mut known = Known { names: Some(names), ..Known::default() };
-        let mut history = History::new();
+        let mut written = HashMap::new();
         let count = 1 + random.below(4);
         let mut clients = Client::several(count, seed, &record);
         let is_closed = !seed.is_multiple_of(4);
@@ -43,8 +46,7 @@ impl Victim {
             if let Went::Failed(error) = clients[client].step(&*store, false) {
                 panic!("the script of seed {seed} fails: {error:?}");
             }
-            learn(&mut known, &*store, &record);
-            history.extend(ask(&*store, &known).iter().flat_map(Answer::history));
+            written.extend(learn(&mut known, &*store, &record).into_iter().map(|it| ((it.session_id, it.id), it)));
             if !is_closed {
                 images.push(disk.copy());
             }
@@ -52,18 +54,19 @@ impl Victim {
         let truth = ask(&*store, &known);
         if is_closed {
             store.close().expect("it closes");
-            return Victim { files: disk.files(), known, truth, ends: Ends::default(), history };
+            return Victim { files: disk.files(), known, truth, ends: Ends::default(), written };
         }
         // What no answer shows: where the log loses it alone, the truth is due.
         client::write_elsewhere(&*store, "elsewhere").expect("it is written");
         images.push(disk.copy());
         let files = images.last().map(SimulatedDisk::files).unwrap_or_default();
-        Victim { files, known, truth, ends: Ends::of(images), history }
+        Victim { files, known, truth, ends: Ends::of(images), written }
     }
 }
 
-/// Learns what there is to ask about.
-fn learn(known: &mut Known, store: &dyn Store, record: &Record) {
+/// Learns what there is to ask about. The messages that there are.
+fn learn(known: &mut Known, store: &dyn Store, record: &Record) -> Vec<Message> {
+    let mut messages = Vec::new();
     for at in record.places() {
         let state = State::of(store, at).expect("it is read");
         let number = known.sessions.iter().position(|place| place.at == at);
@@ -84,6 +87,7 @@ fn learn(known: &mut Known, store: &dyn Store, record: &Record) {
         unique(&mut place.messages);
         unique(&mut place.threads);
         unique(&mut place.turns);
+        messages.extend(state.messages);
     }
     if let Some((workspace, _)) = known.names {
         let page = PageAt { page: 1, limit: 100 };
@@ -95,6 +99,7 @@ fn learn(known: &mut Known, store: &dyn Store, record: &Record) {
             }
         }
     }
+    messages
 }
 
 fn new_place(at: SessionRef, key: String) -> Place {
