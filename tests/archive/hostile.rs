@@ -202,13 +202,14 @@ fn an_import_of_small_chunks_is_the_same_and_takes_no_more_steps() {
     let records = unpack_archive(&exported.stream).unwrap();
     for most in [100, 5000, usize::MAX] {
         let stream = pack_archive(&records, most).unwrap();
-        let mut steps = 0;
-        let on = |_| {
-            steps += 1;
+        let (mut steps, mut between) = (0, 0);
+        let on = |progress: Progress| {
+            (steps, between) = (steps + 1, between + usize::from(!progress.is_last()));
             ControlFlow::Continue(())
         };
         let archive = agent(&exported.engine).import_archive_with(&stream[..], ImportIds::New, on).unwrap();
         assert!(steps <= 2 + records.len() / (256 << 10), "{steps} steps for chunks of {most} bytes");
+        assert!(most == usize::MAX || between > 0, "it says how far it is before it is at its end");
         let session: Session = archive.restore().unwrap();
         assert_eq!(session.history(1000).unwrap().len(), 1000);
         session.delete().unwrap();
