@@ -295,7 +295,7 @@ impl Case<'_> {
             return Ok(all);
         }
         for (answer, truth) in answers.iter().zip(&self.victim.truth) {
-            let differs = answer.against(truth)?;
+            let differs = answer.against(truth, &self.victim.truth)?;
             all.lacks |= differs.lacks;
             all.names |= differs.names;
         }
