@@ -9,6 +9,8 @@ use crate::limit::{DELIVERY_SESSIONS, OUTBOX_LIMIT_MAX};
 use crate::record::WebhookRow;
 use crate::shared::Shared;
 use crate::store::{OutboxDelivered, OutboxFailed, OutboxKey, OutboxQuery, OutboxRows, SessionRef};
+#[cfg(test)]
+use crate::sync::thread_local;
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, ThreadBuilder, random};
 use crate::time::{Duration, Timestamp};
 

@@ -11,7 +11,8 @@ use std::path::Path;
 use redb::Database;
 
 use super::codec::{self, ArchiveRow, GroupRow, PausedRow};
-use super::file::{self, Made, Options};
+use super::file::Options;
+use super::making::{self, Made};
 use super::put::{self, Kept};
 use super::recent::{Recent, Touched};
 use super::remnant::Below;
@@ -35,7 +36,7 @@ pub(super) fn make(view: &dyn Read, path: &Path, at: Timestamp, on: &mut OnProgr
     }
     let total = fault::guarded(|| records(view))?;
     let fill = |database: &Database| Copy::into(database).all(view, at, total, on);
-    match file::make(path, Options::default(), fill)? {
+    match making::make(path, Options::default(), fill)? {
         Made::New => Ok(()),
         Made::Taken => Err(taken()),
     }

@@ -1,12 +1,8 @@
-//! The file: made whole or not at all, recognized before it is trusted.
-//!
-//! A kill during redb's own `create` leaves a file that never opens again. So a new file is made
-//! under a temporary name, closed and synced, and then given its own name without replacing
-//! (a hard link, which fails where the name is taken); then the directory is synced.
+//! The file: recognized before it is trusted, and recovered before anyone reads or writes it.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use redb::backends::{FileBackend, InMemoryBackend};
 use redb::{Builder, Database, ReadableDatabase, ReadableTableMetadata, StorageBackend, StorageError, TableError};
@@ -15,6 +11,7 @@ use uuid::Uuid;
 use super::checked::Checked;
 use super::codec::{self, GroupRow};
 use super::log::{Disk, FileDisk};
+use super::making;
 use super::tables::{FORMAT_VERSION, Table, meta};
 use super::writer::{Durability, Keeping};
 use super::{attached, fault, look, recovery};
@@ -105,7 +102,7 @@ pub(super) fn open(path: &Path, options: Options) -> Result<Opened> {
                     return Err(fault::file(path.display(), error));
                 }
                 // Where another one was faster, its file is the file.
-                make(path, options, |_| Ok(()))?;
+                making::make(path, options, |_| Ok(()))?;
             }
             Err(error) => return Err(fault::file(path.display(), error)),
         }
@@ -250,62 +247,8 @@ pub(super) fn is_format(row: &[u8]) -> bool {
     matches!(Format::read(row), Some((FORMAT_VERSION, Some(_))))
 }
 
-/// Whether a file was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Made {
-    New,
-    /// There is one of its name.
-    Taken,
-}
-
-/// Makes a file, with what `fill` writes into it, whole or not at all.
-pub(super) fn make(path: &Path, options: Options, fill: impl FnOnce(&Database) -> Result<()>) -> Result<Made> {
-    let failed = |error| fault::file(path.display(), error);
-    let temporary = temporary_name(path).map_err(failed)?;
-    let made = make_at(&temporary, options, fill).and_then(|()| match fs::hard_link(&temporary, path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Made::Taken),
-        linked => linked.map_err(failed).map(|()| Made::New),
-    });
-    let removed = fs::remove_file(&temporary);
-    let made = made?;
-    removed.map_err(failed)?;
-    sync_directory(path).map_err(failed)?;
-    Ok(made)
-}
-
-fn temporary_name(path: &Path) -> io::Result<PathBuf> {
-    let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"))?;
-    let mut name = name.to_os_string();
-    name.push(format!(".{}.new", Uuid::new_v4().simple()));
-    Ok(path.with_file_name(name))
-}
-
-fn make_at(temporary: &Path, options: Options, fill: impl FnOnce(&Database) -> Result<()>) -> Result<()> {
-    let failed = |error| fault::file(temporary.display(), error);
-    let mut open = OpenOptions::new();
-    open.read(true).write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut open, 0o600);
-    let file = open.open(temporary).map_err(failed)?;
-    let storage = FileBackend::new(file).map_err(|error| fault::database(temporary, error))?;
-    make_over(temporary, storage, options, fill)?;
-    File::open(temporary).and_then(|file| file.sync_all()).map_err(failed)
-}
-
-/// Makes a file that has what `fill` writes into it, and closes it.
-pub(super) fn make_over(
-    path: &Path,
-    storage: impl StorageBackend,
-    options: Options,
-    fill: impl FnOnce(&Database) -> Result<()>,
-) -> Result<()> {
-    let database = builder(options).create_with_backend(storage).map_err(|error| fault::database(path, error))?;
-    make_tables(&database)?;
-    fill(&database)?;
-    database.close().map_err(|error| fault::database(path, error))
-}
-
-fn make_tables(database: &Database) -> Result<()> {
+/// Makes the tables of a new file.
+pub(super) fn make_tables(database: &Database) -> Result<()> {
     let mut transaction = database.begin_write().map_err(fault::transaction)?;
     durable(&mut transaction)?;
     for table in Table::ALL {
@@ -334,19 +277,4 @@ pub(super) fn set(transaction: &mut redb::WriteTransaction, durability: redb::Du
     transaction
         .set_durability(durability)
         .map_err(|error| Error::new(ErrorKind::Storage, format!("storage: {error}")).with_source(error))
-}
-
-#[cfg(unix)]
-fn sync_directory(path: &Path) -> io::Result<()> {
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    File::open(directory)?.sync_all()
-}
-
-/// Elsewhere a directory cannot be opened as a file, and its entries are durable on their own.
-#[cfg(not(unix))]
-fn sync_directory(_path: &Path) -> io::Result<()> {
-    Ok(())
 }

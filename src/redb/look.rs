@@ -45,15 +45,32 @@ pub(super) fn untouched(path: &Path, disk: &Arc<dyn Disk>, options: Options) -> 
 fn recovered(path: &Path, disk: &Arc<dyn Disk>, options: Options) -> Result<()> {
     let failed = |error| fault::file(path.display(), error);
     let file = File::open(path).map_err(failed)?;
-    // Held to the end.
-    let lock = FileBackend::new(file.try_clone().map_err(failed)?).map_err(|error| fault::database(path, error))?;
-    if matches!(lock.try_lock_shared_range(Bound::Unbounded, Bound::Unbounded), Ok(false)) {
-        return Ok(());
-    }
+    let Some(_lock) = Lock::of(path, &file)? else { return Ok(()) };
     check_pages(path, &file)?;
     let opened = file::builder(options).create_with_backend(Checked::new(Overlay::new(file).map_err(failed)?));
     let database = opened.map_err(|error| fault::database(path, error))?;
     at(path, disk, &database.begin_read().map_err(fault::transaction)?, options)
+}
+
+/// Nobody else writes the file while it is there.
+struct Lock(FileBackend);
+
+impl Lock {
+    /// None where somebody has the file.
+    fn of(path: &Path, file: &File) -> Result<Option<Self>> {
+        let file = file.try_clone().map_err(|error| fault::file(path.display(), error))?;
+        let storage = FileBackend::new(file).map_err(|error| fault::database(path, error))?;
+        let is_taken = matches!(storage.try_lock_shared_range(Bound::Unbounded, Bound::Unbounded), Ok(false));
+        Ok((!is_taken).then(|| Lock(storage)))
+    }
+}
+
+impl Drop for Lock {
+    /// By its own act: a process that is being started has the file open too until it begins, and would keep the lock.
+    fn drop(&mut self) {
+        // The handle goes, and the lock with it.
+        let _ = self.0.close();
+    }
 }
 
 /// Checks what redb would rely on. The file must be locked.
@@ -90,6 +107,24 @@ mod tests {
     use crate::redb::{LogLoss, RedbStore, Sharing};
     use crate::store::{EnsureWorkspace, Store};
     use crate::time::Timestamp;
+
+    #[test]
+    fn the_lock_of_a_look_ends_with_it_whoever_has_inherited_the_handle() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("a.parlor");
+        RedbStore::open(&path, Options::default()).and_then(|store| store.close()).expect("it is made");
+        let file = File::open(&path).expect("it is there");
+        // As a process has it that another thread is starting.
+        let inherited = file.try_clone().expect("a second handle");
+        let lock = Lock::of(&path, &file).expect("it is asked").expect("nobody has it");
+        let error = RedbStore::open(&path, Options::default()).map(drop).expect_err("it is looked at");
+        assert_eq!(error.kind(), ErrorKind::AlreadyOpen);
+        drop((lock, file));
+        RedbStore::open(&path, Options::default())
+            .and_then(|store| store.close())
+            .expect("nobody looks at it any more");
+        drop(inherited);
+    }
 
     #[test]
     fn a_file_that_somebody_has_open_is_not_judged_by_how_its_log_stands_meanwhile() {

@@ -27,6 +27,7 @@ mod lines;
 mod load;
 mod log;
 mod look;
+mod making;
 mod mark;
 mod message;
 mod orphan;

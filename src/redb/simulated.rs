@@ -10,6 +10,7 @@ use redb::{BackendError, ReadableDatabase, StorageBackend};
 use super::checked::Checked;
 use super::file::{self, Opened};
 use super::log::{Disk, DiskFile, Fault, How, Memory, Survives};
+use super::making::{self, Site};
 use super::{BLOCK, LogLoss, Options, RedbStore, Sharing, Trust, fault, look, pages};
 use crate::error::Result;
 use crate::redb::Durability;
@@ -202,10 +203,12 @@ impl SimulatedDisk {
     fn opened(&self, options: Options) -> Result<Opened> {
         let path = Path::new(FILE);
         let failed = |error| fault::file(path.display(), error);
-        let found = match self.memory.open(FILE).map_err(failed)? {
-            Some(file) => file,
-            None => self.make(options)?,
-        };
+        let mut found = self.memory.open(FILE).map_err(failed)?;
+        if found.is_none() {
+            making::make_at(self, options, |_| Ok(()))?;
+            found = self.memory.open(FILE).map_err(failed)?;
+        }
+        let found = found.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
         let disk: Arc<dyn Disk> = Arc::new(WatchedLog { log: self.memory.log(LOG), on: self.clone() });
         // What stands in the file is looked at as the real one is: through a copy that keeps changes to itself.
         let content = self.memory.content(FILE).unwrap_or_default();
@@ -223,27 +226,6 @@ impl SimulatedDisk {
             look::at(path, &disk, &database.begin_read().map_err(fault::transaction)?, options)
         })?;
         file::open_over(path, || Ok(self.storage(found)), disk, options)
-    }
-
-    /// As a real file is made: whole under another name, then named.
-    fn make(&self, options: Options) -> Result<Box<dyn DiskFile>> {
-        let path = Path::new(FILE);
-        let failed = |error| fault::file(path.display(), error);
-        match self.memory.remove(FILE_NEW) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-            _ => {}
-        }
-        self.before(Touch::Names);
-        let made = self.memory.create(FILE_NEW).map_err(failed)?;
-        file::make_over(path, self.storage(made), options, |_| Ok(()))?;
-        let made = self.memory.open(FILE_NEW).and_then(|made| made.ok_or(io::ErrorKind::NotFound.into()));
-        let made = made.map_err(failed)?;
-        made.sync_data().map_err(failed)?;
-        self.before(Touch::Names);
-        self.memory.rename(FILE_NEW, FILE).map_err(failed)?;
-        self.before(Touch::Names);
-        self.memory.sync_directory().map_err(failed)?;
-        Ok(made)
     }
 
     fn storage(&self, file: Box<dyn DiskFile>) -> Storage {
@@ -352,9 +334,49 @@ impl DiskFile for WatchedFile {
     }
 }
 
+impl Site for SimulatedDisk {
+    type Storage = Storage;
+
+    fn path(&self) -> &Path {
+        Path::new(FILE)
+    }
+
+    fn create(&self) -> Result<Storage> {
+        let failed = |error| fault::file(FILE_NEW, error);
+        // Of an earlier attempt: the real ones have names that nobody has twice.
+        match self.memory.remove(FILE_NEW) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        self.before(Touch::Names);
+        self.memory.create(FILE_NEW).map(|file| self.storage(file)).map_err(failed)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let made = self.memory.open(FILE_NEW)?.ok_or(io::ErrorKind::NotFound)?;
+        self.before(Touch::FileSync);
+        made.sync_data()
+    }
+
+    fn link(&self) -> io::Result<()> {
+        self.before(Touch::Names);
+        self.memory.link(FILE_NEW, FILE)
+    }
+
+    fn unlink(&self) -> io::Result<()> {
+        self.before(Touch::Names);
+        self.memory.remove(FILE_NEW)
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        self.before(Touch::Names);
+        self.memory.sync_directory()
+    }
+}
+
 /// The file as redb wants it.
 #[derive(Debug)]
-struct Storage(WatchedFile);
+pub(super) struct Storage(WatchedFile);
 
 impl StorageBackend for Storage {
     fn len(&self) -> io::Result<u64> {

@@ -72,6 +72,18 @@ impl Memory {
         self.name(from, Naming::Renamed(from.into(), to.into()))
     }
 
+    /// Gives a file another name beside its own, which nobody else may have.
+    pub(in crate::redb) fn link(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut state = self.0.lock();
+        state.begin_whole()?;
+        let file = *state.names.get(from).ok_or(ErrorKind::NotFound)?;
+        if state.names.contains_key(to) {
+            return Err(ErrorKind::AlreadyExists.into());
+        }
+        state.rename(Naming::Made(to.into(), file));
+        Ok(())
+    }
+
     /// Removes a file. Who has it open has it still.
     pub(in crate::redb) fn remove(&self, name: &str) -> io::Result<()> {
         self.name(name, Naming::Removed(name.into()))
