@@ -5,7 +5,7 @@ use std::thread;
 
 use parlor::limit::ARCHIVE_BYTES;
 use parlor::testkit::{check_archive, pack_archive, unpack_archive};
-use parlor::{Engine, Error, ErrorKind, ImportIds, NewMessage, NewSession, Session};
+use parlor::{Engine, Error, ErrorKind, ImportIds, NewMessage, NewSession, Progress, Session};
 
 use super::agent;
 
