@@ -347,8 +347,8 @@ fn what_is_purged_may_stand_far_behind() {
     on_every_store(|store| {
         let engine = echo(&store);
         let session = session(&engine, "echo");
-        let last = (0..5).map(|_| session.append(vec!["x"; 1000]).unwrap().pop().unwrap()).next_back().unwrap();
-        session.delete_message(last.id).unwrap();
+        let written: Vec<_> = (0..5).flat_map(|_| session.append(vec!["x"; 1000]).unwrap()).collect();
+        session.delete_message(written[4999].id).unwrap();
         assert_eq!(session.purge().unwrap(), 1);
     });
 }
