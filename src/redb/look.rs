@@ -2,7 +2,6 @@
 //! as it was.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::ops::Bound;
 use std::path::Path;
 
@@ -13,7 +12,7 @@ use super::checked::Checked;
 use super::file::{Options, Said};
 use super::log::Disk;
 use super::overlay::Overlay;
-use super::{fault, file, pages, recovery};
+use super::{fault, file, recovery};
 use crate::error::Result;
 use crate::sync::Arc;
 
@@ -23,13 +22,9 @@ pub(super) fn untouched(path: &Path, disk: &Arc<dyn Disk>, options: Options) -> 
     fault::guarded_opening(path, || {
         let failed = |error| fault::file(path.display(), error);
         let file = File::open(path).map_err(failed)?;
-        let storage =
-            FileBackend::new(file.try_clone().map_err(failed)?).map_err(|error| fault::database(path, error))?;
+        let storage = FileBackend::new(file).map_err(|error| fault::database(path, error))?;
         match file::builder(options).open_read_only_with_backend(Checked::new(storage)) {
-            Ok(database) => {
-                check_pages(path, &file)?;
-                at(path, disk, &database.begin_read().map_err(fault::transaction)?, options)
-            }
+            Ok(database) => at(path, disk, &database.begin_read().map_err(fault::transaction)?, options),
             Err(DatabaseError::RepairAborted) => recovered(path, disk, options),
             // Opening it for writing says what is wrong, and who has it.
             Err(_) => Ok(()),
@@ -46,7 +41,6 @@ fn recovered(path: &Path, disk: &Arc<dyn Disk>, options: Options) -> Result<()> 
     let failed = |error| fault::file(path.display(), error);
     let file = File::open(path).map_err(failed)?;
     let Some(_lock) = Lock::of(path, &file)? else { return Ok(()) };
-    check_pages(path, &file)?;
     let opened = file::builder(options).create_with_backend(Checked::new(Overlay::new(file).map_err(failed)?));
     let database = opened.map_err(|error| fault::database(path, error))?;
     at(path, disk, &database.begin_read().map_err(fault::transaction)?, options)
@@ -71,15 +65,6 @@ impl Drop for Lock {
         // The handle goes, and the lock with it.
         let _ = self.0.close();
     }
-}
-
-/// Checks what redb would rely on. The file must be locked.
-fn check_pages(path: &Path, file: &File) -> Result<()> {
-    let length = file.metadata().map_err(|error| fault::file(path.display(), error))?.len();
-    pages::check(path, length, &|at, out| {
-        let mut file = file;
-        file.seek(SeekFrom::Start(at)).and_then(|_| file.read_exact(out))
-    })
 }
 
 /// Whether the file is one that this version opens, and its log one that it can be recovered from.

@@ -18,13 +18,10 @@
 //! Ends stand there only where keys or values have no size of their own. A checksum is XXH3-128 of all up to the last end.
 
 use std::io;
-use std::path::Path;
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::fault;
 use super::tables::Table;
-use crate::error::{Error, Result};
 
 const FLAGS_AT: usize = 9;
 const HEADER_BYTES: usize = 320;
@@ -93,19 +90,12 @@ pub(super) struct Tables {
     pub(super) roots: Vec<(Table, Root)>,
 }
 
-/// Checks the file of this length. What is no file of the one format that is known here is left to redb.
+/// Holds the pages in which redb keeps house to their checksums, in a file of this length, and says where our tables begin; none
+/// of what is no file of the one format that is known here, which is left to redb.
 ///
 /// # Errors
 ///
-/// Corrupt. Those of reading.
-pub(super) fn check(path: &Path, length: u64, read: Read<'_>) -> Result<()> {
-    tables(length, read).map(drop).map_err(|broken| match broken {
-        Broken::Io(error) => fault::file(path.display(), error),
-        Broken::Page(what) => Error::corrupt(format!("{} is damaged: {what}", path.display())),
-    })
-}
-
-/// Does what [`check`] does, and says where our tables begin; none where it is left to redb.
+/// A page is not what it was. Those of reading.
 pub(super) fn tables(length: u64, read: Read<'_>) -> Result<Option<Tables>, Broken> {
     let mut header = [0; HEADER_BYTES];
     if length < HEADER_BYTES as u64 {

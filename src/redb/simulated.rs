@@ -11,7 +11,7 @@ use super::checked::Checked;
 use super::file::{self, Opened};
 use super::log::{Disk, DiskFile, Fault, How, Memory, Survives};
 use super::making::{self, Site};
-use super::{BLOCK, LogLoss, Options, RedbStore, Sharing, Trust, fault, look, pages};
+use super::{BLOCK, LogLoss, Options, RedbStore, Sharing, Trust, fault, look};
 use crate::error::Result;
 use crate::redb::Durability;
 use crate::sync::Arc;
@@ -213,11 +213,6 @@ impl SimulatedDisk {
         // What stands in the file is looked at as the real one is: through a copy that keeps changes to itself.
         let content = self.memory.content(FILE).unwrap_or_default();
         fault::guarded_opening(path, || {
-            pages::check(path, content.len() as u64, &|at, out| {
-                let read = usize::try_from(at).ok().and_then(|at| content.get(at..)).and_then(|it| it.get(..out.len()));
-                out.copy_from_slice(read.ok_or(io::ErrorKind::UnexpectedEof)?);
-                Ok(())
-            })?;
             let copy = Self::holding([(FILE.to_owned(), content)]);
             let found =
                 copy.memory.open(FILE).map_err(failed)?.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
