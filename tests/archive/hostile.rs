@@ -222,14 +222,15 @@ fn whatever_the_bytes_an_import_is_whole_or_refused() {
         Ok(_) => 100_000,
         Err(_) => std::env::var("PARLOR_CASES").map_or(300, |cases| cases.parse().expect("a number")),
     };
-    let next = std::sync::atomic::AtomicU64::new(0);
+    let first = std::env::var("PARLOR_FIRST").map_or(0, |first| first.parse().expect("a number"));
+    let next = std::sync::atomic::AtomicU64::new(first);
     let cores = thread::available_parallelism().map_or(1, |cores| cores.get());
     thread::scope(|scope| {
         for _ in 0..cores {
             scope.spawn(|| {
                 loop {
                     let case = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                    if case >= cases {
+                    if case >= first + cases {
                         return;
                     }
                     check_archive(&bytes(case));

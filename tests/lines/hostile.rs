@@ -294,13 +294,15 @@ fn mixed(seed: u64) -> u64 {
 }
 
 #[test]
-fn ten_thousand_mutations_are_refused_or_taken_in_whole() {
+fn whatever_the_mutation_lines_are_refused_or_taken_in_whole() {
     let good = good().into_bytes();
     let (mut engine, mut taken) = (empty(), 0);
-    for seed in 0..10_000_u64 {
+    let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
+    let (first, mutations) = (number("PARLOR_FIRST").unwrap_or(0), number("PARLOR_LINES").unwrap_or(10_000));
+    for seed in first..first + mutations {
         let mut bytes = good.clone();
         for n in 0..=mixed(seed) % 3 {
-            let random = mixed(seed * 8 + n + 1);
+            let random = mixed(seed.wrapping_mul(8).wrapping_add(n + 1));
             let at = (random >> 8) as usize % bytes.len();
             let digit = b'0' + (random >> 40) as u8 % 10;
             match random % 6 {
@@ -331,7 +333,7 @@ fn ten_thousand_mutations_are_refused_or_taken_in_whole() {
                 assert!(known.contains(&error.kind()), "seed {seed}: {error:?}");
             }
         }
-        if seed % 200 == 199 {
+        if (seed - first) % 200 == 199 || seed + 1 == first + mutations {
             assert_whole(&engine);
             // All that came in can be told again.
             let again = empty();
@@ -339,5 +341,6 @@ fn ten_thousand_mutations_are_refused_or_taken_in_whole() {
             engine = empty();
         }
     }
-    assert!((100..9_000).contains(&taken), "{taken} were taken in");
+    println!("{mutations} hostile exports");
+    assert!((mutations / 100..mutations * 9 / 10).contains(&taken), "{taken} were taken in");
 }

@@ -205,6 +205,9 @@ impl Client {
                 self.record.acknowledge(track);
                 assert_eq!(answer, expected, "{op:?}");
                 self.kinds.insert(op.kind());
+                if matches!(op, Op::ReplaceKey(_)) && self.home.has_agent_keys() {
+                    self.kinds.insert("ReplaceKey that closes agents' keys".into());
+                }
                 self.learn(at, op, &answer);
                 Went::Well
             }

@@ -63,10 +63,17 @@ pub struct Home {
     workspace: Option<WorkspaceId>,
     agents: Vec<AgentId>,
     keys: Vec<KeyId>,
+    /// One of them is an agent's.
+    has_agent_keys: bool,
     sessions: Vec<SessionRef>,
 }
 
 impl Home {
+    /// Whether a master key that is replaced closes other keys as well.
+    pub fn has_agent_keys(&self) -> bool {
+        self.has_agent_keys
+    }
+
     /// What it is now, as the model has it.
     pub fn learn(&mut self, model: &ModelStore, workspace: WorkspaceId) {
         let house = Announced::of(model).and_then(|announced| House::of(model, workspace, &announced));
@@ -75,6 +82,7 @@ impl Home {
         self.workspace = Some(workspace);
         self.agents = agents.iter().map(|agent| agent.id).collect();
         self.keys = keys.iter().map(|key| key.record.id).collect();
+        self.has_agent_keys = keys.iter().any(|key| !key.record.is_master());
         let records = sessions.iter().filter_map(|state| state.record.as_ref());
         self.sessions = records.map(|record| SessionRef { workspace, session: record.id }).collect();
     }
@@ -87,6 +95,9 @@ impl Client {
         let Some(workspace) = self.home.workspace else {
             return Op::Found(EnsureWorkspace { stamp, name: format!("house {}", self.id()) });
         };
+        if self.home.has_agent_keys() && self.random.one_in(6) {
+            return Op::ReplaceKey(self.key(workspace, Opens::WorkspaceAnew));
+        }
         let what = if self.home.agents.is_empty() { 0 } else { self.random.below(16) };
         let agent = self.random.pick(&self.home.agents).unwrap_or(AgentId::from_uuid(Uuid::nil()));
         let key = self.random.pick(&self.home.keys);

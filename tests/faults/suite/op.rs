@@ -160,8 +160,8 @@ impl Op {
         })
     }
 
-    /// How many kinds there are.
-    pub const KINDS: usize = 33;
+    /// How many kinds there are, and replaced master keys that close agents' keys.
+    pub const KINDS: usize = 34;
 
     /// What it is called.
     pub fn kind(&self) -> String {
