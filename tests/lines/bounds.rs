@@ -1,11 +1,11 @@
-//! What has to be remembered of a stranger's session while it comes is bounded.
+//! What has to be remembered of a stranger's session while it comes is bounded, and what is held of an export before it is written.
 
 use std::fmt::Write as _;
 
-use parlor::limit::LOAD_TURNS_AT_WORK;
-use parlor::{ErrorKind, ImportOptions};
+use parlor::limit::{ARCHIVE_CHUNK_BYTES, LOAD_TURNS_AT_WORK};
+use parlor::{ErrorKind, ImportOptions, NewAgent};
 
-use super::scene::{agent, assert_whole, empty, import};
+use super::scene::{Pieces, agent, assert_whole, empty, import};
 
 const TIME: u64 = 1_777_573_302_000_000;
 
@@ -86,4 +86,22 @@ fn a_turn_more_is_refused_and_nothing_shows() {
         assert_eq!(agent(&engine, "acme", "worker").sessions(()).expect("sessions").meta.total, 0);
         assert_whole(&engine);
     }
+}
+
+#[test]
+fn the_lines_of_many_agents_are_written_piece_by_piece() {
+    let engine = empty();
+    let acme = engine.workspace("acme").expect("a workspace");
+    let label = "\u{1}".repeat(255);
+    for number in 0..500 {
+        acme.create_agent(NewAgent::new(format!("agent {number}")).label(&*label)).expect("an agent");
+    }
+    let mut pieces = Pieces::default();
+    let report = engine.export(&mut pieces).expect("it is exported");
+    let (all, most) = (
+        pieces.0.iter().map(Vec::len).sum::<usize>(),
+        pieces.0.iter().map(Vec::len).max().expect("something is written"),
+    );
+    assert!(report.bytes as usize == all && all > 2 * ARCHIVE_CHUNK_BYTES, "{all} bytes");
+    assert!(most < ARCHIVE_CHUNK_BYTES + (8 << 10), "{most} bytes at once");
 }

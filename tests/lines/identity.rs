@@ -3,12 +3,15 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use parlor::testkit::{ModelStore, redb_store, sessions_of};
-use parlor::{Engine, ErrorKind, ImportOptions, NewMessage, NewSession, NewTurn, Reason, TurnState, Webhook};
+use parlor::limit::CALLER_TS_MICROS;
+use parlor::testkit::{ManualClock, ModelStore, redb_store, sessions_of};
+use parlor::{
+    Engine, ErrorKind, ImportOptions, NewMessage, NewSession, NewTurn, Reason, Timestamp, TurnState, Webhook,
+};
 use uuid::Uuid;
 
 use super::scene::{
-    agent, assert_same, assert_whole, body, busy_with_tools, empty, import, lines, random, rich, skipping,
+    Pieces, agent, assert_same, assert_whole, body, busy_with_tools, empty, import, lines, random, rich, skipping,
 };
 
 #[test]
@@ -159,6 +162,31 @@ fn a_busy_session_comes_in_as_after_a_crash() {
 }
 
 #[test]
+fn a_turn_that_runs_past_the_greatest_time_ends_right_behind_what_it_wrote() {
+    let (begun, begins) = crossbeam_channel::unbounded();
+    let (go, gate) = crossbeam_channel::unbounded::<()>();
+    let clock = ManualClock::new();
+    let engine = Engine::in_memory().clock(clock.clone()).agent_fn("worker", move |turn| {
+        turn.tool_call("look", "{}")?;
+        begun.send(()).ok();
+        Ok(gate.recv()?)
+    });
+    let engine = engine.open().expect("an engine");
+    let session = agent(&engine, "acme", "worker").create_session(NewSession::default()).expect("a session");
+    session.send("first").expect("a turn");
+    begins.recv().expect("it has begun");
+    clock.set(Timestamp::MAX);
+    let other = empty();
+    import(&other, &lines(&engine)).expect("it is imported");
+    assert_whole(&other);
+    let there = other.find_workspace("acme").expect("it").expect("it is there").session(session.id()).expect("it");
+    let last = there.history(1).expect("a history").remove(0);
+    assert_eq!((last.text(), last.ts.as_micros()), ("interrupted: crash".to_owned(), CALLER_TS_MICROS - 1));
+    drop(go);
+    session.idle().wait().expect("it ends");
+}
+
+#[test]
 fn a_workspace_and_a_session_go_where_they_are_asked_to() {
     let engine = busy_with_tools();
     let (one, two) = (rich(&engine, "acme", "one"), rich(&engine, "acme", "two"));
@@ -249,21 +277,6 @@ fn a_store_of_ones_own_has_no_lines() {
     let agent = agent(&engine, "acme", "worker");
     let report = agent.import(&b"[{\"role\":\"user\",\"content\":\"hello\"}]"[..], ImportOptions::default());
     assert_eq!(report.expect("it is imported").messages, 1);
-}
-
-/// What is written to it, as it came.
-#[derive(Default)]
-struct Pieces(Vec<Vec<u8>>);
-
-impl std::io::Write for Pieces {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.push(bytes.to_vec());
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }
 
 #[test]

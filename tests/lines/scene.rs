@@ -11,6 +11,21 @@ use parlor::{
 };
 use uuid::Uuid;
 
+/// What is written to it, as it came.
+#[derive(Default)]
+pub struct Pieces(pub Vec<Vec<u8>>);
+
+impl std::io::Write for Pieces {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.push(bytes.to_vec());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// An engine in memory, where nothing runs.
 pub fn empty() -> Engine {
     Engine::in_memory().open().expect("an engine")
