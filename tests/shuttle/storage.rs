@@ -1,9 +1,7 @@
-//! The default store, whose callers, readers and writer thread meet in a few places only.
+//! The default store, whose callers, readers and writer thread meet in a few places only, on a disk in memory.
 
-use std::path::Path;
-
-use parlor::testkit::redb_store;
-use parlor::{Engine, ErrorKind, Message, NewSession, Reply, Session, TurnContext};
+use parlor::testkit::SimulatedDisk;
+use parlor::{Durability, Engine, ErrorKind, Message, NewSession, Reply, Session, TurnContext};
 use shuttle::thread;
 
 use crate::claims;
@@ -11,10 +9,10 @@ use crate::closing::{agree, follows_up, other};
 use crate::scene::{Still, messages, waiter};
 
 /// An engine over the file, and the one session in it.
-fn open(path: &Path) -> (Engine, Session) {
+fn open(disk: &SimulatedDisk) -> (Engine, Session) {
     let echo = |turn: &TurnContext| Ok(Reply::from(turn.input().text()));
-    let builder = Engine::builder(path).workers(1).clock(Still).agent_fn("agent", echo);
-    let engine = builder.open_store(redb_store(path).unwrap()).unwrap();
+    let builder = Engine::builder("a.parlor").workers(1).clock(Still).agent_fn("agent", echo);
+    let engine = builder.open_store(disk.open(Durability::default()).unwrap()).unwrap();
     let agent = engine.workspace("acme").unwrap().agent("agent").unwrap();
     let session = agent.session_by_key("one").or_else(|_| agent.create_session(NewSession::default().key("one")));
     let session = session.unwrap();
@@ -26,12 +24,11 @@ fn texts(messages: Vec<Message>) -> Vec<String> {
 }
 
 claims! {
-    one in 500:
+    one in 50:
 
     fn the_default_store_keeps_what_it_acknowledged_while_it_closes() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a.parlor");
-        let (engine, session) = open(&path);
+        let disk = SimulatedDisk::new();
+        let (engine, session) = open(&disk);
         let writers = ["left", "right"].map(|text| {
             let session = session.clone();
             thread::spawn(move || {
@@ -56,7 +53,7 @@ claims! {
             }
         }
         let seen = reader.join().unwrap().map(texts);
-        let (engine, session) = open(&path);
+        let (engine, session) = open(&disk);
         let mut stored = texts(messages(&session));
         match seen {
             Ok(seen) => assert!(seen.len() % 2 == 0 && stored.starts_with(&seen), "{seen:?} {stored:?}"),
@@ -69,9 +66,8 @@ claims! {
     }
 
     fn the_default_store_deletes_a_session_whole_or_not_while_it_closes() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a.parlor");
-        let (engine, session) = open(&path);
+        let disk = SimulatedDisk::new();
+        let (engine, session) = open(&disk);
         session.append(["one", "two"]).unwrap();
         let other = engine.workspace("acme").unwrap().agent("agent").unwrap();
         let other = other.create_session(NewSession::default().key("other")).unwrap();
@@ -82,7 +78,8 @@ claims! {
         if let Err(error) = &deleted {
             assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
         }
-        let engine = Engine::builder(&path).clock(Still).open_store(redb_store(&path).unwrap()).unwrap();
+        let store = disk.open(Durability::default()).unwrap();
+        let engine = Engine::builder("a.parlor").clock(Still).open_store(store).unwrap();
         let agent = engine.workspace("acme").unwrap().agent("agent").unwrap();
         assert_eq!(agent.session_by_key("one").is_err(), deleted.is_ok());
         assert_eq!(messages(&agent.session_by_key("other").unwrap()).len(), usize::from(kept));
@@ -91,14 +88,13 @@ claims! {
     }
 
     fn the_default_store_ends_every_turn_while_it_closes() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a.parlor");
-        let (engine, session) = open(&path);
+        let disk = SimulatedDisk::new();
+        let (engine, session) = open(&disk);
         let one = session.send("one").unwrap();
         let others = [waiter(&one), other(&session, follows_up)];
         engine.close().unwrap();
         let heard = others.into_iter().map(|other| other.join().unwrap()).collect();
-        let (engine, session) = open(&path);
+        let (engine, session) = open(&disk);
         assert_eq!(engine.recovered(), []);
         agree(heard, &session.turns(()).unwrap().items);
         assert_eq!(engine.verify().unwrap(), Vec::<String>::new());
