@@ -191,4 +191,17 @@ mod tests {
         assert_eq!(storage(StorageError::Corrupted("a page".into())).kind(), ErrorKind::Corrupt);
         assert_eq!(storage(StorageError::DatabaseClosed).kind(), ErrorKind::Closed);
     }
+
+    #[test]
+    fn of_a_commit_that_fails_nobody_knows_whether_it_came_about() {
+        let failed = |kind| committing::<()>(|| Err(Error::new(kind, "why"))).expect_err("it fails");
+        let error = failed(ErrorKind::Storage);
+        assert_eq!(error.kind(), ErrorKind::OutcomeUnknown);
+        assert!(std::error::Error::source(&error).is_some_and(|source| source.to_string() == "why"), "{error:?}");
+        // What says so already is told as it is.
+        let error = failed(ErrorKind::OutcomeUnknown);
+        assert_eq!((error.kind(), error.to_string()), (ErrorKind::OutcomeUnknown, "why".to_owned()));
+        let error = committing::<()>(|| panic!("within redb")).expect_err("it fails");
+        assert!(error.kind() == ErrorKind::OutcomeUnknown && error.to_string().contains("within redb"), "{error}");
+    }
 }

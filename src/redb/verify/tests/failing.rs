@@ -1,11 +1,12 @@
-//! A disk that fails beneath a verb: that is what the verb answers, and never that a row is damaged, or that there is none.
+//! A disk that fails beneath a verb: that is what the verb answers, and never that a row is damaged, or that there is none. And
+//! a count that is damaged, which is counted anew.
 
 use std::cell::Cell;
 use std::ops::Bound;
 
 use uuid::Uuid;
 
-use super::planted::Planted;
+use super::planted::{Planted, Row};
 use super::scene;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{OwnerId, SessionId, Stamp};
@@ -13,7 +14,7 @@ use crate::page::{Direction, Matching, MessageQuery, PageAt};
 use crate::record::{NewMessage, NewSession, NewTurn, Reason, SessionUpdate};
 use crate::redb::body::Bodies;
 use crate::redb::place::{Age, Places};
-use crate::redb::tables::Table;
+use crate::redb::tables::{Table, names};
 use crate::redb::view::{Each, EachNumbered, Guard, Read, Stage};
 use crate::redb::{
     access, agent, archive, attached, ending, feed, hidden, mark, message, orphan, outbox, queue, reach, remnant,
@@ -226,4 +227,20 @@ fn whichever_read_fails_beneath_a_verb_that_is_its_answer() {
         }
         assert!(reads > 0, "{name} reads nothing");
     }
+}
+
+#[test]
+fn where_a_stored_count_of_agents_is_damaged_they_are_counted() {
+    let mut planted = scene::planted();
+    let mut counts = Vec::new();
+    for row in planted.rows().into_iter().filter(|row| row.what() == "count of agents") {
+        let within = (0..100).find(|within| names::scopes(*within) == row.key).expect("few workspaces are there");
+        let stored = scope::count(&planted, within).expect("it is stored");
+        let damaged = Row { value: vec![0x40; row.value.len()], ..row.clone() };
+        planted.put(&damaged);
+        assert_eq!(scope::count(&planted, within).expect("they are counted"), stored, "of scope {within}");
+        planted.put(&row);
+        counts.push(stored);
+    }
+    assert!(counts.iter().any(|count| *count > 1), "{counts:?}");
 }
