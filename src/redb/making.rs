@@ -135,3 +135,62 @@ impl Site for Directory<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use redb::backends::InMemoryBackend;
+
+    use super::*;
+    use crate::error::ErrorKind;
+
+    /// A directory in which no file gets its name.
+    struct Refuses {
+        why: io::ErrorKind,
+        is_left: Cell<bool>,
+    }
+
+    impl Site for Refuses {
+        type Storage = InMemoryBackend;
+
+        fn path(&self) -> &Path {
+            Path::new("a.parlor")
+        }
+
+        fn create(&self) -> Result<InMemoryBackend> {
+            self.is_left.set(true);
+            Ok(InMemoryBackend::new())
+        }
+
+        fn sync(&self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn link(&self) -> io::Result<()> {
+            Err(self.why.into())
+        }
+
+        fn unlink(&self) -> io::Result<()> {
+            self.is_left.set(false);
+            Ok(())
+        }
+
+        fn sync_directory(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_taken_and_one_that_cannot_be_given_are_told_apart() {
+        let made = |why| {
+            let site = Refuses { why, is_left: Cell::new(false) };
+            let made = make_at(&site, Options::default(), |_| Ok(()));
+            assert!(!site.is_left.get(), "the temporary name is left");
+            made.map_err(|error| (error.kind(), error.to_string().contains("a.parlor")))
+        };
+        assert_eq!(made(io::ErrorKind::AlreadyExists), Ok(Made::Taken));
+        assert_eq!(made(io::ErrorKind::Unsupported), Err((ErrorKind::Storage, true)));
+        assert_eq!(made(io::ErrorKind::StorageFull), Err((ErrorKind::NoSpace, true)));
+    }
+}
