@@ -9,7 +9,11 @@
 //! row is named as damaged, and its neighbours are read. Where every row is one that was written, here or in another table,
 //! the page is another than it should be.
 //!
-//! What was written since the file was opened is not looked at again, nor is a page that was read before.
+//! What was written since the file was opened is not looked at again, nor is a page that was read before, though redb's cache
+//! may have dropped it since.
+//!
+//! What is remembered grows with what is still unread beneath the pages that were read: some fifty bytes for a leaf of 4 KiB at
+//! most. It is kept in parts, so that nobody waits for all of it to be moved where one has to grow.
 
 use std::io;
 use std::ops::Bound;
@@ -34,8 +38,21 @@ pub(super) struct Checked<B> {
 #[derive(Debug)]
 struct Due {
     geometry: Geometry,
-    pages: Mutex<HashMap<u64, (Table, Root)>>,
+    parts: [Mutex<HashMap<u64, Page>>; PARTS],
 }
+
+/// What a page is to be.
+#[derive(Debug, Clone, Copy)]
+struct Page {
+    /// As much of its checksum as it takes.
+    checksum: u64,
+    table: Table,
+}
+
+const PARTS: usize = 16;
+
+/// Room for so many pages of a part is kept though few are in it.
+const ROOM: usize = 256;
 
 impl<B: StorageBackend> Checked<B> {
     pub(super) fn new(storage: B) -> Self {
@@ -50,30 +67,48 @@ impl<B: StorageBackend> Checked<B> {
             Err(Broken::Page(what)) => return Err(fault::of_damage(what)),
         };
         Ok(tables.map(|tables| {
-            let geometry = tables.geometry;
-            let place = |(table, root): (Table, Root)| (geometry.place(root.page).0, (table, root));
-            Due { geometry, pages: Mutex::new(tables.roots.into_iter().map(place).collect()) }
+            let due = Due { geometry: tables.geometry, parts: Default::default() };
+            tables.roots.into_iter().for_each(|(table, root)| due.expect(table, root));
+            due
         }))
     }
 }
 
 impl Due {
+    fn part(&self, at: u64) -> &Mutex<HashMap<u64, Page>> {
+        let [first, ..] = &self.parts;
+        // Most pages begin one page behind another.
+        self.parts.get((at >> 12) as usize % PARTS).unwrap_or(first)
+    }
+
+    fn expect(&self, table: Table, Root { page, checksum }: Root) {
+        let at = self.geometry.place(page).0;
+        self.part(at).lock().insert(at, Page { checksum: checksum as u64, table });
+    }
+
     /// Holds a page to its checksum, and learns those of the pages that it leads to.
     fn check(&self, at: u64, page: &[u8]) -> io::Result<()> {
-        let Some((table, root)) = self.pages.lock().get(&at).copied() else { return Ok(()) };
-        let is_sound = pages::is_sound_of_ours(page, root.checksum);
+        let Some(Page { checksum, table }) = self.part(at).lock().get(&at).copied() else { return Ok(()) };
+        let is_sound = pages::checksum_of_ours(page).is_some_and(|whole| whole as u64 == checksum);
         if !is_sound && !has_damaged_row(page) {
-            let text = format!("page {:#x} of the table {} is not what it was", root.page, table.name());
+            let text = format!("the page at {at} of the table {} is not what it was", table.name());
             return Err(fault::of_damage(text));
         }
-        let mut due = self.pages.lock();
-        due.remove(&at);
         if !pages::is_leaf(page) {
-            due.extend(
-                pages::children(page).flatten().map(|child| (self.geometry.place(child.page).0, (table, child))),
-            );
+            pages::children(page).flatten().for_each(|child| self.expect(table, child));
         }
+        self.forget(at);
         Ok(())
+    }
+
+    /// It was read, or is written anew.
+    fn forget(&self, at: u64) {
+        let mut part = self.part(at).lock();
+        part.remove(&at);
+        if part.capacity() > ROOM.max(8 * part.len()) {
+            let room = 2 * part.len();
+            part.shrink_to(room);
+        }
     }
 }
 
@@ -136,7 +171,7 @@ impl<B: StorageBackend> StorageBackend for Checked<B> {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         if let Some(Some(due)) = self.due.get() {
-            due.pages.lock().remove(&offset);
+            due.forget(offset);
         }
         self.storage.write(offset, data)
     }

@@ -214,17 +214,22 @@ impl Pages<'_> {
 
 /// Whether a page is what its checksum says.
 fn is_sound(page: &[u8], widths: Widths, checksum: u128) -> bool {
+    checksum_of(page, widths) == Some(checksum)
+}
+
+/// The checksum of what stands in a page; none where nothing can stand in it.
+fn checksum_of(page: &[u8], widths: Widths) -> Option<u128> {
     let end = match page.first() {
         Some(1) => leaf_end(page, widths),
         Some(2) => branch_end(page, widths),
         _ => None,
     };
-    end.and_then(|end| page.get(..end)).map(xxh3_128) == Some(checksum)
+    end.and_then(|end| page.get(..end)).map(xxh3_128)
 }
 
-/// The same for a page of one of our tables.
-pub(super) fn is_sound_of_ours(page: &[u8], checksum: u128) -> bool {
-    is_sound(page, OURS, checksum)
+/// That of a page of one of our tables.
+pub(super) fn checksum_of_ours(page: &[u8]) -> Option<u128> {
+    checksum_of(page, OURS)
 }
 
 /// Whether a page has rows; else it leads to others.

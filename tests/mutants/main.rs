@@ -2,6 +2,8 @@
 //!
 //! What is here runs in binaries of its own in `cargo test`; see *Mutants* in docs/reliability.md.
 
+#[path = "../access/main.rs"]
+mod access;
 #[path = "../archive/main.rs"]
 mod archive;
 #[path = "../backup.rs"]
@@ -12,8 +14,12 @@ mod conformance;
 mod cursor;
 #[path = "../delete.rs"]
 mod delete;
+#[path = "../delivery.rs"]
+mod delivery;
 #[path = "../ends.rs"]
 mod ends;
+#[path = "../feeding.rs"]
+mod feeding;
 #[path = "../file.rs"]
 mod file;
 #[path = "../follow/main.rs"]
@@ -44,10 +50,16 @@ mod queue;
 mod retain;
 #[path = "../scope.rs"]
 mod scope;
+#[path = "../secrets.rs"]
+mod secrets;
 #[allow(dead_code, reason = "named.rs uses its clients alone")]
 #[path = "../faults/suite/mod.rs"]
 mod suite;
+#[path = "../transcript.rs"]
+mod transcript;
 #[path = "../turns.rs"]
 mod turns;
 #[path = "../waiting.rs"]
 mod waiting;
+#[path = "../wire.rs"]
+mod wire;

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use redb::backends::InMemoryBackend;
+
 use super::*;
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::Stamp;
+use crate::id::{AgentId, Stamp};
 use crate::redb::{Durability, SimulatedDisk};
-use crate::store::{EnsureAgent, EnsureWorkspace, Store};
+use crate::store::{EnsureAgent, EnsureWorkspace, LabelAgent, Store};
 use crate::sync::Arc;
 use crate::time::Timestamp;
 
@@ -221,4 +223,85 @@ fn every_row_of_a_sound_file_is_whole() {
             assert!(is_whole(table, key, value), "{at}: {table:?} {key:x?} {value:x?}");
         }
     }
+}
+
+/// One sector of a page of rows has what stood there before, as after a write that the disk lost in part. The row at its edge is
+/// broken, and the page is read for the others.
+#[test]
+fn a_sector_of_an_earlier_state_is_found_by_a_verification() {
+    const SECTOR: usize = 512;
+    let empty = SimulatedDisk::new();
+    let (mut before, mut agents) = (Vec::new(), Vec::new());
+    let mut numbers = 0..;
+    let mut stamp = || stamp(numbers.next().expect("there are more"));
+    let label = |round: u64| Some(format!("round {round} {}", "x".repeat(60)));
+    let open = |disk: &SimulatedDisk| disk.open(Durability::Sync).expect("it opens");
+    let store = open(&empty);
+    let ensure = EnsureWorkspace { stamp: stamp(), name: "acme".into() };
+    let workspace = store.ensure_workspace(ensure).expect("it is written").id;
+    for number in 0..20 {
+        let ensure = EnsureAgent { stamp: stamp(), workspace, name: name(number) };
+        agents.push(store.ensure_agent(ensure).expect("it is written").id);
+    }
+    store.close().expect("it closes");
+    const ROUNDS: u64 = 4;
+    for round in 0..=ROUNDS {
+        let store = open(&empty);
+        for agent in &agents {
+            let op = LabelAgent { stamp: stamp(), workspace, agent: *agent, label: label(round) };
+            store.label_agent(op).expect("it is written");
+        }
+        store.close().expect("it closes");
+        before.push(content(&empty));
+    }
+    let after = before.pop().expect("there were rounds");
+    let leaves = pages(&after).into_keys().filter(|at| after[*at] == 1);
+    let sectors: Vec<usize> = leaves.flat_map(|at| (at..at + PAGE).step_by(SECTOR)).collect();
+    let (mut stale, mut refused) = (0, 0);
+    for (image, from) in before.iter().flat_map(|image| sectors.iter().map(move |from| (image, *from))) {
+        let Some(sector) = image.get(from..from + SECTOR).filter(|sector| **sector != after[from..from + SECTOR])
+        else {
+            continue;
+        };
+        let mut damaged = after.clone();
+        damaged[from..from + SECTOR].copy_from_slice(sector);
+        let Ok(store) = opened(damaged.clone()) else {
+            refused += 1;
+            continue;
+        };
+        let is_stale = |id: &AgentId| store.agent(workspace, *id).is_ok_and(|agent| agent.label != label(ROUNDS));
+        if agents.iter().any(is_stale) {
+            stale += 1;
+            assert!(!store.verify().expect("it is read").is_empty(), "nothing is named where {from} is stale");
+            let error = disk(damaged).open_verified(Durability::Sync).err().expect("it is refused");
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+        }
+    }
+    assert!(stale > 0 && refused > 0, "{stale} had something stale, {refused} were refused");
+}
+
+#[test]
+fn what_is_remembered_is_small_and_goes_with_what_was_read() {
+    assert!(size_of::<(u64, Page)>() <= 24);
+    let sound = file(FEW);
+    let storage = InMemoryBackend::new();
+    storage.set_len(sound.len() as u64).expect("it has room");
+    storage.write(0, &sound).expect("it is written");
+    let checked = Checked::new(storage);
+    checked.read(0, &mut [0; PAGE]).expect("it is read");
+    let due = checked.due.get().expect("it was begun").as_ref().expect("it has tables");
+    let remembered = || due.parts.iter().map(|part| part.lock().len()).sum::<usize>();
+    let room = || due.parts.iter().map(|part| part.lock().capacity()).max().expect("there are parts");
+    for (at, _) in pages(&sound) {
+        due.forget(at as u64);
+    }
+    assert_eq!(remembered(), 0);
+    for page in 0..100_000 {
+        due.expect(Table::Rows, Root { page, checksum: 7 });
+    }
+    assert!(remembered() == 100_000 && room() < 16_000, "{} in {}", remembered(), room());
+    for page in 0..100_000 {
+        due.forget(due.geometry.place(page).0);
+    }
+    assert!(remembered() == 0 && room() <= ROOM, "there is room for {}", room());
 }
