@@ -170,3 +170,27 @@ impl Announcer {
         self.quiet.notify_all();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::id::{SessionId, WorkspaceId};
+
+    #[test]
+    fn so_many_ends_may_wait_and_then_no_turn_is_accepted() {
+        let announcer = Announcer::new(Arc::new(|_: &TurnEnd| {}));
+        let (workspace, session) = (WorkspaceId::from_uuid(Uuid::nil()), SessionId::from_uuid(Uuid::nil()));
+        let at = SessionRef { workspace, session };
+        let end = (at, AgentId::from_uuid(Uuid::nil()), TurnId::from_uuid(Uuid::nil()));
+        announcer.state.lock().queue.extend(vec![end; HOOK_QUEUE - 1]);
+        announcer.check_room().expect("one more may wait");
+        announcer.state.lock().queue.push_back(end);
+        let error = announcer.check_room().expect_err("no more may");
+        assert_eq!(error.kind(), ErrorKind::Overloaded);
+        assert!(error.to_string().contains("65536 ends of turns wait for the hook; at most 65536"), "{error}");
+        announcer.state.lock().queue.pop_front();
+        announcer.check_room().expect("there is room again");
+    }
+}

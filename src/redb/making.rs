@@ -193,4 +193,12 @@ mod tests {
         assert_eq!(made(io::ErrorKind::Unsupported), Err((ErrorKind::Storage, true)));
         assert_eq!(made(io::ErrorKind::StorageFull), Err((ErrorKind::NoSpace, true)));
     }
+
+    #[test]
+    fn a_name_without_a_directory_is_one_of_the_working_directory() {
+        for path in ["a.parlor", "./a.parlor"] {
+            let path = Path::new(path);
+            Directory { path, temporary: path.with_extension("new") }.sync_directory().expect("it is there");
+        }
+    }
 }

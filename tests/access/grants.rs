@@ -280,7 +280,8 @@ fn lines_that_an_agent_key_exports_tell_nothing_of_the_workspace() {
     session.append(["hello"]).unwrap();
     let lines = |session: &Session| {
         let mut lines = Vec::new();
-        session.export(&mut lines).unwrap();
+        let report = session.export(&mut lines).unwrap();
+        assert_eq!((report.workspaces, report.agents, report.sessions, report.messages), (1, 1, 1, 1));
         String::from_utf8(lines).unwrap()
     };
     let acme = engine.workspace("acme").unwrap();

@@ -28,6 +28,23 @@ fn agent(engine: &Engine) -> AgentHandle {
 }
 
 #[test]
+fn a_session_that_was_archived_before_is_archived_and_restored_again() {
+    on_every_store(|store| {
+        let engine = echo(&store);
+        let mut session = session(&engine, "echo");
+        for round in 1..=3_u64 {
+            session.append([format!("in round {round}")]).unwrap();
+            session = session.archive().unwrap().restore().unwrap();
+            let changes: Vec<_> = session.changes(0, 100).unwrap().into_iter().map(|change| change.kind).collect();
+            let restored = changes.iter().filter(|kind| matches!(kind, ChangeKind::Restored)).count() as u64;
+            assert_eq!((restored, changes.len() as u64), (round, 1 + 3 * round), "{changes:?}");
+        }
+        assert_eq!(texts(&session), ["in round 1", "in round 2", "in round 3"]);
+        assert_eq!(engine.verify().unwrap(), Vec::<String>::new());
+    });
+}
+
+#[test]
 fn a_handle_of_an_archived_session_finds_nothing_and_of_a_restored_one_all() {
     on_every_store(|store| {
         let engine = echo(&store);

@@ -7,8 +7,9 @@ use redb::backends::InMemoryBackend;
 use super::*;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AgentId, Stamp};
+use crate::record::{NewMessage, NewSession};
 use crate::redb::{Durability, SimulatedDisk};
-use crate::store::{EnsureAgent, EnsureWorkspace, LabelAgent, Store};
+use crate::store::{Append, CreateSession, EnsureAgent, EnsureWorkspace, LabelAgent, SessionRef, Store};
 use crate::sync::Arc;
 use crate::time::Timestamp;
 
@@ -216,13 +217,35 @@ fn what_was_written_since_is_read_as_it_is() {
 }
 
 #[test]
-fn every_row_of_a_sound_file_is_whole() {
-    let sound = file(FEW);
-    for (at, (table, _)) in pages(&sound).into_iter().filter(|(at, _)| sound[*at] == 1) {
-        for (key, value) in super::pages::rows(&sound[at..at + PAGE]).expect("it has rows") {
+fn every_row_of_a_sound_file_is_whole_and_a_damaged_one_is_not() {
+    let begun = disk(file(FEW));
+    let store = begun.open(Durability::Sync).expect("it opens");
+    let workspace = store.find_workspace(&name(3)).expect("it is read").expect("it is there").id;
+    let ensure = EnsureAgent { stamp: stamp(1000), workspace, name: name(0) };
+    let agent = store.ensure_agent(ensure).expect("it is written").id;
+    let op = CreateSession { stamp: stamp(1001), workspace, agent, new: NewSession::default(), first: None };
+    let session = store.create_session(op).expect("it is written").session.id;
+    let at = SessionRef { workspace, session };
+    let messages = (0..100).map(|number| NewMessage::text(name(number))).collect();
+    store.append(Append { stamp: stamp(1002), at, thread: None, messages }).expect("they are written");
+    store.close().expect("it closes");
+    let (sound, mut packs) = (content(&begun), 0);
+    for (at, (table, root)) in pages(&sound).into_iter().filter(|(at, _)| sound[*at] == 1) {
+        // The order of a page stands above its number.
+        let page = &sound[at..at + (PAGE << (root.page >> 59))];
+        for (key, value) in super::pages::rows(page).expect("it has rows") {
             assert!(is_whole(table, key, value), "{at}: {table:?} {key:x?} {value:x?}");
+            packs += u32::from(Place::of(table, key).is_some());
+            for byte in 0..value.len() {
+                let mut damaged = value.to_vec();
+                damaged[byte] ^= 8;
+                // A format row that is damaged may be one of another format.
+                let is_named = !is_whole(table, key, &damaged) || table == Table::Meta && key == meta::FORMAT;
+                assert!(is_named, "{at}: byte {byte} of {table:?} {key:x?} {value:x?}");
+            }
         }
     }
+    assert!(packs > 4, "{packs} packs");
 }
 
 /// One sector of a page of rows has what stood there before, as after a write that the disk lost in part. The row at its edge is

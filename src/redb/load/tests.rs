@@ -17,8 +17,11 @@ use crate::store::{
 };
 use crate::time::Timestamp;
 
+/// When all of it is.
+const MICROS: u64 = 1_777_573_302_000_000;
+
 fn stamp() -> Stamp {
-    Stamp::random(Timestamp::from_micros(1_777_573_302_000_000))
+    Stamp::random(Timestamp::from_micros(MICROS))
 }
 
 /// A store with the archive of a session whose turn wrote two messages and an answer, and the archive's stream.
@@ -124,7 +127,7 @@ type Alteration<'a> = (&'a str, &'a dyn Fn(&mut Record<'_>));
 fn what_a_stranger_says_twice_is_to_be_the_same() {
     let (store, stream) = archived();
     load(&store, &stream, Trust::Strangers).expect("nothing is wrong");
-    let alterations: [Alteration<'_>; 17] = [
+    let alterations: [Alteration<'_>; 19] = [
         ("a message more", &of_turns(|row| row.messages += 1)),
         ("a message less", &of_turns(|row| row.messages -= 1)),
         ("another attempt", &of_turns(|row| row.attempt += 1)),
@@ -158,6 +161,16 @@ fn what_a_stranger_says_twice_is_to_be_the_same() {
             if let Record::Message(row, _) = record {
                 row.created_at += 1 << 40;
             }
+        }),
+        ("a ts that leaves no room, in the head as well", &|record| match record {
+            Record::Message(row, _) => row.ts += TS_MICROS_MAX - 100 - MICROS,
+            Record::Head(row) => row.last_ts += TS_MICROS_MAX - 100 - MICROS,
+            _ => {}
+        }),
+        ("messages of after the last change, in the head as well", &|record| match record {
+            Record::Message(row, _) => row.created_at += 1 << 40,
+            Record::Head(row) => row.last_created_at += 1 << 40,
+            _ => {}
         }),
         ("a name that is too long", &|record| {
             if let Record::Message(row, Kept::Shown) = record {

@@ -15,6 +15,7 @@ use super::job::Answer;
 use super::*;
 use crate::error::ErrorKind;
 use crate::id::Stamp;
+use crate::limit::CHECKPOINT_BYTES;
 use crate::redb::base::Base;
 use crate::redb::file::Opened;
 use crate::redb::log::Memory;
@@ -117,4 +118,17 @@ fn whatever_access_fails_an_error_has_written_nothing_or_says_that_it_may_have()
         }
     }
     assert!(0 < written && written < unknown, "{written} of {unknown} unknown outcomes were on disk");
+}
+
+#[test]
+fn a_checkpoint_is_due_for_many_groups_much_memory_or_a_full_log_each() {
+    let keeping = logged();
+    let is_due = |groups: u32, record: usize, memory: usize| {
+        let mut amount = Amount::default();
+        (0..groups).for_each(|_| amount.add(record));
+        amount.is_due(memory, &keeping)
+    };
+    let (groups, segment) = (keeping.checkpoint_groups(), keeping.segment_bytes());
+    assert!(!is_due(groups - 1, 1, CHECKPOINT_BYTES - 1) && !is_due(1, segment - 1, 0));
+    assert!(is_due(groups, 1, 0) && is_due(1, 1, CHECKPOINT_BYTES) && is_due(1, segment, 0));
 }

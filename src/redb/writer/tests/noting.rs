@@ -61,6 +61,7 @@ fn a_log_that_is_full_again_is_told_of_though_the_thread_of_the_file_looked_when
     let put = shared.database.lock().as_mut().expect("it is open").put(&shared.keeping, [&frozen], row);
     assert_eq!(put.expect("it is put"), Put::Something);
     shared.writer.lock().melt(&shared, &frozen).expect("it is read from the file");
+    assert_eq!(shared.shown.layers().expect("it is open").recent.len(), 1, "what the file has is kept in memory");
     assert!(!shared.writer.lock().look(&shared), "the thread looks before the writer goes on, and nothing is due");
 
     assert!(fill(&shared, bytes) > 0, "there was room");
