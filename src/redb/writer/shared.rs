@@ -89,9 +89,9 @@ impl Shared {
         })
     }
 
-    /// What readers see; none once closed.
+    /// What readers see.
     pub(in crate::redb) fn snapshot(&self) -> Result<Arc<Snapshot>> {
-        self.shown.snapshot().ok_or_else(Error::closed)
+        self.shown.snapshot()
     }
 
     /// How many groups are newer than the oldest state that somebody may be reading.

@@ -10,7 +10,7 @@ use crate::time::{Duration, Stopwatch};
 
 /// See the [module](self).
 pub(super) struct Shown {
-    /// None once closed.
+    /// None once closed, or lost.
     published: RwLock<Option<Arc<Snapshot>>>,
     state: Mutex<State>,
 }
@@ -21,8 +21,11 @@ pub(super) const LOOK: Duration = Duration::from_micros(200);
 struct State {
     /// The last group that is shown.
     group: u64,
-    /// What it is read from; none once closed.
+    /// What it is read from; none once closed, or lost.
     layers: Option<Layers>,
+    is_closed: bool,
+    /// Why there is nothing to read from, though it was not closed.
+    lost: Option<String>,
     /// The states that somebody may be reading, by their groups, which rise.
     read: VecDeque<(u64, Weak<Snapshot>)>,
     /// Why no more is written, once a write failed.
@@ -32,13 +35,15 @@ struct State {
 impl Shown {
     /// The state after a group.
     pub(super) fn new(group: u64, layers: Layers) -> Self {
-        let mut state = State { group, layers: Some(layers), read: VecDeque::new(), failed: None };
+        let (layers, read) = (Some(layers), VecDeque::new());
+        let mut state = State { group, layers, is_closed: false, lost: None, read, failed: None };
         Shown { published: RwLock::new(state.snapshot()), state: Mutex::new(state) }
     }
 
-    /// What readers see; none once closed.
-    pub(super) fn snapshot(&self) -> Option<Arc<Snapshot>> {
-        self.published.read().clone()
+    /// What readers see.
+    pub(super) fn snapshot(&self) -> Result<Arc<Snapshot>> {
+        let published = self.published.read().clone();
+        published.ok_or_else(|| self.state.lock().nothing())
     }
 
     /// The last group that is shown.
@@ -48,7 +53,8 @@ impl Shown {
 
     /// What the next group is written over.
     pub(super) fn layers(&self) -> Result<Layers> {
-        self.state.lock().layers.clone().ok_or_else(Error::closed)
+        let state = self.state.lock();
+        state.layers.clone().ok_or_else(|| state.nothing())
     }
 
     /// The group of the oldest state that somebody may be reading.
@@ -67,9 +73,9 @@ impl Shown {
 
     /// Shows the state after a group in which as many sessions were made and removed as in the one before it.
     pub(super) fn show_as_old(&self, group: u64) {
-        let age = self.snapshot().and_then(|before| before.known_age());
+        let age = self.snapshot().ok().and_then(|before| before.known_age());
         self.change(|state| state.group = group);
-        if let Some((snapshot, age)) = self.snapshot().zip(age) {
+        if let Some((snapshot, age)) = self.snapshot().ok().zip(age) {
             snapshot.has_age(age);
         }
     }
@@ -89,12 +95,12 @@ impl Shown {
     }
 
     /// Does something while nobody reads, and shows the same state again, read from what it answers. *Conflict* where
-    /// somebody goes on reading for longer than so; then nothing was done.
+    /// somebody goes on reading for longer than so; then nothing was done. Where it fails otherwise, there is nothing to read from.
     pub(super) fn alone(&self, longest: Duration, what: impl FnOnce(Around) -> Result<Layers>) -> Result<()> {
         let mut state = self.state.lock();
         // Held to the end: who wants to read waits.
         let mut published = self.published.write();
-        let layers = state.layers.take().ok_or_else(Error::closed)?;
+        let Some(layers) = state.layers.take() else { return Err(state.nothing()) };
         published.take();
         let began = Stopwatch::start();
         while state.read.iter().any(|(_, read)| read.strong_count() > 0) {
@@ -109,7 +115,8 @@ impl Shown {
         }
         let around = layers.around.clone();
         drop(layers);
-        state.layers = Some(what(around)?);
+        let layers = what(around).inspect_err(|error| state.lost = Some(error.to_string()))?;
+        state.layers = Some(layers);
         *published = state.snapshot();
         Ok(())
     }
@@ -117,7 +124,7 @@ impl Shown {
     /// Nothing is shown any more.
     pub(super) fn close(&self) {
         let mut state = self.state.lock();
-        state.layers = None;
+        (state.layers, state.is_closed) = (None, true);
         self.published.write().take();
     }
 
@@ -136,6 +143,15 @@ impl Shown {
 }
 
 impl State {
+    /// Why there is nothing to read from.
+    fn nothing(&self) -> Error {
+        if self.is_closed {
+            return Error::closed();
+        }
+        let why = self.lost.as_deref().unwrap_or("what it is read from was lost");
+        Error::new(ErrorKind::Storage, format!("nothing is read until the file is opened again: {why}"))
+    }
+
     fn snapshot(&mut self) -> Option<Arc<Snapshot>> {
         let snapshot = Arc::new(Snapshot::new(self.layers.clone()?, self.group, Stage::Published));
         self.read.push_back((self.group, Arc::downgrade(&snapshot)));

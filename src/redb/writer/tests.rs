@@ -132,3 +132,35 @@ fn a_checkpoint_is_due_for_many_groups_much_memory_or_a_full_log_each() {
     assert!(!is_due(groups - 1, 1, CHECKPOINT_BYTES - 1) && !is_due(1, segment - 1, 0));
     assert!(is_due(groups, 1, 0) && is_due(1, 1, CHECKPOINT_BYTES) && is_due(1, segment, 0));
 }
+
+#[test]
+fn whatever_access_of_a_compaction_fails_it_is_told_as_that_and_not_as_a_close() {
+    let mut lost = 0;
+    for accesses in 0.. {
+        let storage = Failing { inner: Arc::default(), left: Arc::default() };
+        let made = database(&storage);
+        let transaction = made.begin_write().expect("a transaction");
+        for table in Table::ALL {
+            transaction.open_table(table.definition()).expect("a table");
+        }
+        transaction.commit().expect("it commits");
+        let shared = Shared::new(Opened { database: made, group: 0, keeping: logged() }, 1).expect("it opens");
+        shared.connect(bounded(8).0, None);
+        let (job, answer) = write(storage.clone(), u64::MAX);
+        Writer::group(&shared, shared.writer.lock(), vec![job]);
+        answer.recv().expect("an answer").expect("it is written");
+        storage.fail_after(accesses);
+        let Err(error) = shared.compact() else { break };
+        assert!([ErrorKind::Storage, ErrorKind::OutcomeUnknown].contains(&error.kind()), "{accesses}: {error:?}");
+        if let Err(error) = shared.snapshot() {
+            assert_eq!(error.kind(), ErrorKind::Storage, "{accesses}: {error}");
+            lost += 1;
+        }
+        let (job, answer) = write(storage, 0);
+        Writer::group(&shared, shared.writer.lock(), vec![job]);
+        let error = answer.recv().expect("an answer").expect_err("nothing is written any more");
+        assert_eq!(error.kind(), ErrorKind::Storage, "{accesses}: {error}");
+        assert!(shared.compact().is_err_and(|error| error.kind() == ErrorKind::Storage));
+    }
+    assert!(lost > 0, "there was always something to read from");
+}
