@@ -189,7 +189,8 @@ mod tests {
         announcer.state.lock().queue.push_back(end);
         let error = announcer.check_room().expect_err("no more may");
         assert_eq!(error.kind(), ErrorKind::Overloaded);
-        assert!(error.to_string().contains("65536 ends of turns wait for the hook; at most 65536"), "{error}");
+        let text = format!("{HOOK_QUEUE} ends of turns wait for the hook; at most {HOOK_QUEUE} may");
+        assert!(error.to_string().contains(&text), "{error}");
         announcer.state.lock().queue.pop_front();
         announcer.check_room().expect("there is room again");
     }

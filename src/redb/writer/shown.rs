@@ -24,8 +24,6 @@ struct State {
     /// What it is read from; none once closed, or lost.
     layers: Option<Layers>,
     is_closed: bool,
-    /// Why there is nothing to read from, though it was not closed.
-    lost: Option<String>,
     /// The states that somebody may be reading, by their groups, which rise.
     read: VecDeque<(u64, Weak<Snapshot>)>,
     /// Why no more is written, once a write failed.
@@ -36,7 +34,7 @@ impl Shown {
     /// The state after a group.
     pub(super) fn new(group: u64, layers: Layers) -> Self {
         let (layers, read) = (Some(layers), VecDeque::new());
-        let mut state = State { group, layers, is_closed: false, lost: None, read, failed: None };
+        let mut state = State { group, layers, is_closed: false, read, failed: None };
         Shown { published: RwLock::new(state.snapshot()), state: Mutex::new(state) }
     }
 
@@ -115,7 +113,7 @@ impl Shown {
         }
         let around = layers.around.clone();
         drop(layers);
-        let layers = what(around).inspect_err(|error| state.lost = Some(error.to_string()))?;
+        let layers = what(around).inspect_err(|error| state.fail(error))?;
         state.layers = Some(layers);
         *published = state.snapshot();
         Ok(())
@@ -130,7 +128,7 @@ impl Shown {
 
     /// No more is written: what the disk has is not known.
     pub(super) fn fail(&self, why: &Error) {
-        self.state.lock().failed.get_or_insert_with(|| why.to_string());
+        self.state.lock().fail(why);
     }
 
     /// Refuses once a write failed.
@@ -143,12 +141,16 @@ impl Shown {
 }
 
 impl State {
+    fn fail(&mut self, why: &Error) {
+        self.failed.get_or_insert_with(|| why.to_string());
+    }
+
     /// Why there is nothing to read from.
     fn nothing(&self) -> Error {
         if self.is_closed {
             return Error::closed();
         }
-        let why = self.lost.as_deref().unwrap_or("what it is read from was lost");
+        let why = self.failed.as_deref().unwrap_or("what it is read from was lost");
         Error::new(ErrorKind::Storage, format!("nothing is read until the file is opened again: {why}"))
     }
 

@@ -78,6 +78,19 @@ fn logged() -> Keeping {
     Keeping::Log { disk, file: Uuid::nil(), segment_bytes: 1 << 16, checkpoint_groups: 8, durability: Durability::Sync }
 }
 
+/// A file on such a storage that has its tables and nothing else, and who writes it.
+fn opened(keeping: Keeping) -> (Failing, Shared) {
+    let storage = Failing { inner: Arc::default(), left: Arc::default() };
+    let made = database(&storage);
+    let transaction = made.begin_write().expect("a transaction");
+    for table in Table::ALL {
+        transaction.open_table(table.definition()).expect("a table");
+    }
+    transaction.commit().expect("it commits");
+    let shared = Shared::new(Opened { database: made, group: 0, keeping }, 1).expect("it opens");
+    (storage, shared)
+}
+
 /// A job that writes, and breaks the storage so many accesses after its verb has read what it needs.
 fn write(storage: Failing, accesses: u64) -> (Job, Answer<()>) {
     Job::new(1, move |view| {
@@ -92,15 +105,7 @@ fn write(storage: Failing, accesses: u64) -> (Job, Answer<()>) {
 fn whatever_access_fails_an_error_has_written_nothing_or_says_that_it_may_have() {
     let (mut unknown, mut written) = (0, 0);
     for accesses in 0.. {
-        let storage = Failing { inner: Arc::default(), left: Arc::default() };
-        let made = database(&storage);
-        let transaction = made.begin_write().expect("a transaction");
-        for table in Table::ALL {
-            transaction.open_table(table.definition()).expect("a table");
-        }
-        transaction.commit().expect("it commits");
-        let opened = Opened { database: made, group: 0, keeping: logged() };
-        let shared = Shared::new(opened, 1).expect("it opens");
+        let (storage, shared) = opened(logged());
         let (job, answer) = write(storage.clone(), accesses);
         shared.connect(bounded(8).0, None);
         Writer::group(&shared, shared.writer.lock(), vec![job]);
@@ -137,14 +142,7 @@ fn a_checkpoint_is_due_for_many_groups_much_memory_or_a_full_log_each() {
 fn whatever_access_of_a_compaction_fails_it_is_told_as_that_and_not_as_a_close() {
     let mut lost = 0;
     for accesses in 0.. {
-        let storage = Failing { inner: Arc::default(), left: Arc::default() };
-        let made = database(&storage);
-        let transaction = made.begin_write().expect("a transaction");
-        for table in Table::ALL {
-            transaction.open_table(table.definition()).expect("a table");
-        }
-        transaction.commit().expect("it commits");
-        let shared = Shared::new(Opened { database: made, group: 0, keeping: logged() }, 1).expect("it opens");
+        let (storage, shared) = opened(logged());
         shared.connect(bounded(8).0, None);
         let (job, answer) = write(storage.clone(), u64::MAX);
         Writer::group(&shared, shared.writer.lock(), vec![job]);

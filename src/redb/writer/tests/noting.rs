@@ -30,13 +30,6 @@ fn fill(shared: &Shared, bytes: usize) -> u32 {
 
 #[test]
 fn a_log_that_is_full_again_is_told_of_though_the_thread_of_the_file_looked_when_it_had_room() {
-    let storage = Failing { inner: Arc::default(), left: Arc::default() };
-    let made = database(&storage);
-    let transaction = made.begin_write().expect("a transaction");
-    for table in Table::ALL {
-        transaction.open_table(table.definition()).expect("a table");
-    }
-    transaction.commit().expect("it commits");
     let keeping = match logged() {
         Keeping::Log { disk, file, segment_bytes, durability, .. } => {
             Keeping::Log { disk, file, segment_bytes, durability, checkpoint_groups: u32::MAX }
@@ -44,7 +37,7 @@ fn a_log_that_is_full_again_is_told_of_though_the_thread_of_the_file_looked_when
         other => other,
     };
     let segment = keeping.segment_bytes();
-    let shared = Shared::new(Opened { database: made, group: 0, keeping }, 1).expect("it opens");
+    let (_, shared) = opened(keeping);
     let (looks, looked) = bounded(4);
     shared.connect(looks, None);
     // The first group makes the log. Of the others three fill a segment, and after two of them the largest record has no room.
